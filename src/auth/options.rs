@@ -1,0 +1,61 @@
+//! What an operator may decide about identity.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Which rules hold a request against its peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdentityRules {
+    /// RFC 5922 names, every request judged. The default.
+    #[default]
+    Secure,
+    /// repro's rules decide; what `Secure` would have refused is logged. The way from repro to `Secure`.
+    Report,
+    /// repro's rules, holes included.
+    Repro,
+}
+
+/// An address and the leading bits of it that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IpNetwork {
+    /// Network address.
+    pub address: IpAddr,
+    /// Number of leading bits that must be equal; at most 32 for IPv4, 128 for IPv6.
+    pub prefix: u8,
+}
+
+/// A peer that may use any From: a trusted proxy or gateway (repro's ACL).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrustedPeer {
+    /// Whoever connects from here.
+    Network(IpNetwork),
+    /// Whoever holds a certificate with this domain or peer name; compared without case.
+    Name(String),
+}
+
+/// Settings of the room.
+#[derive(Debug, Clone, Default)]
+pub struct AuthOptions {
+    /// repro: `EnableCertificateAuthenticator`.
+    pub certificate_authenticator: bool,
+    /// Whether digest authentication is wanted; repro: not `DisableAuth`.
+    pub digest: bool,
+    /// Ours: `IdentityRules`.
+    pub rules: IdentityRules,
+    /// repro: `CommonNameMappings`.
+    pub mappings_file: Option<PathBuf>,
+    /// Ours: `CommonNameMappingsIgnoreBadLines`: use the good lines of a mappings file with bad ones.
+    pub mappings_ignore_bad_lines: bool,
+    /// repro: `TLSUseEmailAsSIP`.
+    pub email_as_sip: bool,
+    /// repro: `AllowWildcardCertificates`, for From checks as for servers.
+    pub allow_wildcards: bool,
+    /// Ours: `TrustedPeers`.
+    pub trusted_peers: Vec<TrustedPeer>,
+    /// Ours: `ThirdPartyRequiresCertificate`: a From outside our domains needs a certificate. Default true.
+    pub third_party_requires_certificate: bool,
+    /// Local domains, lower-case; repro: `Domains`, and the names that we present certificates for.
+    pub domains: Vec<String>,
+    /// repro: `DomainSuffixes`, lower-case.
+    pub domain_suffixes: Vec<String>,
+}

@@ -1,0 +1,1 @@
+//! Configuration: repro's file and command line in, each room's options out.

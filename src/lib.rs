@@ -1,0 +1,21 @@
+//! Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling.
+//!
+//! The way of one message, and the room that each step lives in:
+//!
+//! ```text
+//! accept ─▶ handshake ─▶ frame ─▶ parse ─▶ transaction ─▶ admit ─▶ registrar │ proxy ─▶ write
+//! transport  tls          sip      sip      transaction    auth     registrar   proxy    transport
+//! ```
+//!
+//! `sip`, `transaction`, `auth`, `registrar` and `proxy` are pure: they take values (the time among them) and answer
+//! with values. Sockets, threads, files and OpenSSL live in `transport`, `tls`, `config` and `logging` around them.
+
+pub mod auth;
+pub mod config;
+pub mod logging;
+pub mod proxy;
+pub mod registrar;
+pub mod sip;
+pub mod tls;
+pub mod transaction;
+pub mod transport;

@@ -1,0 +1,1 @@
+//! Where log lines go: repro's `LoggingType`, `LogFilename` and rotation, over env_logger.

@@ -1,0 +1,129 @@
+//! What an operator may decide about TLS.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A pass phrase; its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PassPhrase(String);
+
+impl PassPhrase {
+    /// Wraps the text of a setting.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The octets to decrypt a key with.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for PassPhrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// repro: `TLSClientVerification`: what a listener wants of the certificate of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ClientVerification {
+    /// Never ask for one.
+    #[default]
+    None,
+    /// Ask; let a client without one in, refuse one whose certificate fails any test.
+    Optional,
+    /// Ask, and refuse a client without a good one.
+    Mandatory,
+}
+
+/// A TLS protocol version; 1.0 and 1.1 only by an explicit setting (RFC 8996).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProtocolVersion {
+    /// TLS 1.0.
+    Tls1,
+    /// TLS 1.1.
+    Tls1_1,
+    /// TLS 1.2.
+    Tls1_2,
+    /// TLS 1.3.
+    Tls1_3,
+}
+
+/// Which extended key usages a client certificate may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EkuPolicy {
+    /// None, any, clientAuth and sipDomain pass; serverAuth alone passes for domain identities (RFC 5924 §4.1, and
+    /// public CAs stopped issuing clientAuth in 2026). Anything else alone is refused. The default.
+    #[default]
+    Rfc5924,
+    /// As `Rfc5924`, but serverAuth alone is refused.
+    NoServerAuth,
+    /// Only sipDomain, or no extension at all (RFC 5924 §4.1 in its strict reading).
+    SipDomain,
+    /// OpenSSL's own check as repro has it: clientAuth, or no extension at all.
+    ClientAuth,
+}
+
+/// A certificate chain and its key. In a pair of file lists of one domain each entry has another key type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM file: our certificate first, then intermediates.
+    pub chain: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// TLS of one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The domain served when SNI names none of ours; repro: `TLSDomainName`, `Transport<N>TlsDomain`.
+    pub domain: String,
+    /// Explicit files of that domain; empty means the legacy names in the certificate directory.
+    pub certificates: Vec<CertificateFiles>,
+    /// repro: `Transport<N>TlsPrivateKeyPassPhrase`, falling back to `TLSPrivateKeyPassPhrase`.
+    pub pass_phrase: Option<PassPhrase>,
+    /// repro: `TLSClientVerification`.
+    pub verification: ClientVerification,
+    /// Ours: `ClientCertificateEku`.
+    pub eku: EkuPolicy,
+    /// Further domains chosen by SNI: `None` is every domain that the certificate directory has a chain and a key for.
+    pub sni_domains: Option<Vec<String>>,
+}
+
+/// TLS settings that all listeners share.
+#[derive(Debug, Clone)]
+pub struct TlsOptions {
+    /// repro: `CertificatePath`: legacy directory, or one PEM file of trust anchors.
+    pub certificate_path: Option<PathBuf>,
+    /// repro: `CADirectory`.
+    pub ca_directories: Vec<PathBuf>,
+    /// repro: `CAFile`.
+    pub ca_files: Vec<PathBuf>,
+    /// repro: `TLSPrivateKeyPassPhrase`, for keys in the certificate directory.
+    pub pass_phrase: Option<PassPhrase>,
+    /// repro: `TlsDHParamsFilename`.
+    pub dh_params: Option<PathBuf>,
+    /// repro: `OpenSSLCipherList` (TLS 1.2 and older).
+    pub cipher_list: String,
+    /// Ours: `TLSCipherSuites` (TLS 1.3); `None` is OpenSSL's default.
+    pub cipher_suites: Option<String>,
+    /// Ours: `TLSGroups`; `None` is OpenSSL's default.
+    pub groups: Option<String>,
+    /// Ours: `TLSMinimumProtocol`. Default 1.2.
+    pub minimum: ProtocolVersion,
+    /// Ours: `TLSMaximumProtocol`. Default 1.3.
+    pub maximum: ProtocolVersion,
+    /// repro: `OpenSSLCTXSetOptions`; `None` is the built-in set.
+    pub set_options: Option<Vec<String>>,
+    /// repro: `OpenSSLCTXClearOptions`.
+    pub clear_options: Vec<String>,
+    /// Ours: `TLSVerifyDepth`: most intermediates between a peer's certificate and an anchor.
+    pub verify_depth: u32,
+    /// Ours: `TLSSessionTickets`: whether clients may resume (one ticket each).
+    pub session_tickets: bool,
+    /// Ours: `TLSSessionLifetime`, in seconds.
+    pub session_lifetime: u32,
+    /// Ours: `VerifiedChainCacheSize`: verified peer certificates remembered by fingerprint; 0 remembers none.
+    pub verified_chain_cache: usize,
+}

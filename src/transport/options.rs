@@ -1,0 +1,83 @@
+//! What an operator may decide about listeners, threads and limits.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::auth::IpNetwork;
+use crate::tls::ListenerTls;
+
+/// What a stream listener speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamKind {
+    /// SIP over TCP.
+    Tcp,
+    /// SIP over TLS.
+    Tls(ListenerTls),
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it speaks.
+    pub kind: StreamKind,
+    /// The setting it came from, for messages: `TLSPort`, `Transport3Interface`.
+    pub setting: String,
+}
+
+/// How long a peer may take. Zero switches a deadline off, with a warning at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Ours: `HandshakeTimeout`: from accept to the end of the handshake, PROXY header included.
+    pub handshake: Duration,
+    /// Ours: `FirstMessageTimeout`: from the handshake to the first whole message.
+    pub first_message: Duration,
+    /// Ours: `PartialMessageTimeout`: from a message's first octet to its last.
+    pub partial_message: Duration,
+    /// Ours: `IdleTimeout`, or repro's `TCPConnectionGCAge`: without a whole message or keep-alive.
+    pub idle: Duration,
+    /// Ours: `WriteTimeout`: with octets queued that the peer does not take.
+    pub write: Duration,
+    /// Ours: `DrainTimeout`: from SIGTERM to the end.
+    pub drain: Duration,
+}
+
+/// How large a message may be on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// Ours: `MaximumHeaderBytes`: start line and header fields.
+    pub head_bytes: usize,
+    /// repro: `StreamMessageSizeLimit`: body; ours by default 65 536.
+    pub body_bytes: usize,
+    /// Ours: `MaximumHeaderFields`.
+    pub fields: usize,
+}
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Ours: `WorkerThreads`; 0 in the file means one per core, resolved here.
+    pub workers: NonZeroUsize,
+    /// repro: `NumAuthGrabberWorkerThreads`.
+    pub lookup_threads: NonZeroUsize,
+    /// Ours: `MaximumPendingLookups`: questions waiting or being answered; beyond it 503.
+    pub max_pending_lookups: usize,
+    /// Ours: `MaximumConnections`.
+    pub max_connections: usize,
+    /// Ours: `MaximumConnectionsPerSource`.
+    pub max_connections_per_source: usize,
+    /// Ours: `MaximumHandshakes`: half-open handshakes at a time.
+    pub max_handshakes: usize,
+    /// Ours: `ConnectionLimitExempt`: sources that the per-source limit does not hold for.
+    pub exempt: Vec<IpNetwork>,
+    /// Ours: `ProxyProtocolSources`: peers that must send a PROXY header before anything else.
+    pub proxy_sources: Vec<IpNetwork>,
+    /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
+    pub max_queued_bytes: usize,
+    /// Deadlines.
+    pub deadlines: Deadlines,
+    /// Message limits.
+    pub limits: MessageLimits,
+}
