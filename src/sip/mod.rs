@@ -1,3 +1,30 @@
 //! What a SIP message is: RFC 3261 §7, §19, §20, §25.
 //!
-//! Pure. Knows nothing of sockets, time or users.
+//! Pure. Knows nothing of sockets, time or users. Octets become a [`Message`] (positions in a borrowed buffer), a
+//! message whose mandatory fields are good becomes a [`Request`], and a [`Reply`] is written for either.
+
+mod address;
+mod framing;
+mod message;
+mod method;
+mod name;
+mod normalise;
+mod parameters;
+mod reply;
+mod request;
+mod status;
+mod text;
+mod uri;
+mod via;
+
+pub use address::{Address, addresses};
+pub use framing::{Frame, FrameLimits, Framer};
+pub use message::{Fault, Message, StartLine};
+pub use method::Method;
+pub use name::HeaderName;
+pub use parameters::Parameters;
+pub use reply::Reply;
+pub use request::{FromRule, Request};
+pub use status::StatusCode;
+pub use uri::{Host, SipUri, Uri, canonical_domain, canonical_user};
+pub use via::{MAGIC_COOKIE, Via};

@@ -2,4 +2,4 @@
 
 mod options;
 
-pub use options::{Deadlines, EngineOptions, ListenerOptions, MessageLimits, StreamKind};
+pub use options::{Deadlines, EngineOptions, ListenerOptions, StreamKind};

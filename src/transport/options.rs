@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::auth::IpNetwork;
+use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
 
 /// What a stream listener speaks.
@@ -44,17 +45,6 @@ pub struct Deadlines {
     pub drain: Duration,
 }
 
-/// How large a message may be on a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageLimits {
-    /// Ours: `MaximumHeaderBytes`: start line and header fields.
-    pub head_bytes: usize,
-    /// repro: `StreamMessageSizeLimit`: body; ours by default 65 536.
-    pub body_bytes: usize,
-    /// Ours: `MaximumHeaderFields`.
-    pub fields: usize,
-}
-
 /// Settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -78,6 +68,6 @@ pub struct EngineOptions {
     pub max_queued_bytes: usize,
     /// Deadlines.
     pub deadlines: Deadlines,
-    /// Message limits.
-    pub limits: MessageLimits,
+    /// Ours: `MaximumHeaderBytes`, `MaximumHeaderFields`; repro: `StreamMessageSizeLimit`.
+    pub limits: FrameLimits,
 }

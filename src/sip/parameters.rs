@@ -1,0 +1,99 @@
+//! Parameters of header fields and URIs: `;name=value` (RFC 3261 §25.1, generic-param, uri-parameter).
+
+use super::text::{is_token, split_quoted, trim, trim_start};
+
+/// The parameters behind an address, a Via or a URI, still as text; each access scans it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parameters<'a>(&'a [u8]);
+
+impl<'a> Parameters<'a> {
+    /// Takes header parameters (`;tag=1;q=0.5`); `None` when the text is no sequence of generic-params.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut rest = trim(text);
+        while !rest.is_empty() {
+            (_, _, rest) = next(rest)?;
+        }
+        Some(Self(trim(text)))
+    }
+
+    /// Parameters that a URI parser has checked already.
+    pub(super) fn checked(text: &'a [u8]) -> Self {
+        Self(text)
+    }
+
+    /// The text, with its first semicolon.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Value of the first parameter of this name (any letter case): `Some("")` when it stands without a value.
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, v)| v.unwrap_or_default())
+    }
+
+    /// Names and values in order; a quoted value keeps its quotes.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (name, value, after) = next(rest)?;
+            rest = after;
+            Some((name, value))
+        })
+    }
+}
+
+/// Name, value and what is behind them.
+type Parsed<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+/// One parameter. The text must begin with a semicolon.
+fn next(text: &[u8]) -> Option<Parsed<'_>> {
+    let text = trim_start(trim_start(text).strip_prefix(b";")?);
+    let name_end = text
+        .iter()
+        .position(|o| matches!(o, b'=' | b';' | b' ' | b'\t'))
+        .unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(name_end)?;
+    if !is_name(name) {
+        return None;
+    }
+    let rest = trim_start(rest);
+    let Some(value) = rest.strip_prefix(b"=") else {
+        return (rest.is_empty() || rest.starts_with(b";")).then_some((name, None, rest));
+    };
+    let value = trim_start(value);
+    let (value, rest) = if value.starts_with(b"\"") {
+        split_quoted(value)?
+    } else {
+        let end = value
+            .iter()
+            .position(|o| matches!(o, b';' | b' ' | b'\t'))
+            .unwrap_or(value.len());
+        value.split_at_checked(end)?
+    };
+    let rest = trim_start(rest);
+    let unbroken =
+        !value.is_empty() && (value.starts_with(b"\"") || value.iter().all(|o| is_value_octet(*o)));
+    (unbroken && (rest.is_empty() || rest.starts_with(b";"))).then_some((name, Some(value), rest))
+}
+
+/// Names are tokens; URI parameters may also have the octets of `param-unreserved`.
+fn is_name(name: &[u8]) -> bool {
+    is_token(name) || (!name.is_empty() && name.iter().all(|o| is_value_octet(*o)))
+}
+
+/// Octets of an unquoted value: token, host (with IPv6 reference), param-unreserved; never one that ends an element.
+fn is_value_octet(octet: u8) -> bool {
+    octet > b' '
+        && octet < 0x7f
+        && !matches!(
+            octet,
+            b'"' | b',' | b';' | b'<' | b'>' | b'=' | b'?' | b'\\'
+        )
+}

@@ -1,0 +1,73 @@
+//! Status codes and their phrases (RFC 3261 §21).
+
+use std::fmt;
+
+/// A response status code, 100 to 699.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatusCode(u16);
+
+macro_rules! codes {
+    ($($name:ident $code:literal $phrase:literal;)*) => {
+        impl StatusCode {
+            $(#[doc = concat!(stringify!($code), " ", $phrase)] pub const $name: StatusCode = StatusCode($code);)*
+
+            /// The phrase that RFC 3261 §21 or the code's own RFC gives; `"Unknown"` for any other code.
+            pub fn phrase(self) -> &'static str {
+                match self.0 {
+                    $($code => $phrase,)*
+                    _ => "Unknown",
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    TRYING 100 "Trying";
+    OK 200 "OK";
+    ACCEPTED 202 "Accepted";
+    BAD_REQUEST 400 "Bad Request";
+    UNAUTHORIZED 401 "Unauthorized";
+    FORBIDDEN 403 "Forbidden";
+    NOT_FOUND 404 "Not Found";
+    METHOD_NOT_ALLOWED 405 "Method Not Allowed";
+    PROXY_AUTHENTICATION_REQUIRED 407 "Proxy Authentication Required";
+    REQUEST_TIMEOUT 408 "Request Timeout";
+    REQUEST_ENTITY_TOO_LARGE 413 "Request Entity Too Large";
+    UNSUPPORTED_URI_SCHEME 416 "Unsupported URI Scheme";
+    BAD_EXTENSION 420 "Bad Extension";
+    INTERVAL_TOO_BRIEF 423 "Interval Too Brief";
+    TEMPORARILY_UNAVAILABLE 480 "Temporarily Unavailable";
+    CALL_DOES_NOT_EXIST 481 "Call/Transaction Does Not Exist";
+    LOOP_DETECTED 482 "Loop Detected";
+    TOO_MANY_HOPS 483 "Too Many Hops";
+    REQUEST_TERMINATED 487 "Request Terminated";
+    SERVER_INTERNAL_ERROR 500 "Server Internal Error";
+    NOT_IMPLEMENTED 501 "Not Implemented";
+    SERVICE_UNAVAILABLE 503 "Service Unavailable";
+    VERSION_NOT_SUPPORTED 505 "Version Not Supported";
+    MESSAGE_TOO_LARGE 513 "Message Too Large";
+}
+
+impl StatusCode {
+    /// The code as a number, if it is one of 100 to 699 (RFC 3261 §7.2).
+    pub fn new(code: u16) -> Option<Self> {
+        (100..700).contains(&code).then_some(Self(code))
+    }
+
+    /// The number.
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
+
+    /// Whether no other response to the request follows.
+    pub fn is_final(self) -> bool {
+        self.0 >= 200
+    }
+}
+
+impl fmt::Display for StatusCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
