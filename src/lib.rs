@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod config;
 pub mod logging;
+pub mod process;
 pub mod proxy;
 pub mod registrar;
 pub mod sip;

@@ -1,1 +1,72 @@
 //! Configuration: repro's file and command line in, each room's options out.
+//!
+//! [`load`] reads the file, holds every value against the table of settings, and gathers all errors before it gives
+//! up. What is understood but not acted on, or weakens the server, comes back as [`Note`]s to be said at start.
+
+pub mod cli;
+mod error;
+mod file;
+mod manual;
+mod note;
+mod resolve;
+mod settings;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use crate::auth::AuthOptions;
+use crate::logging::LoggingOptions;
+use crate::process::ProcessOptions;
+use crate::proxy::ProxyOptions;
+use crate::registrar::RegistrarOptions;
+use crate::tls::TlsOptions;
+use crate::transport::{EngineOptions, ListenerOptions};
+
+pub use cli::{Command, Override, UsageError};
+pub use error::{ConfigError, Origin};
+pub use manual::{help, in_force, markdown, sample};
+pub use note::{Note, NoteClass};
+
+/// Everything that a configuration decides.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The main file, absolute.
+    pub file: PathBuf,
+    /// Certificates, trust and handshakes.
+    pub tls: TlsOptions,
+    /// Who may say what.
+    pub auth: AuthOptions,
+    /// Registrations.
+    pub registrar: RegistrarOptions,
+    /// Routing.
+    pub proxy: ProxyOptions,
+    /// Threads, limits and deadlines.
+    pub engine: EngineOptions,
+    /// Where to listen; never empty.
+    pub listeners: Vec<ListenerOptions>,
+    /// The log.
+    pub logging: LoggingOptions,
+    /// The process.
+    pub process: ProcessOptions,
+    /// What the operator should be told before anything is served.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a configuration file, with what the command line puts in its place.
+///
+/// # Errors
+///
+/// Every fault found, in the order of the file; never an empty list.
+pub fn load(path: &Path, overrides: &[Override]) -> Result<Configuration, Vec<ConfigError>> {
+    let (settings, mut errors) = file::read(path);
+    let settings = settings.with_overrides(overrides);
+    let mut notes = Vec::new();
+    value::check(&settings, &mut errors, &mut notes);
+    let configuration = resolve::resolve(path, &settings, &mut errors, notes);
+    if errors.is_empty() {
+        Ok(configuration)
+    } else {
+        error::sort(&mut errors);
+        Err(errors)
+    }
+}

@@ -1,0 +1,328 @@
+//! The command line as plain data.
+//!
+//! `sipvouch [repro.config] [--Name=value ...]` is repro's command line; a first argument that is one of our own
+//! command words asks for something else. A file of such a name is given as `./check`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::settings;
+
+/// The file when none is named, in the working directory; as in repro.
+const DEFAULT_FILE: &str = "repro.config";
+
+/// A setting of the command line, which goes before the file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Name as written.
+    pub name: String,
+    /// Value; may be empty.
+    pub value: String,
+}
+
+/// What `sipvouch settings` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingsForm {
+    /// What is in force, and from where.
+    InForce,
+    /// The sample configuration file.
+    Sample,
+    /// The reference page.
+    Markdown,
+}
+
+/// What `sipvouch explain` is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Configuration file.
+    pub file: PathBuf,
+    /// Settings that go before the file's.
+    pub overrides: Vec<Override>,
+    /// PEM file with the certificate of the peer; without one the peer shows none.
+    pub certificate: Option<PathBuf>,
+    /// URI in From.
+    pub from: String,
+    /// Request method.
+    pub method: String,
+    /// Whether To has a tag.
+    pub to_tag: bool,
+    /// URI in To; without one that of From.
+    pub to: Option<String>,
+}
+
+/// What the program is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Serve {
+        /// Configuration file.
+        file: PathBuf,
+        /// Settings that go before the file's.
+        overrides: Vec<Override>,
+    },
+    /// Load everything, say what there is to say, and end.
+    Check {
+        /// Configuration file.
+        file: PathBuf,
+        /// Settings that go before the file's.
+        overrides: Vec<Override>,
+    },
+    /// Print settings.
+    Settings {
+        /// In which form.
+        form: SettingsForm,
+        /// Configuration file; only for [`SettingsForm::InForce`].
+        file: PathBuf,
+        /// Settings that go before the file's.
+        overrides: Vec<Override>,
+    },
+    /// List every certificate that is loaded.
+    Certs {
+        /// Configuration file.
+        file: PathBuf,
+        /// Settings that go before the file's.
+        overrides: Vec<Override>,
+    },
+    /// Explain one decision.
+    Explain(Question),
+    /// Print the version.
+    Version,
+    /// Print the help text.
+    Help,
+}
+
+/// Why a command line is not understood; exit status 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// An argument that should set something does not.
+    #[error("{0:?} is no setting; expected --Name=value")]
+    NoSetting(String),
+    /// A setting is given twice.
+    #[error("{0} is set twice on the command line; remove one of them")]
+    Twice(String),
+    /// An option has no value.
+    #[error("{0} needs a value, as {0} VALUE")]
+    NoValue(&'static str),
+    /// A command lacks an option.
+    #[error("{command} needs {option}")]
+    Missing {
+        /// The command.
+        command: &'static str,
+        /// The option.
+        option: &'static str,
+    },
+    /// An argument is not UTF-8.
+    #[error("{0:?} is not UTF-8")]
+    NotUtf8(OsString),
+}
+
+/// Understands the arguments after the program's name.
+///
+/// # Errors
+///
+/// The first argument that is not understood.
+pub fn parse<I>(arguments: I) -> Result<Command, UsageError>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString>,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut arguments = Arguments {
+        left: arguments.into_iter(),
+        named: None,
+    };
+    let first = arguments
+        .left
+        .as_slice()
+        .first()
+        .and_then(|first| first.to_str());
+    if first.is_some_and(|first| first == "help")
+        || arguments.ask_for(&["--help", "-help", "-h", "-?", "--?", "/?"])
+    {
+        return Ok(Command::Help);
+    }
+    if arguments.ask_for_first(&["--version", "-V"]) {
+        return Ok(Command::Version);
+    }
+    match first {
+        Some("check") => {
+            let (file, overrides) = arguments.skip_word().file_and_overrides()?;
+            Ok(Command::Check { file, overrides })
+        }
+        Some("settings") => {
+            let mut form = SettingsForm::InForce;
+            arguments = arguments.skip_word();
+            for (flag, asked) in [
+                ("--sample", SettingsForm::Sample),
+                ("--markdown", SettingsForm::Markdown),
+            ] {
+                if arguments.take_flag(flag) {
+                    form = asked;
+                }
+            }
+            let (file, overrides) = arguments.file_and_overrides()?;
+            Ok(Command::Settings {
+                form,
+                file,
+                overrides,
+            })
+        }
+        Some("certs") => {
+            arguments = arguments.skip_word();
+            arguments.named = arguments.take_value("--config")?.map(PathBuf::from);
+            let (file, overrides) = arguments.file_and_overrides()?;
+            Ok(Command::Certs { file, overrides })
+        }
+        Some("explain") => explain(arguments.skip_word()),
+        _ => {
+            let (file, overrides) = arguments.file_and_overrides()?;
+            Ok(Command::Serve { file, overrides })
+        }
+    }
+}
+
+fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
+    arguments.named = arguments.take_value("--config")?.map(PathBuf::from);
+    let certificate = arguments.take_value("--cert")?.map(PathBuf::from);
+    let from = arguments.take_text("--from")?;
+    let method = arguments
+        .take_text("--method")?
+        .unwrap_or_else(|| "INVITE".to_owned());
+    let to = arguments.take_text("--to")?;
+    let to_tag = arguments.take_flag("--to-tag");
+    let (file, overrides) = arguments.file_and_overrides()?;
+    let from = from.ok_or(UsageError::Missing {
+        command: "explain",
+        option: "--from URI",
+    })?;
+    Ok(Command::Explain(Question {
+        file,
+        overrides,
+        certificate,
+        from,
+        method,
+        to_tag,
+        to,
+    }))
+}
+
+/// Arguments that have not been understood so far.
+struct Arguments {
+    left: std::vec::IntoIter<OsString>,
+    /// A file given by an option, so that no argument names it.
+    named: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn skip_word(mut self) -> Self {
+        self.left.next();
+        self
+    }
+
+    fn ask_for(&self, words: &[&str]) -> bool {
+        self.left
+            .as_slice()
+            .iter()
+            .any(|argument| words.iter().any(|word| argument.eq_ignore_ascii_case(word)))
+    }
+
+    fn ask_for_first(&self, words: &[&str]) -> bool {
+        self.left
+            .as_slice()
+            .first()
+            .is_some_and(|argument| words.iter().any(|word| argument == word))
+    }
+
+    fn take_flag(&mut self, flag: &str) -> bool {
+        let mut left: Vec<OsString> = self.left.by_ref().collect();
+        let before = left.len();
+        left.retain(|argument| argument != flag);
+        let found = left.len() < before;
+        self.left = left.into_iter();
+        found
+    }
+
+    /// Takes `--flag value` or `--flag=value` out.
+    fn take_value(&mut self, flag: &'static str) -> Result<Option<OsString>, UsageError> {
+        let mut found = None;
+        let mut left = Vec::new();
+        while let Some(argument) = self.left.next() {
+            let inline = argument
+                .to_str()
+                .and_then(|text| text.strip_prefix(flag)?.strip_prefix('='));
+            let value = if argument == flag {
+                Some(self.left.next().ok_or(UsageError::NoValue(flag))?)
+            } else {
+                inline.map(OsString::from)
+            };
+            match value {
+                Some(_) if found.is_some() => return Err(UsageError::Twice(flag.to_owned())),
+                Some(value) => found = Some(value),
+                None => left.push(argument),
+            }
+        }
+        self.left = left.into_iter();
+        Ok(found)
+    }
+
+    fn take_text(&mut self, flag: &'static str) -> Result<Option<String>, UsageError> {
+        match self.take_value(flag)? {
+            Some(value) => value.into_string().map(Some).map_err(UsageError::NotUtf8),
+            None => Ok(None),
+        }
+    }
+
+    /// The rest: a file unless the first argument is an option, then settings.
+    fn file_and_overrides(mut self) -> Result<(PathBuf, Vec<Override>), UsageError> {
+        let mut file = self.named;
+        // A leading slash is a path here, as on repro's Unix.
+        let is_file = |first: &OsString| !first.as_encoded_bytes().starts_with(b"-");
+        if file.is_none() && self.left.as_slice().first().is_some_and(is_file) {
+            file = self.left.next().map(PathBuf::from);
+        }
+        let mut seen = BTreeMap::new();
+        let mut overrides = Vec::new();
+        for argument in self.left {
+            let argument = argument.into_string().map_err(UsageError::NotUtf8)?;
+            let setting = set(&argument)?;
+            if seen
+                .insert(settings::canonical(&setting.name), ())
+                .is_some()
+            {
+                return Err(UsageError::Twice(setting.name));
+            }
+            overrides.push(setting);
+        }
+        Ok((
+            file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE)),
+            overrides,
+        ))
+    }
+}
+
+/// `--Name=value`, `-Name=value`, `/Name=value`, each also with a colon.
+fn set(argument: &str) -> Result<Override, UsageError> {
+    // What follows the name is not repeated: it may be a pass phrase.
+    let told = || {
+        UsageError::NoSetting(
+            argument
+                .split(['=', ':'])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    };
+    let bare = argument.trim_start_matches(['-', '/']);
+    if bare.len() == argument.len() {
+        return Err(told());
+    }
+    let (name, value) = bare.split_once(['=', ':']).ok_or_else(told)?;
+    if name.is_empty() {
+        return Err(told());
+    }
+    Ok(Override {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}

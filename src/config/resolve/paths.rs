@@ -1,0 +1,65 @@
+//! Where a relative name leads.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The two directories that a relative name may be in.
+pub(super) struct Paths {
+    file: PathBuf,
+    /// Of the main configuration file.
+    beside: PathBuf,
+    working: PathBuf,
+}
+
+impl Paths {
+    /// For a main configuration file. To be made before the process changes its directory.
+    pub(super) fn new(file: &Path) -> Self {
+        let working = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let file = working.join(file);
+        let beside = file.parent().unwrap_or(Path::new("/")).to_owned();
+        Self {
+            file,
+            beside,
+            working,
+        }
+    }
+
+    /// The main configuration file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A file to read, absolute.
+    ///
+    /// Deviation: repro looked in the working directory alone, which is `/` in the background. We look beside the
+    /// configuration file first, and take the working directory for what is not there.
+    pub(super) fn input(&self, name: &str) -> PathBuf {
+        let beside = self.beside.join(name);
+        if beside.exists() {
+            beside
+        } else {
+            self.working.join(name)
+        }
+    }
+
+    /// A file to write: in the working directory of the start.
+    pub(super) fn output(&self, name: &str) -> PathBuf {
+        self.working.join(name)
+    }
+
+    /// The log file: a name without a slash is beside the configuration file, as in repro.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        if name.contains(['/', '\\']) {
+            self.working.join(name)
+        } else {
+            self.beside.join(name)
+        }
+    }
+
+    /// `.sipCerts` in the home directory, if there is one: what an empty `CertificatePath` means.
+    pub(super) fn home_certificates() -> Option<PathBuf> {
+        let home = env::var_os("HOME").filter(|home| !home.is_empty())?;
+        let path = Path::new(&home).join(".sipCerts");
+        path.exists().then_some(path)
+    }
+}

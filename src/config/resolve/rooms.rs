@@ -1,0 +1,303 @@
+//! The options of each room but the listeners.
+
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::super::{NoteClass, value};
+use super::{Paths, Values};
+use crate::auth::{AuthOptions, IdentityRules};
+use crate::logging::{Destination, Facility, LoggingOptions, Structure};
+use crate::process::ProcessOptions;
+use crate::proxy::ProxyOptions;
+use crate::registrar::RegistrarOptions;
+use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
+use crate::transport::{Deadlines, EngineOptions, MessageLimits};
+
+/// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
+const DEFAULT_BODY_BYTES: usize = 65_536;
+
+pub(super) fn tls(v: &mut Values<'_>, paths: &Paths) -> TlsOptions {
+    let minimum = version(v.choice("TLSMinimumProtocol"));
+    let maximum = version(v.choice("TLSMaximumProtocol"));
+    if minimum > maximum {
+        v.fault(
+            "TLSMaximumProtocol",
+            format!(
+                "older than TLSMinimumProtocol ({})",
+                v.choice("TLSMinimumProtocol")
+            ),
+        );
+    }
+    let methods: Vec<String> = v
+        .all()
+        .map(|raw| raw.name.clone())
+        .filter(|name| name.to_ascii_lowercase().ends_with("tlsconnectionmethod"))
+        .filter(|name| v.choice(name) == "TLSv1")
+        .collect();
+    for name in methods {
+        v.note(
+            NoteClass::Replaced,
+            &name,
+            "TLSv1 was TLS 1.0 alone in repro; here every version from TLSMinimumProtocol to TLSMaximumProtocol is \
+             offered",
+        );
+    }
+    TlsOptions {
+        certificate_path: match v.some_text("CertificatePath") {
+            Some(path) => Some(paths.input(path)),
+            None => Paths::home_certificates(),
+        },
+        ca_directories: v
+            .list("CADirectory")
+            .map(|path| paths.input(path))
+            .collect(),
+        ca_files: v.list("CAFile").map(|path| paths.input(path)).collect(),
+        pass_phrase: v.some_text("TLSPrivateKeyPassPhrase").map(PassPhrase::new),
+        dh_params: v
+            .some_text("TlsDHParamsFilename")
+            .map(|path| paths.input(path)),
+        cipher_list: v.text("OpenSSLCipherList").to_owned(),
+        cipher_suites: v.some_text("TLSCipherSuites").map(str::to_owned),
+        groups: v.some_text("TLSGroups").map(str::to_owned),
+        minimum,
+        maximum,
+        set_options: v
+            .find("OpenSSLCTXSetOptions")
+            .map(|_| v.list("OpenSSLCTXSetOptions").map(str::to_owned).collect()),
+        clear_options: v
+            .list("OpenSSLCTXClearOptions")
+            .map(str::to_owned)
+            .collect(),
+        verify_depth: v.number("TLSVerifyDepth"),
+        session_tickets: v.bool("TLSSessionTickets"),
+        session_lifetime: v.number("TLSSessionLifetime"),
+        verified_chain_cache: v.number("VerifiedChainCacheSize"),
+    }
+}
+
+fn version(word: &str) -> ProtocolVersion {
+    match word {
+        "TLSv1.0" => ProtocolVersion::Tls1,
+        "TLSv1.1" => ProtocolVersion::Tls1_1,
+        "TLSv1.3" => ProtocolVersion::Tls1_3,
+        _ => ProtocolVersion::Tls1_2,
+    }
+}
+
+pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
+    let digest = !v.bool("DisableAuth");
+    if digest {
+        v.note(
+            NoteClass::NotYet,
+            "DisableAuth",
+            "false: digest is not there yet: a request that only a password could prove is refused with 403; a \
+             matching certificate alone admits",
+        );
+    }
+    let mut domains = Vec::new();
+    for domain in v
+        .list("Domains")
+        .filter_map(|domain| value::domain(domain).ok())
+    {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    AuthOptions {
+        certificate_authenticator: v.bool("EnableCertificateAuthenticator"),
+        digest,
+        rules: match v.choice("IdentityRules") {
+            "report" => IdentityRules::Report,
+            "repro" => IdentityRules::Repro,
+            _ => IdentityRules::Secure,
+        },
+        mappings_file: v
+            .some_text("CommonNameMappings")
+            .map(|path| paths.input(path)),
+        mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
+        email_as_sip: v.bool("TLSUseEmailAsSIP"),
+        allow_wildcards: v.bool("AllowWildcardCertificates"),
+        trusted_peers: v
+            .list("TrustedPeers")
+            .filter_map(|item| value::peer(item).ok())
+            .collect(),
+        third_party_requires_certificate: v.bool("ThirdPartyRequiresCertificate"),
+        domains,
+        domain_suffixes: v
+            .list("DomainSuffixes")
+            .filter_map(|domain| value::domain(domain).ok())
+            .collect(),
+    }
+}
+
+pub(super) fn registrar(v: &mut Values<'_>) -> RegistrarOptions {
+    let options = RegistrarOptions {
+        enabled: !v.bool("DisableRegistrar"),
+        allow_to_tag: v.bool("AllowBadReg"),
+        min_expires: v.number("RegistrationMinimumExpires"),
+        max_expires: v.number("RegistrationMaximumExpires"),
+        default_expires: v.number("RegistrationDefaultExpires"),
+        max_contacts: positive(v, "RegistrationMaximumContacts"),
+        max_total: positive(v, "RegistrationMaximumTotal"),
+    };
+    if options.min_expires > options.max_expires {
+        let fault = format!(
+            "shorter than RegistrationMinimumExpires ({})",
+            options.min_expires
+        );
+        v.fault("RegistrationMaximumExpires", fault);
+    } else if options.default_expires > options.max_expires
+        || options.default_expires < options.min_expires
+    {
+        let fault = format!(
+            "expected a number from RegistrationMinimumExpires ({}) to RegistrationMaximumExpires ({})",
+            options.min_expires, options.max_expires
+        );
+        v.fault("RegistrationDefaultExpires", fault);
+    }
+    options
+}
+
+pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {
+    ProxyOptions {
+        server_text: v.some_text("ServerText").map(str::to_owned),
+        always_allow_relaying: v.bool("AlwaysAllowRelaying"),
+    }
+}
+
+pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    EngineOptions {
+        workers: NonZeroUsize::new(v.number("WorkerThreads")).unwrap_or(cores),
+        lookup_threads: positive(v, "NumAuthGrabberWorkerThreads"),
+        max_pending_lookups: v.number("MaximumPendingLookups"),
+        max_connections: v.number("MaximumConnections"),
+        max_connections_per_source: v.number("MaximumConnectionsPerSource"),
+        max_handshakes: v.number("MaximumHandshakes"),
+        exempt: v
+            .list("ConnectionLimitExempt")
+            .filter_map(|item| value::network(item).ok())
+            .collect(),
+        proxy_sources: v
+            .list("ProxyProtocolSources")
+            .filter_map(|item| value::network(item).ok())
+            .collect(),
+        max_queued_bytes: v.number("MaximumQueuedBytes"),
+        deadlines: Deadlines {
+            handshake: seconds(v, "HandshakeTimeout"),
+            first_message: seconds(v, "FirstMessageTimeout"),
+            partial_message: seconds(v, "PartialMessageTimeout"),
+            idle: idle(v),
+            write: seconds(v, "WriteTimeout"),
+            drain: seconds(v, "DrainTimeout"),
+        },
+        limits: MessageLimits {
+            head_bytes: v.number("MaximumHeaderBytes"),
+            body_bytes: match v.number("StreamMessageSizeLimit") {
+                0 => DEFAULT_BODY_BYTES,
+                bytes => bytes,
+            },
+            fields: v.number("MaximumHeaderFields"),
+        },
+    }
+}
+
+/// Our own setting, then repro's, where 0 meant never and left dead phones in memory; here it means our default.
+fn idle(v: &mut Values<'_>) -> Duration {
+    let theirs = seconds(v, "TCPConnectionGCAge");
+    if v.find("IdleTimeout").is_some() {
+        if !theirs.is_zero() {
+            v.note(
+                NoteClass::Info,
+                "TCPConnectionGCAge",
+                "IdleTimeout is set too, and goes before it",
+            );
+        }
+        seconds(v, "IdleTimeout")
+    } else if theirs.is_zero() {
+        seconds(v, "IdleTimeout")
+    } else {
+        theirs
+    }
+}
+
+fn seconds(v: &Values<'_>, name: &str) -> Duration {
+    Duration::from_secs(v.integer(name))
+}
+
+/// A number whose row begins at 1.
+fn positive(v: &Values<'_>, name: &str) -> NonZeroUsize {
+    NonZeroUsize::new(v.number(name)).unwrap_or(NonZeroUsize::MIN)
+}
+
+pub(super) fn logging(v: &mut Values<'_>, paths: &Paths) -> LoggingOptions {
+    let destination = match v.choice("LoggingType") {
+        "cerr" => Destination::Stderr,
+        "file" => {
+            let name = ["LogFilename", "LoggingFilename"]
+                .into_iter()
+                .find_map(|name| {
+                    v.find(name)
+                        .map(|raw| raw.value.as_str())
+                        .filter(|value| !value.is_empty())
+                });
+            Destination::File(paths.log(name.unwrap_or_else(|| v.default("LogFilename"))))
+        }
+        "syslog" => Destination::Syslog(
+            Facility::from_name(v.choice("SyslogFacility")).unwrap_or(Facility::DAEMON),
+        ),
+        _ => Destination::Stdout,
+    };
+    if v.bool("Daemonize") && matches!(destination, Destination::Stdout | Destination::Stderr) {
+        v.note(
+            NoteClass::Info,
+            "LoggingType",
+            "in the background there is no terminal: the log goes nowhere; use file or syslog",
+        );
+    }
+    let level = ["LogLevel", "LoggingLevel"]
+        .into_iter()
+        .find(|name| v.find(name).is_some_and(|raw| !raw.value.is_empty()))
+        .unwrap_or("LogLevel");
+    LoggingOptions {
+        destination,
+        level: match v.choice(level) {
+            "NONE" => LevelFilter::Off,
+            "EMERG" | "ALERT" | "CRIT" | "ERR" => LevelFilter::Error,
+            "WARNING" => LevelFilter::Warn,
+            "DEBUG" => LevelFilter::Debug,
+            "STACK" | "CERR" => LevelFilter::Trace,
+            // NOTICE too: what repro says at NOTICE we say at info.
+            _ => LevelFilter::Info,
+        },
+        structure: match v.choice("LogMessageStructure") {
+            "JSON_CEE" => Structure::JsonCee,
+            _ => Structure::Unstructured,
+        },
+        max_bytes: v.integer("LogFileMaxBytes"),
+        max_lines: v.integer("LogFileMaxLines"),
+        keep_all: v.bool("KeepAllLogFiles"),
+        instance: v.text("LoggingInstanceName").to_owned(),
+    }
+}
+
+pub(super) fn process(v: &mut Values<'_>, paths: &Paths) -> ProcessOptions {
+    let user = v.some_text("RunAsUser").map(str::to_owned);
+    let group = v.some_text("RunAsGroup").map(str::to_owned);
+    if user.is_none() && group.is_some() {
+        v.note(
+            NoteClass::Info,
+            "RunAsGroup",
+            "it does nothing without RunAsUser",
+        );
+    }
+    ProcessOptions {
+        daemonize: v.bool("Daemonize"),
+        pid_file: v.some_text("PidFile").map(|path| paths.output(path)),
+        user,
+        group,
+    }
+}

@@ -1,0 +1,150 @@
+//! Rows about threads, limits and deadlines.
+
+use super::Kind::{Bool, Choice, Integer, Networks};
+use super::{Group, Kind, NUMBER, SECONDS, Setting, count, honoured, replaced};
+
+const LOAD: &str =
+    "a server with too much to do answers 503: MaximumConnections, MaximumPendingLookups";
+
+/// Octets kept in memory for one peer.
+const MEMORY: Kind = Integer {
+    min: 1024,
+    max: 1 << 30,
+    unit: "bytes",
+};
+
+pub(super) const GROUP: Group = Group {
+    title: "Threads, limits and deadlines",
+    rows: ROWS,
+};
+
+const ROWS: &[Setting] = &[
+    honoured(
+        "WorkerThreads",
+        count(0, 1024),
+        "0",
+        "Threads that serve connections; 0 for one per processor.",
+    ),
+    honoured(
+        "NumAuthGrabberWorkerThreads",
+        count(1, 1024),
+        "2",
+        "Threads that ask databases and other slow sources.",
+    ),
+    honoured(
+        "MaximumPendingLookups",
+        count(1, 1_000_000),
+        "1024",
+        "Most questions to slow sources at a time; beyond \
+         it requests are answered 503.",
+    ),
+    honoured(
+        "MaximumConnections",
+        count(1, 10_000_000),
+        "18000",
+        "Most connections at a time.",
+    ),
+    honoured(
+        "MaximumConnectionsPerSource",
+        count(1, 10_000_000),
+        "200",
+        "Most connections from one address.",
+    ),
+    honoured(
+        "MaximumHandshakes",
+        count(1, 10_000_000),
+        "2000",
+        "Most unfinished handshakes at a time.",
+    ),
+    honoured(
+        "ConnectionLimitExempt",
+        Networks,
+        "",
+        "Addresses that MaximumConnectionsPerSource does not hold for.",
+    ),
+    honoured(
+        "ProxyProtocolSources",
+        Networks,
+        "",
+        "Load balancers in front of us: they must begin each connection \
+         with a PROXY header, and it is believed.",
+    ),
+    honoured(
+        "MaximumQueuedBytes",
+        MEMORY,
+        "262144",
+        "Most bytes waiting for one peer to take them; beyond it the \
+         connection is closed.",
+    ),
+    honoured(
+        "MaximumHeaderBytes",
+        MEMORY,
+        "32768",
+        "Largest start line and header of a message.",
+    ),
+    honoured(
+        "MaximumHeaderFields",
+        count(16, 65_536),
+        "256",
+        "Most header fields of a message.",
+    ),
+    honoured(
+        "HandshakeTimeout",
+        SECONDS,
+        "10",
+        "Longest time from accepting a connection to the end of its handshake. \
+         0 for no limit, here and below.",
+    ),
+    honoured(
+        "FirstMessageTimeout",
+        SECONDS,
+        "30",
+        "Longest time from there to the first whole message.",
+    ),
+    honoured(
+        "PartialMessageTimeout",
+        SECONDS,
+        "10",
+        "Longest time from the first byte of a message to its last.",
+    ),
+    honoured(
+        "IdleTimeout",
+        SECONDS,
+        "7200",
+        "Longest time without a message or keep-alive.",
+    ),
+    honoured(
+        "WriteTimeout",
+        SECONDS,
+        "10",
+        "Longest time that a peer may leave our bytes untaken.",
+    ),
+    honoured(
+        "DrainTimeout",
+        SECONDS,
+        "10",
+        "Longest time from the order to stop to the end.",
+    ),
+    replaced(
+        "CongestionManagement",
+        Bool,
+        "true",
+        "Refuse requests when queues grow.",
+        LOAD,
+    ),
+    replaced(
+        "CongestionManagementMetric",
+        Choice(&["WAIT_TIME|", "SIZE", "TIME_DEPTH"]),
+        "WAIT_TIME",
+        "How queues are \
+         measured.",
+        LOAD,
+    ),
+    replaced(
+        "CongestionManagementTolerance",
+        NUMBER,
+        "200",
+        "How much is too much.",
+        LOAD,
+    ),
+];

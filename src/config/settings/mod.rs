@@ -1,0 +1,364 @@
+//! THE table: every setting of repro and every one of our own, what it takes and what becomes of it.
+//!
+//! `--help`, `sipvouch settings`, the sample file and the reference page are written from here, and a value that the
+//! table does not allow is refused before any room sees it. One file per area; a row is one line of a manual.
+
+mod admin;
+mod database;
+mod engine;
+mod identity;
+mod logging;
+mod process;
+mod registrar;
+mod routing;
+mod tls;
+mod transport;
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// True or false.
+    Bool,
+    /// A whole number within the range, in the unit (empty when it counts things).
+    Integer {
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+        /// What one of them is: `seconds`, `bytes`.
+        unit: &'static str,
+    },
+    /// Any text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// A file or directory.
+    Path,
+    /// Items parted by comma or blank.
+    List,
+    /// Files or directories, parted by comma or blank.
+    PathList,
+    /// One of these words, in any letter case. Other spellings of a word follow it after `|`; a spelling that is
+    /// empty lets an empty value mean the word.
+    Choice(&'static [&'static str]),
+    /// A host or domain name.
+    Domain,
+    /// Host or domain names.
+    DomainList,
+    /// An IP address.
+    Address,
+    /// IP addresses, each with `/prefix` or without.
+    Networks,
+    /// As `Networks`, or names out of certificates.
+    Peers,
+    /// `address:port`.
+    Interface,
+    /// Names of OpenSSL options.
+    OpensslOptions,
+    /// A URI or name-addr.
+    Uri,
+}
+
+/// When a value that we do not act on deserves a note at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// It is set, and to something else than the default.
+    Changed,
+    /// It is set, and neither empty, 0 nor false.
+    On,
+    /// As `On`, and also when it is on by default.
+    Always,
+}
+
+/// What becomes of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does what its description says.
+    Honoured,
+    /// Something else does its work now.
+    Replaced {
+        /// What to use instead.
+        advice: &'static str,
+        /// When to say so.
+        noted: Noted,
+    },
+    /// It is understood, and has no effect in this version.
+    NotYet {
+        /// What happens meanwhile.
+        meanwhile: &'static str,
+        /// When to say so.
+        noted: Noted,
+    },
+    /// repro does not read it either.
+    Unread,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// Name as documented; `<N>` stands for the number in a family.
+    pub(crate) name: &'static str,
+    /// What it takes.
+    pub(crate) kind: Kind,
+    /// Value when the setting is absent, as one would write it.
+    pub(crate) default: &'static str,
+    /// One or two sentences for the operator.
+    pub(crate) doc: &'static str,
+    /// What becomes of it.
+    pub(crate) standing: Standing,
+}
+
+impl Setting {
+    /// The same row, noted whenever it is switched on.
+    const fn when_on(mut self) -> Self {
+        self.standing = with_noted(self.standing, Noted::On);
+        self
+    }
+
+    /// The same row, noted whenever it is switched on, be it by default.
+    const fn always(mut self) -> Self {
+        self.standing = with_noted(self.standing, Noted::Always);
+        self
+    }
+
+    /// Whether the value must not be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.kind == Kind::Secret
+    }
+
+    /// Whether the setting does something in this version.
+    pub(crate) fn is_honoured(&self) -> bool {
+        self.standing == Standing::Honoured
+    }
+
+    /// Prefix and suffix of a family's name, around its number; `None` for a single setting.
+    pub(crate) fn family(&self) -> Option<(&'static str, &'static str)> {
+        self.name.split_once("<N>")
+    }
+
+    /// Whether `key` (see [`canonical`]) is this setting or a member of this family.
+    fn is_named(&self, key: &str) -> bool {
+        match self.family() {
+            None => self.name.eq_ignore_ascii_case(key),
+            Some((prefix, suffix)) => split_family(key).is_some_and(|(p, _, s)| {
+                p.eq_ignore_ascii_case(prefix) && s.eq_ignore_ascii_case(suffix)
+            }),
+        }
+    }
+}
+
+const fn with_noted(standing: Standing, noted: Noted) -> Standing {
+    match standing {
+        Standing::Replaced { advice, .. } => Standing::Replaced { advice, noted },
+        Standing::NotYet { meanwhile, .. } => Standing::NotYet { meanwhile, noted },
+        other => other,
+    }
+}
+
+/// Settings of one area.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group {
+    /// Heading.
+    pub(crate) title: &'static str,
+    /// Rows in the order of the manual.
+    pub(crate) rows: &'static [Setting],
+}
+
+/// The whole table in the order of the manual.
+pub(crate) const GROUPS: &[Group] = &[
+    process::GROUP,
+    logging::GROUP,
+    transport::GROUP,
+    tls::GROUP,
+    identity::GROUP,
+    registrar::GROUP,
+    engine::GROUP,
+    routing::GROUP,
+    identity::DIGEST,
+    routing::SILO,
+    routing::PRESENCE,
+    database::GROUP,
+    admin::GROUP,
+    admin::ACCOUNTING,
+];
+
+/// Every row.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    GROUPS.iter().flat_map(|group| group.rows)
+}
+
+/// The row of a name as an operator writes it; a member of a family finds the family's row.
+pub(crate) fn find(name: &str) -> Option<&'static Setting> {
+    all().find(|setting| setting.is_named(name))
+}
+
+/// The key under which a setting is stored: lower case, and the number of a family without leading zeros, so that
+/// `Transport01Type` and `transport1type` are one setting, as in repro.
+pub(crate) fn canonical(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    match split_family(&lower) {
+        Some((prefix, number, suffix)) => format!("{prefix}{number}{suffix}"),
+        None => lower,
+    }
+}
+
+/// Parts a member of a family: `Transport07Type` is (`Transport`, `7`, `Type`).
+pub(crate) fn split_family(name: &str) -> Option<(&str, &str, &str)> {
+    for family in ["transport", "database"] {
+        let Some((prefix, rest)) = name.split_at_checked(family.len()) else {
+            continue;
+        };
+        if !prefix.eq_ignore_ascii_case(family) {
+            continue;
+        }
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let Some((number, suffix)) = rest.split_at_checked(digits) else {
+            continue;
+        };
+        if !number.is_empty() {
+            let significant = number.trim_start_matches('0');
+            let number = if significant.is_empty() {
+                "0"
+            } else {
+                significant
+            };
+            return Some((prefix, number, suffix));
+        }
+    }
+    None
+}
+
+/// The documented name that `unknown` was probably meant to be.
+pub(crate) fn nearest(unknown: &str) -> Option<String> {
+    // A long text is no typing error of a name, and comparing it with every row costs time.
+    if unknown.len() > 64 {
+        return None;
+    }
+    let number = split_family(unknown).map_or("1", |(_, number, _)| number);
+    let wanted = unknown.to_ascii_lowercase();
+    let allowed = (unknown.len() / 4).clamp(1, 4);
+    all()
+        .map(|setting| setting.name.replace("<N>", number))
+        .map(|name| (edit_distance(&wanted, &name.to_ascii_lowercase()), name))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Insertions, deletions and replacements that turn one text into the other (Levenshtein).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(left);
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != *to))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+const fn honoured(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        kind,
+        default,
+        doc,
+        standing: Standing::Honoured,
+    }
+}
+
+const fn not_yet(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+    meanwhile: &'static str,
+) -> Setting {
+    let standing = Standing::NotYet {
+        meanwhile,
+        noted: Noted::Changed,
+    };
+    Setting {
+        name,
+        kind,
+        default,
+        doc,
+        standing,
+    }
+}
+
+const fn replaced(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+    advice: &'static str,
+) -> Setting {
+    let standing = Standing::Replaced {
+        advice,
+        noted: Noted::Changed,
+    };
+    Setting {
+        name,
+        kind,
+        default,
+        doc,
+        standing,
+    }
+}
+
+const fn unread(name: &'static str, kind: Kind, doc: &'static str) -> Setting {
+    Setting {
+        name,
+        kind,
+        default: "",
+        doc,
+        standing: Standing::Unread,
+    }
+}
+
+/// A port, or 0 for none.
+const PORT: Kind = Kind::Integer {
+    min: 0,
+    max: 65_535,
+    unit: "port",
+};
+/// A number without a unit.
+const NUMBER: Kind = count(0, u32::MAX as u64);
+/// A time that may be zero.
+const SECONDS: Kind = Kind::Integer {
+    min: 0,
+    max: 31_536_000,
+    unit: "seconds",
+};
+/// A short time.
+const MILLISECONDS: Kind = Kind::Integer {
+    min: 0,
+    max: 3_600_000_000,
+    unit: "milliseconds",
+};
+/// An amount of memory or disk.
+const BYTES: Kind = Kind::Integer {
+    min: 0,
+    max: 1 << 40,
+    unit: "bytes",
+};
+
+/// A number of things.
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Integer { min, max, unit: "" }
+}

@@ -1,0 +1,95 @@
+//! Rows about registrations.
+
+use super::Kind::{Bool, Integer};
+use super::{Group, SECONDS, Setting, count, honoured, not_yet};
+
+const NO_OUTBOUND: &str = "RFC 5626 flows are not there yet";
+
+pub(super) const GROUP: Group = Group {
+    title: "Registrar",
+    rows: ROWS,
+};
+
+/// A lifetime that a binding may have.
+const LIFETIME: super::Kind = Integer {
+    min: 1,
+    max: 31_536_000,
+    unit: "seconds",
+};
+
+const ROWS: &[Setting] = &[
+    honoured("DisableRegistrar", Bool, "false", "Take no registrations."),
+    honoured(
+        "RegistrationMinimumExpires",
+        LIFETIME,
+        "60",
+        "Shortest lifetime of a registration; a shorter wish is \
+         answered 423.",
+    ),
+    honoured(
+        "RegistrationMaximumExpires",
+        LIFETIME,
+        "86400",
+        "Longest lifetime of a registration; a longer wish is \
+         shortened.",
+    ),
+    honoured(
+        "RegistrationDefaultExpires",
+        LIFETIME,
+        "3600",
+        "Lifetime of a registration that wishes for none.",
+    ),
+    honoured(
+        "RegistrationMaximumContacts",
+        count(1, 10_000),
+        "10",
+        "Most contacts of one user.",
+    ),
+    honoured(
+        "RegistrationMaximumTotal",
+        count(1, 100_000_000),
+        "1000000",
+        "Most users registered at a time.",
+    ),
+    honoured(
+        "AllowBadReg",
+        Bool,
+        "false",
+        "Take a REGISTER whose To has a tag, as some old phones send it.",
+    ),
+    not_yet(
+        "DisableOutbound",
+        Bool,
+        "false",
+        "Do not keep the flow of a registration (RFC 5626).",
+        NO_OUTBOUND,
+    ),
+    not_yet(
+        "OutboundVersion",
+        count(0, 5626),
+        "5626",
+        "Draft of RFC 5626 to follow.",
+        NO_OUTBOUND,
+    ),
+    not_yet(
+        "AssumeFirstHopSupportsOutbound",
+        Bool,
+        "false",
+        "Take every Path for one with flows.",
+        NO_OUTBOUND,
+    ),
+    not_yet(
+        "AssumeFirstHopSupportsFlowTokens",
+        Bool,
+        "false",
+        "Take every registration for one with a flow.",
+        NO_OUTBOUND,
+    ),
+    not_yet(
+        "FlowTimer",
+        SECONDS,
+        "0",
+        "Keep-alive interval to ask of clients.",
+        NO_OUTBOUND,
+    ),
+];

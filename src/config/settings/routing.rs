@@ -1,0 +1,380 @@
+//! Rows about where requests go, and about what else answers them.
+
+use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, Text, Uri};
+use super::{BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, honoured, not_yet};
+
+const NO_PROXY: &str = "requests are not relayed in this version";
+const NO_FILTER: &str = "no request filter is there yet";
+const NO_SILO: &str = "no message is kept for a user who is away";
+const NO_EVENTS: &str = "SUBSCRIBE and PUBLISH are not answered in this version";
+
+/// A SIP status code, or 0.
+const STATUS: super::Kind = Integer {
+    min: 0,
+    max: 699,
+    unit: "status code",
+};
+
+pub(super) const GROUP: Group = Group {
+    title: "Routing",
+    rows: ROWS,
+};
+
+const ROWS: &[Setting] = &[
+    honoured(
+        "ServerText",
+        Text,
+        "Sipvouch",
+        "Server header of our answers. Empty: none.",
+    ),
+    not_yet(
+        "AlwaysAllowRelaying",
+        Bool,
+        "false",
+        "Relay for anybody to anywhere.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "AddViaRport",
+        Bool,
+        "true",
+        "Add rport to our Via.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "RecordRouteUri",
+        Uri,
+        "",
+        "URI that relayed requests record.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "ForceRecordRouting",
+        Bool,
+        "false",
+        "Record the route of every dialog.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "EnableFlowTokens",
+        Bool,
+        "false",
+        "Reach clients behind NAT over the connection that they opened.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "AllowInboundFlowTokensForNonDirectClients",
+        Bool,
+        "false",
+        "Flow tokens also for clients behind another \
+         proxy.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "ClientNatDetectionMode",
+        Choice(&["DISABLED|", "ENABLED", "PRIVATE_TO_PUBLIC"]),
+        "DISABLED",
+        "Flow tokens \
+         only for clients behind NAT.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "TimerC",
+        SECONDS,
+        "180",
+        "Longest time that a call may ring; 0 for no limit.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "Routes",
+        List,
+        "",
+        "Static routes instead of those in the database.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "ParallelForkStaticRoutes",
+        Bool,
+        "false",
+        "Try all matching routes at once.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "ContinueProcessingAfterRoutesFound",
+        Bool,
+        "false",
+        "Try registrations too when a route matches.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "RecursiveRedirect",
+        Bool,
+        "false",
+        "Follow redirections ourselves.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValue",
+        Bool,
+        "true",
+        "Try contacts in the order of their q values.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValueBehavior",
+        Choice(&["EQUAL_Q_PARALLEL", "FULL_SEQUENTIAL", "FULL_PARALLEL"]),
+        "EQUAL_Q_PARALLEL",
+        "Which contacts are tried at once.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValueCancelBetweenForkGroups",
+        Bool,
+        "true",
+        "Cancel one group of contacts before the next is tried.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValueMsBeforeCancel",
+        MILLISECONDS,
+        "30000",
+        "Time until that.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValueWaitForTerminateBetweenForkGroups",
+        Bool,
+        "true",
+        "Wait until one group has answered.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "QValueMsBetweenForkGroups",
+        MILLISECONDS,
+        "3000",
+        "Time between groups without that.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "EnumSuffixes",
+        DomainList,
+        "",
+        "Where telephone numbers are looked up (ENUM).",
+        NO_PROXY,
+    ),
+    not_yet(
+        "EnumDomains",
+        DomainList,
+        "",
+        "Domains whose numbers are looked up.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "GeoProximityTargetSorting",
+        Bool,
+        "false",
+        "Try near contacts first.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "GeoProximityIPv4CityDatabaseFile",
+        Path,
+        "GeoLiteCity.dat",
+        "Map of IPv4 addresses.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "GeoProximityIPv6CityDatabaseFile",
+        Path,
+        "GeoLiteCityv6.dat",
+        "Map of IPv6 addresses.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "GeoProximityRequestUriFilter",
+        Text,
+        "",
+        "Request-URIs to sort contacts for.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "GeoProximityDefaultDistance",
+        NUMBER,
+        "0",
+        "Kilometres to a place that is unknown.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "LoadBalanceEqualDistantTargets",
+        Bool,
+        "true",
+        "Shuffle contacts that are equally far.",
+        NO_PROXY,
+    ),
+    not_yet(
+        "DisableRequestFilterProcessor",
+        Bool,
+        "false",
+        "Use no request filters.",
+        NO_FILTER,
+    ),
+    not_yet(
+        "RequestFilterDefaultNoMatchBehavior",
+        Text,
+        "",
+        "Answer to a request that no filter matches.",
+        NO_FILTER,
+    ),
+    not_yet(
+        "RequestFilterDefaultDBErrorBehavior",
+        Text,
+        "500, Server Internal DB Error",
+        "Answer when the filters' \
+         database fails.",
+        NO_FILTER,
+    ),
+];
+
+pub(super) const SILO: Group = Group {
+    title: "Messages for users who are away",
+    rows: SILO_ROWS,
+};
+
+const SILO_ROWS: &[Setting] = &[
+    not_yet(
+        "MessageSiloEnabled",
+        Bool,
+        "false",
+        "Keep messages for users who are not registered.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloDestFilterRegex",
+        Text,
+        "",
+        "Users to keep no messages for.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloMimeTypeFilterRegex",
+        Text,
+        "application\\/im\\-iscomposing\\+xml",
+        "Content types not to \
+         keep.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloExpirationTime",
+        SECONDS,
+        "2592000",
+        "How long a message is kept.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloAddDateHeader",
+        Bool,
+        "true",
+        "Add Date to a message that was kept.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloMaxContentLength",
+        BYTES,
+        "4096",
+        "Largest message to keep.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloSuccessStatusCode",
+        STATUS,
+        "202",
+        "Answer when a message is kept.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloFilteredMimeTypeStatusCode",
+        STATUS,
+        "200",
+        "Answer to a content type that is not kept.",
+        NO_SILO,
+    ),
+    not_yet(
+        "MessageSiloFailureStatusCode",
+        STATUS,
+        "480",
+        "Answer to a message that is too large.",
+        NO_SILO,
+    ),
+];
+
+pub(super) const PRESENCE: Group = Group {
+    title: "Presence",
+    rows: PRESENCE_ROWS,
+};
+
+const PRESENCE_ROWS: &[Setting] = &[
+    not_yet(
+        "EnableCertServer",
+        Bool,
+        "false",
+        "Serve certificates and credentials of users.",
+        NO_EVENTS,
+    ),
+    not_yet(
+        "EnablePresenceServer",
+        Bool,
+        "false",
+        "Serve presence.",
+        NO_EVENTS,
+    ),
+    not_yet(
+        "PresenceUsesRegistrationState",
+        Bool,
+        "true",
+        "A registered user is present.",
+        NO_EVENTS,
+    ),
+    not_yet(
+        "PresenceNotifyClosedStateForNonPublishedUsers",
+        Bool,
+        "true",
+        "Tell that a user who says nothing is \
+         absent.",
+        NO_EVENTS,
+    ),
+    not_yet(
+        "EnablePublicationReplication",
+        Bool,
+        "false",
+        "Share presence with another server.",
+        NO_EVENTS,
+    ),
+    not_yet(
+        "RegSyncPort",
+        super::PORT,
+        "0",
+        "Port where another server fetches registrations; 0 for none.",
+        "registrations are not shared with another server",
+    ),
+    not_yet(
+        "RemoteRegSyncPort",
+        super::PORT,
+        "0",
+        "That port of the other server.",
+        "registrations are not shared with another server",
+    ),
+    not_yet(
+        "RegSyncPeer",
+        Text,
+        "",
+        "The other server.",
+        "registrations are not shared with another server",
+    ),
+    not_yet(
+        "RegSyncBrokerTopic",
+        Text,
+        "",
+        "Message queue for registrations.",
+        "registrations are not shared with another server",
+    ),
+];

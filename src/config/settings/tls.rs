@@ -1,0 +1,235 @@
+//! Rows about certificates, trust and handshakes.
+
+use super::Kind::{Bool, Choice, Domain, DomainList, OpensslOptions, Path, PathList, Secret, Text};
+use super::{Group, SECONDS, Setting, count, honoured};
+
+const VERIFICATION: &[&str] = &["None", "Optional", "Mandatory"];
+const METHODS: &[&str] = &["SSLv23", "TLSv1"];
+const VERSIONS: &[&str] = &[
+    "TLSv1.2|1.2",
+    "TLSv1.3|1.3",
+    "TLSv1.1|1.1",
+    "TLSv1.0|1.0|TLSv1",
+];
+const EKU: &[&str] = &["rfc5924", "NoServerAuth", "sipDomain", "clientAuth"];
+
+pub(super) const GROUP: Group = Group {
+    title: "TLS",
+    rows: ROWS,
+};
+
+const ROWS: &[Setting] = &[
+    honoured(
+        "TLSDomainName",
+        Domain,
+        "",
+        "Domain that TLSPort serves when a client names none of ours (SNI).",
+    ),
+    honoured(
+        "TLSCertificate",
+        PathList,
+        "",
+        "PEM file with our certificate for TLSDomainName, intermediates after it. \
+         Several (RSA, ECDSA) may stand side by side. Empty: domain_cert_<TLSDomainName>.pem in CertificatePath.",
+    ),
+    honoured(
+        "TLSPrivateKey",
+        PathList,
+        "",
+        "PEM file with the key of each TLSCertificate, in the same order. Empty: \
+         domain_key_<TLSDomainName>.pem in CertificatePath.",
+    ),
+    honoured(
+        "TLSPrivateKeyPassPhrase",
+        Secret,
+        "",
+        "Pass phrase of our private keys.",
+    ),
+    honoured(
+        "TLSClientVerification",
+        Choice(VERIFICATION),
+        "None",
+        "Whether clients show a certificate. Optional \
+         lets a client without one in, and refuses one whose certificate fails any test.",
+    ),
+    honoured(
+        "TLSSniDomains",
+        DomainList,
+        "",
+        "Further domains that TLSPort serves to clients that name them (SNI). \
+         Absent: every domain with a chain and a key in CertificatePath. Empty: none.",
+    ),
+    honoured(
+        "Transport<N>TlsDomain",
+        Domain,
+        "",
+        "As TLSDomainName, for listener N.",
+    ),
+    honoured(
+        "Transport<N>TlsCertificate",
+        PathList,
+        "",
+        "As TLSCertificate, for listener N.",
+    ),
+    honoured(
+        "Transport<N>TlsPrivateKey",
+        PathList,
+        "",
+        "As TLSPrivateKey, for listener N.",
+    ),
+    honoured(
+        "Transport<N>TlsPrivateKeyPassPhrase",
+        Secret,
+        "",
+        "As TLSPrivateKeyPassPhrase, for listener N. Absent: \
+         that one.",
+    ),
+    honoured(
+        "Transport<N>TlsClientVerification",
+        Choice(VERIFICATION),
+        "None",
+        "As TLSClientVerification, for \
+         listener N. Absent: that one decides (repro asked for no certificate then).",
+    ),
+    honoured(
+        "Transport<N>TlsConnectionMethod",
+        Choice(METHODS),
+        "SSLv23",
+        "As TLSConnectionMethod; the versions are \
+         the same for every listener.",
+    ),
+    honoured(
+        "Transport<N>TlsSniDomains",
+        DomainList,
+        "",
+        "As TLSSniDomains, for listener N. Absent: that one \
+         decides.",
+    ),
+    honoured(
+        "Transport<N>ClientCertificateEku",
+        Choice(EKU),
+        "rfc5924",
+        "As ClientCertificateEku, for listener N. \
+         Absent: that one decides.",
+    ),
+    honoured(
+        "CertificatePath",
+        Path,
+        "",
+        "Directory with root_cert_*.pem, domain_cert_*.pem and domain_key_*.pem, or \
+         one PEM file of trust anchors. Empty: .sipCerts in the home directory, if there is one.",
+    ),
+    honoured(
+        "CADirectory",
+        PathList,
+        "",
+        "Directories of which every file holds trust anchors, such as \
+         /etc/ssl/certs. A file without a certificate is skipped.",
+    ),
+    honoured("CAFile", PathList, "", "PEM files of trust anchors."),
+    honoured(
+        "ClientCertificateEku",
+        Choice(EKU),
+        "rfc5924",
+        "Which extended key usages a client's certificate may \
+         have. rfc5924: none, any, clientAuth, sipDomain, and serverAuth for domains; NoServerAuth: without the last; \
+         sipDomain: only that or none; clientAuth: only that or none, repro's rule and the default with IdentityRules \
+         repro.",
+    ),
+    honoured(
+        "TLSMinimumProtocol",
+        Choice(VERSIONS),
+        "TLSv1.2",
+        "Oldest version to speak: 1.0, 1.1, 1.2 or 1.3. The \
+         first two are broken (RFC 8996).",
+    ),
+    honoured(
+        "TLSMaximumProtocol",
+        Choice(VERSIONS),
+        "TLSv1.3",
+        "Newest version to speak.",
+    ),
+    honoured(
+        "TLSConnectionMethod",
+        Choice(METHODS),
+        "SSLv23",
+        "SSLv23 means any version. TLSv1, in repro TLS 1.0 \
+         alone, is taken for the same and warned of; TLSMinimumProtocol allows the old versions.",
+    ),
+    honoured(
+        "OpenSSLCipherList",
+        Text,
+        "HIGH:-COMPLEMENTOFDEFAULT",
+        "Ciphers of TLS 1.2 and older, in OpenSSL's \
+         words.",
+    ),
+    honoured(
+        "TLSCipherSuites",
+        Text,
+        "",
+        "Cipher suites of TLS 1.3. Empty: OpenSSL's.",
+    ),
+    honoured(
+        "TLSGroups",
+        Text,
+        "",
+        "Groups for the key exchange, as X25519:P-256. Empty: OpenSSL's.",
+    ),
+    honoured(
+        "TlsDHParamsFilename",
+        Path,
+        "",
+        "PEM file with Diffie-Hellman parameters for TLS 1.2.",
+    ),
+    honoured(
+        "OpenSSLCTXSetOptions",
+        OpensslOptions,
+        "SSL_OP_NO_SSLv2,SSL_OP_NO_SSLv3,SSL_OP_NO_COMPRESSION",
+        "OpenSSL options to set, instead of the default ones.",
+    ),
+    honoured(
+        "OpenSSLCTXClearOptions",
+        OpensslOptions,
+        "",
+        "OpenSSL options to clear.",
+    ),
+    honoured(
+        "TLSVerifyDepth",
+        count(0, 100),
+        "9",
+        "Most intermediates between a peer's certificate and a trust \
+         anchor.",
+    ),
+    honoured(
+        "TLSSessionTickets",
+        Bool,
+        "true",
+        "Whether a client may resume a session.",
+    ),
+    honoured(
+        "TLSSessionLifetime",
+        SECONDS,
+        "7200",
+        "How long a session may be resumed.",
+    ),
+    honoured(
+        "VerifiedChainCacheSize",
+        count(0, 10_000_000),
+        "20000",
+        "How many verified client certificates are \
+         remembered, so that a returning client costs less; 0 for none.",
+    ),
+    honoured(
+        "TLSUseEmailAsSIP",
+        Bool,
+        "false",
+        "Take an email address in a certificate for a SIP user.",
+    ),
+    honoured(
+        "AllowWildcardCertificates",
+        Bool,
+        "false",
+        "Let *.example.org in a certificate stand for one label, of \
+         clients as of servers. It never names a user.",
+    ),
+];
