@@ -1,0 +1,454 @@
+//! Options → SSL contexts: versions, ciphers, tickets, verification, SNI; one [`ServerContext`] for each listener.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use openssl::dh::Dh;
+use openssl::error::ErrorStack;
+use openssl::pkey::Params;
+use openssl::sha::Sha256;
+use openssl::ssl::{
+    AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext, SslContextBuilder, SslMethod,
+    SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
+};
+use openssl::x509::verify::X509VerifyParam;
+use openssl::x509::X509PurposeId;
+
+use super::fault::{Faults, LoadFault};
+use super::handshake::{self, Slot};
+use super::identity::Identity;
+use super::store::{self, TrustStore};
+use super::verify::Verifier;
+use super::{
+    ClientVerification, EkuPolicy, ListenerTls, ProtocolVersion, TlsOptions, ffi, pem, ssl_options,
+};
+
+/// repro's own default, which we narrow.
+const LEGACY_CIPHERS: &str = "HIGH:-COMPLEMENTOFDEFAULT";
+
+/// What that becomes: forward secrecy with AEAD first, then what old phones need, static RSA last.
+const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:\
+                       !aNULL:!eNULL:!PSK:!SRP:!DSS:!AESCCM:!AESCCM8";
+
+/// The same without DHE, which costs much and needs parameters that nobody gave.
+const CIPHERS_WITHOUT_DH: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:\
+                                  !aNULL:!eNULL:!PSK:!SRP:!DSS:!DHE:!AESCCM:!AESCCM8";
+
+/// TLS 1.3 suites in OpenSSL's own order; the crate's acceptor would set another.
+const CIPHER_SUITES: &str =
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+
+/// RSA from 2,048 bits, no SHA-1: Debian's level. OpenSSL itself has 1 before 3.2.
+const SECURITY_LEVEL: u32 = 2;
+
+/// The only protocol that we answer an ALPN offer with (IANA: SIP).
+const ALPN_SIP: &[u8] = b"sip";
+
+/// Everything that one listener needs to accept TLS connections; read only, shared by all threads.
+///
+/// A reload makes new ones. Connections of the old one live on; its session tickets do not (new keys).
+pub struct ServerContext {
+    context: SslContext,
+    verifier: Arc<Verifier>,
+    verification: ClientVerification,
+    generation: u64,
+    domain: String,
+    sni_domains: Vec<String>,
+}
+
+impl ServerContext {
+    /// A fresh connection state, ready for a server handshake under this listener's verification mode.
+    ///
+    /// # Errors
+    /// Only when OpenSSL has no memory left.
+    pub fn accept_state(&self) -> Result<Ssl, ErrorStack> {
+        let index = handshake::slot_index().ok_or_else(ErrorStack::get)?;
+        let mut ssl = Ssl::new(&self.context)?;
+        ssl.set_verify(match self.verification {
+            ClientVerification::None => SslVerifyMode::NONE,
+            ClientVerification::Optional => SslVerifyMode::PEER,
+            ClientVerification::Mandatory => {
+                SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT
+            }
+        });
+        let slot = Slot::new(Arc::clone(&self.verifier), self.verification);
+        ssl.set_ex_data(index, Arc::new(slot));
+        ssl.set_accept_state();
+        Ok(ssl)
+    }
+
+    /// Which load it comes from; counts up with each.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What it wants of clients.
+    #[must_use]
+    pub fn verification(&self) -> ClientVerification {
+        self.verification
+    }
+
+    /// The domain served when SNI names none of ours, lower-case.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Further domains chosen by SNI, lower-case, in order.
+    #[must_use]
+    pub fn sni_domains(&self) -> &[String] {
+        &self.sni_domains
+    }
+}
+
+/// Settings that are the same for all listeners, parsed.
+pub(super) struct Common {
+    set: SslOptions,
+    clear: SslOptions,
+    ciphers: String,
+    /// Whether the cipher list sets the level itself.
+    own_level: bool,
+    dh: Option<Dh<Params>>,
+}
+
+impl Common {
+    pub(super) fn parse(options: &TlsOptions, faults: &mut Faults) -> Self {
+        if options.minimum > options.maximum {
+            faults.push(LoadFault::setting(
+                "TLSMinimumProtocol",
+                "is newer than TLSMaximumProtocol",
+                "leave both out for TLS 1.2 and 1.3",
+            ));
+        }
+        let set = match &options.set_options {
+            Some(names) => ssl_options::parse("OpenSSLCTXSetOptions", names, faults),
+            None => SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3,
+        };
+        let clear =
+            ssl_options::parse("OpenSSLCTXClearOptions", &options.clear_options, faults);
+        let clear = kept(clear, faults);
+        let dh = options.dh_params.as_ref().and_then(|path| {
+            let text = store::read(path).map_err(|fault| faults.push(fault)).ok()?;
+            Dh::params_from_pem(&text)
+                .map_err(|e| {
+                    faults.push(LoadFault::file(
+                        path,
+                        format!("holds no DH parameters ({})", pem::first_reason(&e)),
+                        "make them by: openssl dhparam 2048",
+                    ));
+                })
+                .ok()
+        });
+        let wanted = options.cipher_list.trim();
+        let ciphers = match (wanted.is_empty() || wanted == LEGACY_CIPHERS, &dh) {
+            (true, Some(_)) => CIPHERS,
+            (true, None) => CIPHERS_WITHOUT_DH,
+            (false, _) => wanted,
+        };
+        if options.minimum < ProtocolVersion::Tls1_2 && !ciphers.contains("@SECLEVEL=0") {
+            faults.push(
+                LoadFault::setting(
+                    "TLSMinimumProtocol",
+                    "OpenSSL 3 speaks TLS 1.0 and 1.1 at security level 0 only",
+                    "add @SECLEVEL=0 to OpenSSLCipherList if such old clients have to be served",
+                )
+                .warning(),
+            );
+        }
+        Self {
+            set,
+            clear,
+            ciphers: ciphers.to_owned(),
+            own_level: ciphers.contains("@SECLEVEL"),
+            dh,
+        }
+    }
+}
+
+fn kept(clear: SslOptions, faults: &mut Faults) -> SslOptions {
+    let forced = ssl_options::always_set();
+    if clear.intersects(forced) {
+        faults.push(
+            LoadFault::setting(
+                "OpenSSLCTXClearOptions",
+                "compression and renegotiation stay off",
+                "take SSL_OP_NO_COMPRESSION and SSL_OP_NO_RENEGOTIATION out",
+            )
+            .warning(),
+        );
+    }
+    clear & !forced
+}
+
+/// Our certificates for one listener.
+pub(super) struct Identities {
+    /// For the listener's own domain; not empty.
+    pub(super) own: Vec<Identity>,
+    /// For domains chosen by SNI.
+    pub(super) by_sni: Vec<(String, Vec<Identity>)>,
+}
+
+/// Number of a listener in its load, and the load's own.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) listener: usize,
+    pub(super) generation: u64,
+}
+
+/// Builds the contexts of one listener: one for each domain, all of the same settings and the same anchors.
+pub(super) fn build(
+    options: &TlsOptions,
+    common: &Common,
+    listener: &ListenerTls,
+    domain: String,
+    identities: &Identities,
+    trust: &TrustStore,
+    place: Place,
+) -> Result<ServerContext, LoadFault> {
+    let maker = Maker {
+        options,
+        common,
+        listener,
+        trust,
+        session_context: session_context(listener, &domain, place),
+    };
+    let mut own = maker.settings()?;
+    let verifier = maker
+        .verifier(ffi::security_level(&own))
+        .map_err(|e| internal(&e))?;
+    maker.finish(&mut own, &domain, &identities.own, &verifier)?;
+
+    let mut others: HashMap<Vec<u8>, SslContext> = HashMap::new();
+    let mut sni_domains = Vec::new();
+    for (name, identities) in &identities.by_sni {
+        let mut other = maker.settings()?;
+        maker.finish(&mut other, name, identities, &verifier)?;
+        others.insert(name.clone().into_bytes(), other.build().into_context());
+        sni_domains.push(name.clone());
+    }
+    choose_by_sni(&mut own, domain.clone().into_bytes(), others);
+    Ok(ServerContext {
+        context: own.build().into_context(),
+        verifier,
+        verification: listener.verification,
+        generation: place.generation,
+        domain,
+        sni_domains,
+    })
+}
+
+/// Sessions of another listener, another verification mode or another load are not resumed here.
+fn session_context(listener: &ListenerTls, domain: &str, place: Place) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(&place.listener.to_be_bytes());
+    digest.update(&place.generation.to_be_bytes());
+    digest.update(&[listener.verification as u8, listener.eku as u8]);
+    digest.update(domain.as_bytes());
+    digest.finish()
+}
+
+fn choose_by_sni(
+    builder: &mut SslContextBuilder,
+    own: Vec<u8>,
+    others: HashMap<Vec<u8>, SslContext>,
+) {
+    builder.set_servername_callback(move |ssl, _alert| {
+        let Some(name) = ssl.servername_raw(NameType::HOST_NAME) else {
+            return Err(SniError::NOACK);
+        };
+        let mut name = name.to_ascii_lowercase();
+        if name.last() == Some(&b'.') {
+            name.pop();
+        }
+        if let Some(other) = others.get(&name) {
+            return ssl
+                .set_ssl_context(other)
+                .map_err(|_| SniError::ALERT_FATAL);
+        }
+        // An unknown name is served the default: phones are often set to an address or an alias.
+        if name == own { Ok(()) } else { Err(SniError::NOACK) }
+    });
+}
+
+struct Maker<'a> {
+    options: &'a TlsOptions,
+    common: &'a Common,
+    listener: &'a ListenerTls,
+    trust: &'a TrustStore,
+    session_context: [u8; 32],
+}
+
+impl Maker<'_> {
+    /// A context with everything but certificates and anchors.
+    fn settings(&self) -> Result<SslAcceptorBuilder, LoadFault> {
+        let mut builder = self.basics().map_err(|e| internal(&e))?;
+        let setting = |name: &'static str, e: &ErrorStack| {
+            LoadFault::setting(
+                name,
+                format!("OpenSSL does not take it ({})", pem::first_reason(e)),
+                "see `openssl ciphers -v` and `openssl ecparam -list_curves`, or leave it out",
+            )
+        };
+        builder
+            .set_cipher_list(&self.common.ciphers)
+            .map_err(|e| setting("OpenSSLCipherList", &e))?;
+        let suites = self.options.cipher_suites.as_deref().unwrap_or(CIPHER_SUITES);
+        builder
+            .set_ciphersuites(suites)
+            .map_err(|e| setting("TLSCipherSuites", &e))?;
+        if let Some(groups) = &self.options.groups {
+            builder
+                .set_groups_list(groups)
+                .map_err(|e| setting("TLSGroups", &e))?;
+        }
+        if !self.common.own_level && ffi::security_level(&builder) < SECURITY_LEVEL {
+            builder.set_security_level(SECURITY_LEVEL);
+        }
+        if let Some(dh) = &self.common.dh {
+            builder
+                .set_tmp_dh(dh)
+                .map_err(|e| setting("TlsDHParamsFilename", &e))?;
+        }
+        Ok(builder)
+    }
+
+    fn basics(&self) -> Result<SslAcceptorBuilder, ErrorStack> {
+        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        builder.set_min_proto_version(Some(version(self.options.minimum)))?;
+        builder.set_max_proto_version(Some(version(self.options.maximum)))?;
+        builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | self.common.set);
+        builder.clear_options(self.common.clear);
+        builder.set_options(ssl_options::always_set());
+        builder.set_mode(
+            SslMode::RELEASE_BUFFERS
+                | SslMode::ENABLE_PARTIAL_WRITE
+                | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+                | SslMode::AUTO_RETRY
+                | SslMode::NO_AUTO_CHAIN,
+        );
+        // One recv takes a whole burst of records.
+        builder.set_read_ahead(true);
+        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+        builder.set_session_id_context(&self.session_context)?;
+        ffi::set_session_lifetime(&mut builder, self.options.session_lifetime);
+        if self.options.session_tickets {
+            // OpenSSL sends two, each of which costs as much as a small handshake message.
+            builder.set_num_tickets(1)?;
+        } else {
+            builder.set_options(SslOptions::NO_TICKET);
+            builder.set_num_tickets(0)?;
+        }
+        builder.set_alpn_select_callback(|_ssl, offered| {
+            alpn_protocols(offered)
+                .find(|protocol| *protocol == ALPN_SIP)
+                .ok_or(AlpnError::NOACK)
+        });
+        Ok(builder)
+    }
+
+    fn purpose(&self) -> X509PurposeId {
+        match self.listener.eku {
+            EkuPolicy::ClientAuth => X509PurposeId::SSL_CLIENT,
+            EkuPolicy::Rfc5924 | EkuPolicy::NoServerAuth | EkuPolicy::SipDomain => {
+                X509PurposeId::ANY
+            }
+        }
+    }
+
+    fn verifier(&self, level: u32) -> Result<Arc<Verifier>, ErrorStack> {
+        let mut param = X509VerifyParam::new()?;
+        param.set_purpose(self.purpose())?;
+        param.set_depth(depth(self.options));
+        param.set_auth_level(i32::try_from(level).unwrap_or(i32::MAX));
+        ffi::trust_for_clients(&mut param);
+        let store = self.trust.build(&param)?;
+        Ok(Arc::new(Verifier::new(
+            self.listener.eku,
+            store,
+            self.options.verified_chain_cache,
+        )))
+    }
+
+    /// Adds anchors and certificates.
+    fn finish(
+        &self,
+        builder: &mut SslContextBuilder,
+        domain: &str,
+        identities: &[Identity],
+        verifier: &Verifier,
+    ) -> Result<(), LoadFault> {
+        self.judge(builder, verifier).map_err(|e| internal(&e))?;
+        for identity in identities {
+            present(builder, identity).map_err(|e| {
+                LoadFault::file(
+                    &identity.file,
+                    format!(
+                        "OpenSSL does not take it for {domain:?} ({})",
+                        pem::first_reason(&e)
+                    ),
+                    "a key too short for the security level has to be replaced, or the level lowered by @SECLEVEL in \
+                     OpenSSLCipherList",
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        builder: &mut SslContextBuilder,
+        verifier: &Verifier,
+    ) -> Result<(), ErrorStack> {
+        builder.set_cert_store(ffi::share_store(verifier.store()));
+        let param = builder.verify_param_mut();
+        param.set_purpose(self.purpose())?;
+        param.set_depth(depth(self.options));
+        if let Some(names) = self.trust.ca_names()? {
+            builder.set_client_ca_list(names);
+        }
+        ffi::judge_certificates(builder);
+        Ok(())
+    }
+}
+
+fn present(builder: &mut SslContextBuilder, identity: &Identity) -> Result<(), ErrorStack> {
+    builder.set_certificate(&identity.leaf)?;
+    builder.set_private_key(&identity.key)?;
+    for intermediate in &identity.intermediates {
+        ffi::add_chain_certificate(builder, intermediate)?;
+    }
+    builder.check_private_key()
+}
+
+fn depth(options: &TlsOptions) -> i32 {
+    i32::try_from(options.verify_depth).unwrap_or(i32::MAX)
+}
+
+fn version(version: ProtocolVersion) -> SslVersion {
+    match version {
+        ProtocolVersion::Tls1 => SslVersion::TLS1,
+        ProtocolVersion::Tls1_1 => SslVersion::TLS1_1,
+        ProtocolVersion::Tls1_2 => SslVersion::TLS1_2,
+        ProtocolVersion::Tls1_3 => SslVersion::TLS1_3,
+    }
+}
+
+/// The protocols of an ALPN offer (RFC 7301 §3.1): each behind an octet with its length.
+fn alpn_protocols(mut offered: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = offered.split_first()?;
+        let (protocol, rest) = rest.split_at_checked(usize::from(*length))?;
+        offered = rest;
+        Some(protocol)
+    })
+}
+
+/// A failure that no setting explains.
+fn internal(errors: &ErrorStack) -> LoadFault {
+    LoadFault::setting(
+        "TLS",
+        format!("OpenSSL failed ({})", pem::first_reason(errors)),
+        "check OpenSSL's own configuration file, and that there is memory left",
+    )
+}

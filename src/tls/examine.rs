@@ -1,0 +1,96 @@
+//! A certificate in a file held against the anchors as if a client had shown it, for `sipvouch explain --cert`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use openssl::error::ErrorStack;
+use openssl::x509::X509;
+use openssl::x509::X509PurposeId;
+use openssl::x509::verify::X509VerifyParam;
+
+use super::fault::{Faults, LoadFault};
+use super::handshake::HandshakeRefusal;
+use super::server::Load;
+use super::verify::Verifier;
+use super::{EkuPolicy, TlsOptions, ffi, identity, peer};
+use crate::auth::PeerCertificate;
+
+/// Security level that a handshake has unless `OpenSSLCipherList` says otherwise.
+const SECURITY_LEVEL: i32 = 2;
+
+/// What a client with this file would be to us.
+#[derive(Debug, Clone)]
+pub struct ExaminedCertificate {
+    /// Its names. Only with an `Ok` in `verdict` was anything of it verified.
+    pub certificate: Arc<PeerCertificate>,
+    /// What the handshake would say; `None` when no anchors were given to hold it against.
+    pub verdict: Option<Result<(), HandshakeRefusal>>,
+    /// Faults met while loading the anchors.
+    pub warnings: Vec<LoadFault>,
+}
+
+/// Reads a PEM file (the client's certificate first, then intermediates, keys passed over) and, given the trust
+/// settings, verifies it as a client's.
+///
+/// # Errors
+/// The faults of the file, or of the anchors.
+pub fn read_certificate_file(
+    path: &Path,
+    trust: Option<(&TlsOptions, EkuPolicy)>,
+) -> Result<ExaminedCertificate, Vec<LoadFault>> {
+    let mut faults = Faults::default();
+    let chain = identity::read_chain(path, &mut faults);
+    let mut certificates = chain.unwrap_or_default().into_iter();
+    let Some((place, leaf)) = certificates.next() else {
+        return Err(faults.found);
+    };
+    let unusable = |reason: String| {
+        vec![LoadFault::file(path, reason, "issue it anew").in_block(&place)]
+    };
+    let fingerprint = peer::fingerprint(&leaf).map_err(|e| unusable(e.to_string()))?;
+    let certificate = peer::peer_certificate(&leaf, fingerprint, None)
+        .map(Arc::new)
+        .map_err(|e| unusable(e.to_string()))?;
+    let Some((options, policy)) = trust else {
+        return Ok(ExaminedCertificate {
+            certificate,
+            verdict: None,
+            warnings: Vec::new(),
+        });
+    };
+    let load = Load::start(options);
+    if load.faults.any_error() {
+        return Err(load.faults.found);
+    }
+    let intermediates: Vec<X509> = certificates.map(|(_, c)| c).collect();
+    let verdict = verify(&load, options, policy, &leaf, &intermediates)
+        .map_err(|e| unusable(e.to_string()))?;
+    let (certificate, verdict) = match verdict {
+        Ok(verified) => (verified, Ok(())),
+        Err(refusal) => (certificate, Err(refusal)),
+    };
+    Ok(ExaminedCertificate {
+        certificate,
+        verdict: Some(verdict),
+        warnings: load.faults.found,
+    })
+}
+
+fn verify(
+    load: &Load<'_>,
+    options: &TlsOptions,
+    policy: EkuPolicy,
+    leaf: &X509,
+    intermediates: &[X509],
+) -> Result<Result<Arc<PeerCertificate>, HandshakeRefusal>, ErrorStack> {
+    let mut param = X509VerifyParam::new()?;
+    param.set_purpose(match policy {
+        EkuPolicy::ClientAuth => X509PurposeId::SSL_CLIENT,
+        _ => X509PurposeId::ANY,
+    })?;
+    param.set_depth(i32::try_from(options.verify_depth).unwrap_or(i32::MAX));
+    param.set_auth_level(SECURITY_LEVEL);
+    ffi::trust_for_clients(&mut param);
+    let store = load.trust.build(&param)?;
+    Verifier::new(policy, store, 0).check(leaf, intermediates)
+}

@@ -1,0 +1,243 @@
+//! Loading, whole or not at all: settings and files → one context for each listener. A reload is the same call again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::context::{self, Common, Identities, Place, ServerContext};
+use super::fault::{Faults, LoadFault};
+use super::identity::{self, Identity};
+use super::inventory::{CertificateRole, LoadedCertificate};
+use super::store::{LegacyDirectory, TrustStore};
+use super::verify::now;
+use super::{CertificateFiles, ClientVerification, ListenerTls, PassPhrase, TlsOptions};
+
+/// The TLS side of all listeners.
+#[derive(Debug)]
+pub struct ServerTls;
+
+/// What a successful load has to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Number of this load in the life of the process, from 1.
+    pub generation: u64,
+    /// What is not as it should be, though it serves.
+    pub warnings: Vec<LoadFault>,
+    /// What an operator may like to know.
+    pub notes: Vec<String>,
+    /// Every certificate in use: ours, then the anchors.
+    pub certificates: Vec<LoadedCertificate>,
+}
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+impl ServerTls {
+    /// Loads everything that `listeners` need and makes one context for each, in their order.
+    ///
+    /// # Errors
+    /// All faults that were found, warnings among them ([`LoadFault::is_error`] tells); then nothing was changed.
+    pub fn load(
+        options: &TlsOptions,
+        listeners: &[&ListenerTls],
+    ) -> Result<(Vec<ServerContext>, Report), Vec<LoadFault>> {
+        let mut load = Load::start(options);
+        let common = Common::parse(options, &mut load.faults);
+        load.check_trust(listeners);
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let mut contexts = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.iter().enumerate() {
+            let Some((domain, identities)) = load.identities(listener) else {
+                continue;
+            };
+            let place = Place {
+                listener: index,
+                generation,
+            };
+            let trust = &load.trust;
+            match context::build(options, &common, listener, domain, &identities, trust, place) {
+                Ok(context) => contexts.push(context),
+                Err(fault) => load.faults.push(fault),
+            }
+        }
+        if load.faults.any_error() {
+            return Err(load.faults.found);
+        }
+        Ok((contexts, load.report(generation)))
+    }
+}
+
+/// A load under way.
+pub(super) struct Load<'a> {
+    options: &'a TlsOptions,
+    directory: LegacyDirectory,
+    pub(super) trust: TrustStore,
+    pub(super) faults: Faults,
+    ours: Vec<LoadedCertificate>,
+    now: i64,
+}
+
+/// How a fault in a certificate of ours counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// The operator asked for this domain.
+    Yes,
+    /// It merely lies in the directory.
+    IfGood,
+}
+
+impl<'a> Load<'a> {
+    /// Loads the anchors.
+    pub(super) fn start(options: &'a TlsOptions) -> Self {
+        let now = now();
+        let mut faults = Faults::default();
+        let directory = LegacyDirectory::scan(options, &mut faults);
+        let trust = TrustStore::load(options, &directory, now, &mut faults);
+        Self {
+            options,
+            directory,
+            trust,
+            faults,
+            ours: Vec::new(),
+            now,
+        }
+    }
+
+    fn check_trust(&mut self, listeners: &[&ListenerTls]) {
+        let asked = listeners
+            .iter()
+            .any(|listener| listener.verification != ClientVerification::None);
+        if asked && self.trust.anchors.is_empty() {
+            self.faults.push(
+                LoadFault::setting(
+                    "TLSClientVerification",
+                    "there is no trust anchor, so every client certificate is refused",
+                    "set CADirectory or CAFile, or put root_cert_*.pem into CertificatePath",
+                )
+                .warning(),
+            );
+        }
+    }
+
+    fn identities(&mut self, listener: &ListenerTls) -> Option<(String, Identities)> {
+        let domain = lower_domain(&listener.domain);
+        if domain.is_empty() {
+            self.faults.push(LoadFault::setting(
+                "TLSDomainName",
+                "a TLS port without a domain has no certificate and can serve nobody",
+                "set TLSDomainName, or the TlsDomain of the transport",
+            ));
+            return None;
+        }
+        let phrase = listener
+            .pass_phrase
+            .as_ref()
+            .or(self.options.pass_phrase.as_ref());
+        let files = if listener.certificates.is_empty() {
+            self.directory.files(&domain)
+        } else {
+            listener.certificates.clone()
+        };
+        let own = self.load_domain(&domain, &files, phrase, Wanted::Yes);
+
+        let (names, wanted) = match &listener.sni_domains {
+            Some(names) => (names.iter().map(|n| lower_domain(n)).collect(), Wanted::Yes),
+            None => (self.directory.domains(), Wanted::IfGood),
+        };
+        let mut by_sni: Vec<(String, Vec<Identity>)> = Vec::new();
+        for name in names {
+            if name == domain || name.is_empty() || by_sni.iter().any(|(known, _)| *known == name) {
+                continue;
+            }
+            let files = self.directory.files(&name);
+            let phrase = self.options.pass_phrase.as_ref();
+            let identities = self.load_domain(&name, &files, phrase, wanted);
+            if !identities.is_empty() {
+                by_sni.push((name, identities));
+            }
+        }
+        (!own.is_empty()).then_some((domain, Identities { own, by_sni }))
+    }
+
+    fn load_domain(
+        &mut self,
+        domain: &str,
+        files: &[CertificateFiles],
+        phrase: Option<&PassPhrase>,
+        wanted: Wanted,
+    ) -> Vec<Identity> {
+        let mut loaded: Vec<Identity> = Vec::new();
+        for pair in files {
+            let mut faults = Faults::default();
+            let identity =
+                identity::load(pair, domain, phrase, &self.trust, self.now, &mut faults);
+            for fault in faults.found {
+                self.faults.push(match wanted {
+                    Wanted::Yes => fault,
+                    Wanted::IfGood => fault.warning(),
+                });
+            }
+            for note in faults.notes {
+                self.faults.note(note);
+            }
+            let Some(identity) = identity else { continue };
+            if let Some(first) = loaded.iter().find(|known| known.key.id() == identity.key.id()) {
+                self.faults.push(
+                    LoadFault::file(
+                        &pair.chain,
+                        format!(
+                            "{domain:?} has another certificate with the same type of key, {}; this one is not used",
+                            first.file.to_string_lossy().escape_debug()
+                        ),
+                        "keep one RSA and one ECDSA certificate for a domain",
+                    )
+                    .warning(),
+                );
+                continue;
+            }
+            self.list(domain, &identity);
+            loaded.push(identity);
+        }
+        loaded
+    }
+
+    fn list(&mut self, domain: &str, identity: &Identity) {
+        let file = &identity.file;
+        let server = CertificateRole::Server {
+            domain: domain.to_owned(),
+        };
+        let leaf = LoadedCertificate::new(server, file, &identity.leaf, self.now);
+        if self.ours.contains(&leaf) {
+            return;
+        }
+        self.ours.push(leaf);
+        for certificate in &identity.intermediates {
+            let role = CertificateRole::Intermediate {
+                domain: domain.to_owned(),
+            };
+            let entry = LoadedCertificate::new(role, file, certificate, self.now);
+            self.ours.push(entry);
+        }
+    }
+
+    fn report(self, generation: u64) -> Report {
+        let now = self.now;
+        let mut certificates = self.ours;
+        certificates.extend(self.trust.anchors.iter().map(|anchor| {
+            LoadedCertificate::new(
+                CertificateRole::Anchor,
+                &anchor.file,
+                &anchor.certificate,
+                now,
+            )
+        }));
+        Report {
+            generation,
+            warnings: self.faults.found,
+            notes: self.faults.notes,
+            certificates,
+        }
+    }
+}
+
+fn lower_domain(domain: &str) -> String {
+    let domain = domain.trim().to_ascii_lowercase();
+    domain.strip_suffix('.').unwrap_or(&domain).to_owned()
+}

@@ -1,0 +1,242 @@
+//! What clients are served: domains by SNI, key types, versions, ALPN; and what a handshake costs.
+
+use std::time::Instant;
+
+use openssl::ssl::SslVersion;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A certificate directory with these files, by name, of the test PKI.
+pub(super) fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    for (name, source) in files {
+        fs::copy(pki().join(source), directory.path().join(name)).unwrap();
+    }
+    directory
+}
+
+fn two_domains() -> TempDir {
+    directory(&[
+        ("root_cert_example.pem", "ca/root-example.crt"),
+        ("domain_cert_example.org.pem", "server/server-rsa.crt"),
+        ("domain_key_example.org.pem", "server/server-rsa.key"),
+        ("domain_cert_example.org_ecdsa.pem", "server/server-ec.crt"),
+        ("domain_key_example.org_ecdsa.pem", "server/server-ec.key"),
+        ("domain_cert_Other.example.net.pem", "clients/other-dns.crt"),
+        ("domain_key_other.example.net.pem", "clients/other-dns.key"),
+        ("domain_cert_lonely.example.pem", "clients/other-dns.crt"),
+    ])
+}
+
+#[test]
+fn sni_chooses_the_certificate_and_unknown_names_get_the_default() {
+    let directory = two_domains();
+    let options = TlsOptions {
+        certificate_path: Some(directory.path().to_owned()),
+        ..options()
+    };
+    let listener = ListenerTls {
+        sni_domains: None,
+        ..listener(ClientVerification::Optional)
+    };
+    let server = context(&options, &listener);
+    assert_eq!(server.sni_domains(), ["other.example.net"]);
+    let own = "CN=example.org,O=Example Organisation";
+    let other = "CN=Other Net Proxy,O=Other Net";
+    for (sni, wanted) in [
+        (None, own),
+        (Some("example.org"), own),
+        (Some("wrong.example"), own),
+        (Some("lonely.example"), own),
+        (Some("other.example.net"), other),
+        (Some("OTHER.example.net"), other),
+        (Some("sub.other.example.net"), own),
+    ] {
+        for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+            let client = Client {
+                sni: sni.map(str::to_owned),
+                version: Some(version),
+                ..Client::with("alice-uri")
+            };
+            let met = meet(&server, &client);
+            assert_eq!(met.outcome(), "handshake-ok", "{sni:?}");
+            assert_eq!(met.shown.unwrap().0, wanted, "{sni:?}");
+            let established = met.server.unwrap();
+            assert_eq!(established.sni.as_deref(), sni);
+            assert!(established.certificate.is_some(), "verified for {sni:?} too");
+            // A refusal is the same behind every name.
+            let client = Client {
+                certificate: Some("alice-expired".to_owned()),
+                ..client
+            };
+            assert_eq!(meet(&server, &client).outcome(), "alert:certificate_expired");
+            // So is resumption.
+            let client = Client {
+                certificate: Some("alice-uri".to_owned()),
+                session: met.sessions.last().cloned(),
+                ..client
+            };
+            let second = meet(&server, &client).server.unwrap();
+            assert!(second.resumed && second.certificate.is_some(), "{sni:?} {version:?}");
+        }
+    }
+}
+
+#[test]
+fn rsa_and_ecdsa_certificates_serve_one_domain() {
+    let directory = two_domains();
+    let options = TlsOptions {
+        certificate_path: Some(directory.path().to_owned()),
+        ..options()
+    };
+    let server = context(&options, &listener(ClientVerification::None));
+    for (ciphers, wanted) in [
+        ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"),
+        ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+        ("AES128-SHA:ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-SHA"),
+    ] {
+        let client = Client {
+            version: Some(SslVersion::TLS1_2),
+            ciphers: Some(ciphers),
+            ..Client::with("none")
+        };
+        assert_eq!(meet(&server, &client).server.unwrap().cipher, wanted);
+    }
+    for signatures in ["rsa_pss_rsae_sha256", "ecdsa_secp256r1_sha256"] {
+        let client = Client {
+            version: Some(SslVersion::TLS1_3),
+            signatures: Some(signatures),
+            ..Client::with("none")
+        };
+        assert_eq!(meet(&server, &client).outcome(), "handshake-ok", "{signatures}");
+    }
+    let client = Client {
+        version: Some(SslVersion::TLS1_2),
+        ciphers: Some("DHE-RSA-AES128-GCM-SHA256"),
+        ..Client::with("none")
+    };
+    let refused = meet(&server, &client).server.unwrap_err();
+    assert_eq!(refused.reason, "no shared cipher");
+}
+
+#[test]
+fn old_versions_are_refused_unless_asked_for() {
+    let server = context(&options(), &listener(ClientVerification::None));
+    for version in [SslVersion::TLS1, SslVersion::TLS1_1] {
+        let client = Client {
+            version: Some(version),
+            ciphers: Some("ALL:@SECLEVEL=0"),
+            ..Client::with("none")
+        };
+        let met = meet(&server, &client);
+        assert_eq!(met.outcome(), "alert:protocol_version");
+        assert!(met.server.unwrap_err().hint.contains("TLSMinimumProtocol"));
+        let old = TlsOptions {
+            minimum: ProtocolVersion::Tls1,
+            cipher_list: "ALL:@SECLEVEL=0".to_owned(),
+            ..options()
+        };
+        let server = context(&old, &listener(ClientVerification::None));
+        assert_eq!(meet(&server, &client).outcome(), "handshake-ok", "{version:?}");
+    }
+    let only = TlsOptions {
+        minimum: ProtocolVersion::Tls1_3,
+        ..options()
+    };
+    let server = context(&only, &listener(ClientVerification::None));
+    assert_eq!(meet(&server, &Client::with("none")).server.unwrap().version, "TLSv1.3");
+}
+
+#[test]
+fn alpn_answers_sip_and_nothing_else() {
+    let server = context(&options(), &listener(ClientVerification::None));
+    for (offered, selected) in [
+        (&b"\x08http/1.1\x03sip"[..], Some(b"sip".to_vec())),
+        (b"\x08http/1.1", None),
+    ] {
+        let client = Client {
+            alpn: Some(offered),
+            ..Client::with("none")
+        };
+        let met = meet(&server, &client);
+        assert_eq!(met.outcome(), "handshake-ok");
+        assert_eq!(met.alpn, selected);
+    }
+}
+
+#[test]
+fn a_chain_is_sent_as_the_file_has_it_or_completed_from_the_anchors() {
+    let directory = directory(&[
+        ("root_cert_example.pem", "ca/root-example.crt"),
+        ("domain_cert_example.org.pem", "clients/alice-int.crt"),
+        ("domain_key_example.org.pem", "clients/alice-int.key"),
+    ]);
+    let options = TlsOptions {
+        certificate_path: Some(directory.path().to_owned()),
+        ..options()
+    };
+    let listener = listener(ClientVerification::None);
+    let sent = |options: &TlsOptions| {
+        let client = Client::with("none");
+        meet(&context(options, &listener), &client).shown.unwrap().1
+    };
+    assert_eq!(sent(&options), 1);
+    let more = TlsOptions {
+        ca_files: vec![pki().join("ca/int-users.crt")],
+        ..options.clone()
+    };
+    assert_eq!(sent(&more), 2, "the intermediate, not the root");
+    let chain = fs::read(pki().join("clients/alice-int-chain.pem")).unwrap();
+    fs::write(directory.path().join("domain_cert_example.org.pem"), chain).unwrap();
+    assert_eq!(sent(&options), 2);
+}
+
+#[test]
+fn loading_again_and_again_takes_no_memory() {
+    let options = options();
+    let listener = listener(ClientVerification::Mandatory);
+    let resident = || -> usize {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let load = |times: usize| {
+        for _ in 0..times {
+            let server = context(&options, &listener);
+            drop(server.accept_state().unwrap());
+        }
+    };
+    load(50);
+    let before = resident();
+    load(300);
+    let after = resident();
+    // Other tests run beside this one: pages of 4 KiB, 300 leaked contexts would be some 10,000.
+    assert!(after < before + 6_000, "from {before} to {after} pages");
+}
+
+/// Not a test of speed: prints what the server side of a handshake costs, first and returning certificate.
+#[test]
+fn cost_of_a_handshake_with_client_certificate() {
+    let cpu = || {
+        let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_THREAD);
+        let time = usage.unwrap().user_time();
+        Duration::from_secs(time.tv_sec().unsigned_abs())
+            + Duration::from_micros(time.tv_usec().unsigned_abs())
+    };
+    for (what, remembered) in [("each time anew", 0), ("returning", 1_000)] {
+        let options = TlsOptions {
+            verified_chain_cache: remembered,
+            ..options()
+        };
+        let server = context(&options, &listener(ClientVerification::Mandatory));
+        let client = Client::with("alice-int-chain");
+        meet(&server, &client);
+        let (start, wall) = (cpu(), Instant::now());
+        const TIMES: u32 = 50;
+        for _ in 0..TIMES {
+            assert!(meet(&server, &client).server.is_ok());
+        }
+        // The client's set-up runs on this thread as well, the same in both rows.
+        eprintln!("{what}: {:?} user, {:?} wall", (cpu() - start) / TIMES, wall.elapsed() / TIMES);
+    }
+}

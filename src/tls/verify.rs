@@ -1,0 +1,340 @@
+//! Is this client's certificate good? Chain and dates by OpenSSL, purpose by us (RFC 5924 §4.1), once per certificate.
+//!
+//! A verified chain is remembered by the fingerprint of all that the peer sent, bound to one load of the trust anchors
+//! and to the dates of the whole chain. That the peer holds the key is proven anew in each handshake, by OpenSSL.
+//! Every check here fails closed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openssl::error::ErrorStack;
+use openssl::sha::Sha256;
+use openssl::ssl::SslRef;
+use openssl::stack::{Stack, StackRef};
+use openssl::x509::store::X509Store;
+use openssl::x509::{
+    X509, X509KeyUsage, X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult,
+};
+use openssl_sys as sys;
+
+use super::handshake::{self, HandshakeRefusal};
+use super::verified::{Verified, VerifiedChains};
+use super::{EkuPolicy, ffi, peer};
+use crate::auth::{PeerCertificate, oid};
+
+/// `X509_V_ERR_INVALID_EXTENSION` of x509_vfy.h.
+const INVALID_EXTENSION: i32 = 41;
+
+/// What certificates of clients are held against, for one listener and one load.
+pub(super) struct Verifier {
+    policy: EkuPolicy,
+    /// The anchors, with the parameters for verification outside of a handshake.
+    store: X509Store,
+    chains: Mutex<VerifiedChains>,
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// Judges the chain of a handshake; called by OpenSSL in place of its own verification.
+pub(super) fn judge(context: &mut X509StoreContextRef) -> bool {
+    let slot = X509StoreContext::ssl_idx()
+        .ok()
+        .and_then(|index| context.ex_data(index))
+        .and_then(|ssl: &SslRef| handshake::slot(ssl));
+    let Some(slot) = slot else {
+        context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+        return false;
+    };
+    match slot.verifier.verify(context) {
+        Ok(certificate) => {
+            slot.accept(certificate);
+            context.set_error(X509VerifyResult::OK);
+            true
+        }
+        Err(refusal) => {
+            let code = refusal
+                .code
+                .filter(|code| *code != sys::X509_V_OK)
+                .unwrap_or(sys::X509_V_ERR_APPLICATION_VERIFICATION);
+            context.set_error(ffi::verify_result(code));
+            slot.refuse(refusal);
+            false
+        }
+    }
+}
+
+impl Verifier {
+    pub(super) fn new(policy: EkuPolicy, store: X509Store, remembered: usize) -> Self {
+        Self {
+            policy,
+            store,
+            chains: Mutex::new(VerifiedChains::new(remembered)),
+        }
+    }
+
+    pub(super) fn store(&self) -> &X509Store {
+        &self.store
+    }
+
+    fn verify(
+        &self,
+        context: &mut X509StoreContextRef,
+    ) -> Result<Arc<PeerCertificate>, HandshakeRefusal> {
+        let now = now();
+        let Some(leaf) = ffi::presented_leaf(context) else {
+            return Err(HandshakeRefusal::internal(
+                "no certificate to verify was handed over",
+            ));
+        };
+        let Ok((fingerprint, sent)) = digests(leaf, ffi::presented_chain(context)) else {
+            return Err(HandshakeRefusal::internal(
+                "the certificate cannot be encoded",
+            ));
+        };
+        if let Some(known) = self.chains().find(&fingerprint, Some(&sent), now) {
+            return Ok(known);
+        }
+        let verified = self.build_and_check(context, fingerprint, sent);
+        // The result is ours to keep; OpenSSL's copy of the chain would stay with the connection.
+        ffi::forget_verified_chain(context);
+        let (verified, intermediates) = verified?;
+        let certificate = Arc::clone(&verified.certificate);
+        let mut chains = self.chains();
+        chains.remember(verified);
+        chains.keep_intermediates(intermediates);
+        Ok(certificate)
+    }
+
+    /// The identity of a resumed session, whose ticket holds the certificate but no chain. What this load has verified
+    /// before is taken at its word within its dates; else the chain is built again, dates as of now.
+    pub(super) fn resumed(&self, leaf: &X509Ref) -> Result<Arc<PeerCertificate>, HandshakeRefusal> {
+        let unverifiable = || HandshakeRefusal::internal(handshake::UNVERIFIABLE);
+        let fingerprint = peer::fingerprint(leaf).map_err(|_| unverifiable())?;
+        if let Some(known) = self.chains().find(&fingerprint, None, now()) {
+            return Ok(known);
+        }
+        let intermediates = self.chains().intermediates();
+        let sent = [0; 32];
+        let verified = self
+            .check_outside_handshake(leaf, &intermediates, fingerprint, sent)
+            .map_err(|_| unverifiable())?
+            .map_err(|refusal| HandshakeRefusal {
+                reason: format!("{}: {}", handshake::UNVERIFIABLE, refusal.reason),
+                ..refusal
+            })?;
+        // Not remembered: the intermediates that this client sends in a full handshake are not known here.
+        Ok(verified.certificate)
+    }
+
+    /// Verifies a certificate that no handshake brought, as a client's. The outer error is one of OpenSSL's set-up.
+    pub(super) fn check(
+        &self,
+        leaf: &X509Ref,
+        intermediates: &[X509],
+    ) -> Result<Result<Arc<PeerCertificate>, HandshakeRefusal>, ErrorStack> {
+        let fingerprint = peer::fingerprint(leaf)?;
+        let verdict = self.check_outside_handshake(leaf, intermediates, fingerprint, [0; 32])?;
+        Ok(verdict.map(|verified| verified.certificate))
+    }
+
+    fn check_outside_handshake(
+        &self,
+        leaf: &X509Ref,
+        intermediates: &[X509],
+        fingerprint: [u8; 32],
+        sent: [u8; 32],
+    ) -> Result<Result<Verified, HandshakeRefusal>, ErrorStack> {
+        let mut untrusted = Stack::new()?;
+        for certificate in intermediates {
+            untrusted.push(certificate.clone())?;
+        }
+        let mut context = X509StoreContext::new()?;
+        context.init(&self.store, leaf, &untrusted, |context| {
+            let verified = self.build_and_check(context, fingerprint, sent);
+            Ok(verified.map(|(verified, _)| verified))
+        })
+    }
+
+    fn build_and_check(
+        &self,
+        context: &mut X509StoreContextRef,
+        fingerprint: [u8; 32],
+        sent: [u8; 32],
+    ) -> Result<(Verified, Vec<X509>), HandshakeRefusal> {
+        let good = context.verify_cert().unwrap_or(false);
+        if !good || context.error() != X509VerifyResult::OK {
+            let code = match context.error().as_raw() {
+                sys::X509_V_OK => sys::X509_V_ERR_APPLICATION_VERIFICATION,
+                code => code,
+            };
+            return Err(HandshakeRefusal::of_chain(context, code, None));
+        }
+        let chain: Vec<&X509Ref> = match context.chain() {
+            Some(chain) => chain.iter().collect(),
+            None => return Err(HandshakeRefusal::internal("no chain was built")),
+        };
+        let (Some(leaf), Some(anchor)) = (chain.first(), chain.last()) else {
+            return Err(HandshakeRefusal::internal("an empty chain was built"));
+        };
+        let certificate = match peer::peer_certificate(leaf, fingerprint, Some(anchor)) {
+            Ok(certificate) => certificate,
+            Err(why) => {
+                let reason = Some(why.to_string());
+                return Err(HandshakeRefusal::of_chain(
+                    context,
+                    INVALID_EXTENSION,
+                    reason,
+                ));
+            }
+        };
+        let between = chain.get(1..chain.len().saturating_sub(1)).unwrap_or(&[]);
+        if self.policy != EkuPolicy::ClientAuth
+            && let Err(why) = may_be_client(leaf, between, &certificate, self.policy)
+        {
+            let reason = Some(why.to_owned());
+            let code = sys::X509_V_ERR_INVALID_PURPOSE;
+            return Err(HandshakeRefusal::of_chain(context, code, reason));
+        }
+        let not_before = chain.iter().map(|c| peer::unix_time(c.not_before()));
+        let not_after = chain.iter().map(|c| peer::unix_time(c.not_after()));
+        let verified = Verified {
+            fingerprint,
+            sent,
+            // A date that cannot be read makes an entry that is never valid.
+            not_before: not_before.map(|t| t.unwrap_or(i64::MAX)).max().unwrap_or(i64::MAX),
+            not_after: not_after.map(|t| t.unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN),
+            certificate: Arc::new(certificate),
+        };
+        let intermediates = between.iter().map(|c| (*c).to_owned()).collect();
+        Ok((verified, intermediates))
+    }
+
+    fn chains(&self) -> std::sync::MutexGuard<'_, VerifiedChains> {
+        // The table holds whole entries at any time, also after a panic elsewhere.
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fingerprint of the leaf, and one digest over everything else that the peer sent, in its order.
+fn digests(
+    leaf: &X509Ref,
+    chain: Option<&StackRef<X509>>,
+) -> Result<([u8; 32], [u8; 32]), ErrorStack> {
+    let leaf = peer::fingerprint(leaf)?;
+    let mut others = Sha256::new();
+    for certificate in chain.into_iter().flatten().skip(1) {
+        let der = certificate.to_der()?;
+        others.update(&der.len().to_be_bytes());
+        others.update(&der);
+    }
+    Ok((leaf, others.finish()))
+}
+
+/// Purposes that matter to us, as far as a certificate and those above it allow them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Purposes {
+    /// No extension, or anyExtendedKeyUsage.
+    any: bool,
+    client: bool,
+    server: bool,
+    sip_domain: bool,
+}
+
+impl Purposes {
+    fn of(usages: Option<&[String]>) -> Self {
+        let has = |wanted: &str| usages.is_some_and(|all| all.iter().any(|one| one == wanted));
+        let any = usages.is_none() || has(oid::ANY);
+        Self {
+            any,
+            client: any || has(oid::CLIENT_AUTH),
+            server: any || has(oid::SERVER_AUTH),
+            sip_domain: any || has(oid::SIP_DOMAIN),
+        }
+    }
+
+    /// What is left below an issuer that is limited itself, as OpenSSL and the browsers read it.
+    fn below(self, issuer: Self) -> Self {
+        Self {
+            any: self.any && issuer.any,
+            client: self.client && issuer.client,
+            server: self.server && issuer.server,
+            sip_domain: self.sip_domain && issuer.sip_domain,
+        }
+    }
+}
+
+/// Key usage and extended key usage of a client's certificate under a policy of ours; the error is for the operator.
+fn may_be_client(
+    leaf: &X509Ref,
+    intermediates: &[&X509Ref],
+    certificate: &PeerCertificate,
+    policy: EkuPolicy,
+) -> Result<(), &'static str> {
+    if let Some(usage) = leaf.key_usage()
+        && !usage.intersects(X509KeyUsage::DIGITAL_SIGNATURE | X509KeyUsage::KEY_AGREEMENT)
+    {
+        return Err("its key usage allows neither digitalSignature nor keyAgreement");
+    }
+    let mut purposes = Purposes::of(certificate.extended_key_usage.as_deref());
+    for intermediate in intermediates {
+        let usages = peer::extended_key_usage(intermediate)
+            .map_err(|_| "the extended key usage of an intermediate cannot be read")?;
+        purposes = purposes.below(Purposes::of(usages.as_deref()));
+    }
+    match policy {
+        EkuPolicy::SipDomain if purposes.sip_domain => {
+            let named = certificate
+                .extended_key_usage
+                .as_ref()
+                .is_none_or(|usages| usages.iter().any(|usage| usage == oid::SIP_DOMAIN));
+            if named {
+                Ok(())
+            } else {
+                Err("its extended key usage is not sipDomain")
+            }
+        }
+        EkuPolicy::SipDomain => Err("its extended key usage is not sipDomain"),
+        _ if purposes.any || purposes.client || purposes.sip_domain => Ok(()),
+        EkuPolicy::Rfc5924 if purposes.server => {
+            if peer::names_a_domain(certificate) {
+                Ok(())
+            } else {
+                Err("its extended key usage is serverAuth alone and it names no domain")
+            }
+        }
+        EkuPolicy::NoServerAuth if purposes.server => {
+            Err("its extended key usage is serverAuth alone")
+        }
+        _ => Err("its extended key usage is neither clientAuth nor sipDomain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intermediate_limits_what_is_below_it() {
+        let usages = |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).to_owned()).collect() };
+        let free = Purposes::of(None);
+        let server = Purposes::of(Some(&usages(&[oid::SERVER_AUTH])));
+        let both = Purposes::of(Some(&usages(&[oid::SERVER_AUTH, oid::CLIENT_AUTH])));
+        let email = Purposes::of(Some(&usages(&["1.3.6.1.5.5.7.3.4"])));
+        for (situation, below, any, client, server_left) in [
+            ("no extension anywhere", free.below(free), true, true, true),
+            ("a free leaf below serverAuth", free.below(server), false, false, true),
+            ("a leaf of both below serverAuth", both.below(server), false, false, true),
+            ("a free leaf below an e-mail CA", free.below(email), false, false, false),
+            ("any is all", Purposes::of(Some(&usages(&[oid::ANY]))), true, true, true),
+        ] {
+            assert_eq!((below.any, below.client, below.server), (any, client, server_left), "{situation}");
+        }
+    }
+}
