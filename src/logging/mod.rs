@@ -1,5 +1,332 @@
 //! Where log lines go: repro's `LoggingType`, `LogFilename` and rotation, over env_logger.
+//!
+//! A line is formatted by the thread that has something to say, and written by one thread of this room, so that a
+//! slow disk or a pipe that nobody reads never holds a worker. Between them is a bounded queue: lines that do not
+//! fit are dropped and counted, and the count is a line of its own once there is room.
 
+mod clock;
+mod format;
 mod options;
+mod sink;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
 
 pub use options::{Destination, Facility, LoggingOptions, Structure};
+
+use sink::Sink;
+use writer::{Dropped, Job, QueueWriter};
+
+/// Lines waiting to be written. With the longest lines that is 32 MiB.
+const QUEUE_LINES: usize = 4096;
+
+/// Why the log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened for appending.
+    #[error("log: cannot open {} for appending: {source}; see LogFilename", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not give us a thread.
+    #[error("log: cannot start the thread that writes the log: {0}")]
+    Thread(io::Error),
+    /// The process has a logger already.
+    #[error("log: a log is open already")]
+    Twice(#[from] log::SetLoggerError),
+}
+
+/// The open log. Dropping it does not close the log: that ends with the process.
+#[derive(Debug, Clone)]
+pub struct LogHandle {
+    jobs: Sender<Job>,
+    dropped: Dropped,
+    path: Option<PathBuf>,
+}
+
+impl LogHandle {
+    /// Closes the log file and opens it again under its name, after it was renamed from outside. For SIGHUP.
+    pub fn reopen(&self) {
+        // Full queue: the writer is stuck, and would not come to it.
+        let _ = self.jobs.try_send(Job::Reopen);
+    }
+
+    /// Waits until all lines so far are written, but no longer than `patience`. For the end of the process.
+    pub fn flush(&self, patience: Duration) {
+        let (done, finished) = bounded(1);
+        if self.jobs.send_timeout(Job::Flush(done), patience).is_ok() {
+            let _ = finished.recv_timeout(patience);
+        }
+    }
+
+    /// Lines dropped and not yet told of.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.count()
+    }
+
+    /// The log file, if it is one; for a change of its owner.
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.as_ref()
+    }
+}
+
+/// Opens the log of the process. To be called after a fork, since it starts a thread.
+///
+/// # Errors
+///
+/// When the file cannot be opened, or a log is open already.
+pub fn init(options: &LoggingOptions) -> Result<LogHandle, Error> {
+    let (logger, handle) = open(options)?;
+    let level = logger.filter();
+    log::set_boxed_logger(Box::new(logger))?;
+    log::set_max_level(level);
+    Ok(handle)
+}
+
+/// Opens a log that is not yet that of the process.
+fn open(options: &LoggingOptions) -> Result<(env_logger::Logger, LogHandle), Error> {
+    let sink = Sink::open(options)?;
+    let path = sink.path();
+    let dropped = Dropped::default();
+    let (jobs, queue) = bounded(QUEUE_LINES);
+    writer::start(sink, queue, dropped.clone()).map_err(Error::Thread)?;
+
+    let instance: Arc<str> = Arc::from(options.instance.as_str());
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(options.level).parse_env("RUST_LOG");
+    match options.structure {
+        Structure::Unstructured => {
+            let dated = !matches!(options.destination, Destination::Syslog(_));
+            builder.format(move |out, record| format::text(out, record, &instance, dated));
+        }
+        Structure::JsonCee => {
+            let marked = matches!(options.destination, Destination::Syslog(_));
+            let host = format::hostname();
+            builder.format(move |out, record| format::json(out, record, &instance, &host, marked));
+        }
+    }
+    let pipe = QueueWriter::new(jobs.clone(), dropped.clone());
+    builder.target(env_logger::Target::Pipe(Box::new(pipe)));
+    Ok((
+        builder.build(),
+        LogHandle {
+            jobs,
+            dropped,
+            path,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+    use log::{Level, LevelFilter, Log, Record};
+    use std::fs;
+    use std::path::Path;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn file_options(path: &Path) -> LoggingOptions {
+        LoggingOptions {
+            destination: Destination::File(path.to_owned()),
+            level: LevelFilter::Debug,
+            ..LoggingOptions::default()
+        }
+    }
+
+    fn say(logger: &env_logger::Logger, level: Level, text: &str) {
+        logger.log(
+            &Record::builder()
+                .level(level)
+                .target("sipvouch::test")
+                .args(format_args!("{text}"))
+                .build(),
+        );
+    }
+
+    #[test]
+    fn line_has_time_level_and_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let (logger, handle) = open(&file_options(&path)).unwrap();
+        say(&logger, Level::Warn, "auth.refused conn=7");
+        say(&logger, Level::Trace, "too fine for this log");
+        handle.flush(PATIENCE);
+        let text = fs::read_to_string(&path).unwrap();
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert_eq!(time.len(), "2026-01-02T03:04:05.678Z".len(), "{time}");
+        assert!(time.ends_with('Z'), "{time}");
+        assert_eq!(rest, "WARN auth.refused conn=7\n");
+    }
+
+    #[test]
+    fn line_break_in_a_message_cannot_forge_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let (logger, handle) = open(&file_options(&path)).unwrap();
+        say(&logger, Level::Info, "one\r\ntwo\u{1b}[2J\u{7f}\u{85}three");
+        handle.flush(PATIENCE);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.ends_with("INFO one\\r\\ntwo\\u{1b}[2J\\u{7f}\\u{85}three\n"),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn file_that_is_full_gets_the_suffix_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let (logger, handle) = open(&LoggingOptions {
+            max_lines: 2,
+            ..file_options(&path)
+        })
+        .unwrap();
+        for number in 1..=5 {
+            say(&logger, Level::Info, &format!("line {number}"));
+        }
+        handle.flush(PATIENCE);
+        let old = fs::read_to_string(directory.path().join("x.log.old")).unwrap();
+        assert!(old.contains("line 3") && old.contains("line 4"), "{old}");
+        let new = fs::read_to_string(&path).unwrap();
+        assert!(new.contains("line 5") && !new.contains("line 4"), "{new}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn limit_in_bytes_counts_what_the_file_held_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        fs::write(&path, "x".repeat(1000)).unwrap();
+        let (logger, handle) = open(&LoggingOptions {
+            max_bytes: 1010,
+            ..file_options(&path)
+        })
+        .unwrap();
+        say(&logger, Level::Info, "first of a new file");
+        handle.flush(PATIENCE);
+        assert_eq!(
+            fs::read_to_string(directory.path().join("x.log.old"))
+                .unwrap()
+                .len(),
+            1000
+        );
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .contains("first of a new file")
+        );
+    }
+
+    #[test]
+    fn every_old_file_is_kept_when_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let options = LoggingOptions {
+            max_lines: 1,
+            keep_all: true,
+            ..file_options(&path)
+        };
+        let (logger, handle) = open(&options).unwrap();
+        for number in 1..=4 {
+            say(&logger, Level::Info, &format!("line {number}"));
+        }
+        handle.flush(PATIENCE);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn renamed_file_is_left_after_reopen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let moved = directory.path().join("x.log.1");
+        let (logger, handle) = open(&file_options(&path)).unwrap();
+        say(&logger, Level::Info, "before");
+        handle.flush(PATIENCE);
+        fs::rename(&path, &moved).unwrap();
+        handle.reopen();
+        say(&logger, Level::Info, "after");
+        handle.flush(PATIENCE);
+        assert!(fs::read_to_string(&moved).unwrap().contains("before"));
+        assert!(fs::read_to_string(&path).unwrap().contains("after"));
+    }
+
+    #[test]
+    fn json_line_is_one_object_with_escapes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let options = LoggingOptions {
+            structure: Structure::JsonCee,
+            instance: "a\"b".to_owned(),
+            ..file_options(&path)
+        };
+        let (logger, handle) = open(&options).unwrap();
+        say(&logger, Level::Error, "tls.failed file=\"k\\ey\"\n\u{1}");
+        handle.flush(PATIENCE);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("{\"hostname\":\""), "{text}");
+        assert!(
+            text.contains(r#""pri":"ERROR","syslog.level":3,"time":""#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#""appname":"a\"b","subsys":"sipvouch::test""#),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\"msg\":\"tls.failed file=\\\"k\\\\ey\\\"\\u000a\\u0001\"}\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn process_number_in_the_file_name_is_filled_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, handle) = open(&file_options(&directory.path().join("x-{pid}.log"))).unwrap();
+        let name = format!("x-{}.log", std::process::id());
+        assert_eq!(handle.path().unwrap(), &directory.path().join(name));
+    }
+
+    #[test]
+    fn file_that_cannot_be_opened_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = open(&file_options(&directory.path().join("none/x.log"))).unwrap_err();
+        assert!(error.to_string().contains("none/x.log"), "{error}");
+    }
+
+    /// Regression guard for the promise of this room: nobody reads the pipe, and nobody waits.
+    #[test]
+    fn reader_that_never_reads_holds_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Both ends are open, so that the log opens at once; the pipe holds 64 KiB.
+        let _reader = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let (logger, handle) = open(&file_options(&path)).unwrap();
+        let text = "x".repeat(1000);
+        for _ in 0..QUEUE_LINES + 1000 {
+            say(&logger, Level::Info, &text);
+        }
+        assert!(handle.dropped() > 0);
+        handle.flush(Duration::from_millis(50));
+    }
+}
