@@ -12,7 +12,7 @@ pub enum Origin {
     File {
         /// The file, as it was named.
         path: Arc<Path>,
-        /// The line.
+        /// The line; 0 is the file as a whole, for a setting that is missing in it.
         line: usize,
     },
     /// The command line.
@@ -24,6 +24,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::CommandLine => f.write_str("command line"),
             Self::Default => f.write_str("default"),
@@ -135,7 +136,19 @@ impl ConfigError {
     }
 }
 
-/// Puts errors in the order of the files.
-pub(super) fn sort(errors: &mut [ConfigError]) {
+/// Puts errors in the order of the files. What is missing is missing in the main file.
+pub(super) fn sort(errors: &mut [ConfigError], main: &Path) {
+    for error in errors.iter_mut() {
+        if let ConfigError::Rule {
+            at: at @ Origin::Default,
+            ..
+        } = error
+        {
+            *at = Origin::File {
+                path: Arc::from(main),
+                line: 0,
+            };
+        }
+    }
     errors.sort_by_key(ConfigError::place);
 }

@@ -246,3 +246,261 @@ fn split_ordinary(line: &str, before: &str) -> Option<(String, String)> {
 fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t', '\r', '\n'])
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn setting(name: &str, value: &str) -> Split {
+        Split::Setting {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    /// repro's grammar, word for word from its description, but for the blanks at the end of the value.
+    fn reference(line: &str) -> Split {
+        let mut rest = line;
+        while let Some(cut) = rest.strip_prefix([' ', '\t', '\r', '\n']) {
+            rest = cut;
+        }
+        if rest.is_empty() || rest.starts_with('#') {
+            return Split::Nothing;
+        }
+        let mut name = String::new();
+        for c in rest.chars() {
+            if matches!(c, '=' | ' ' | '\t') {
+                break;
+            }
+            name.push(c);
+        }
+        let Some(equals) = rest.find('=') else {
+            return Split::NoEquals;
+        };
+        let mut value = &rest[equals + 1..];
+        while let Some(cut) = value.strip_prefix([' ', '\t', '\r', '\n']) {
+            value = cut;
+        }
+        if let Some(end) = value.find(['\r', '\n']) {
+            value = &value[..end];
+        }
+        while let Some(cut) = value.strip_suffix([' ', '\t']) {
+            value = cut;
+        }
+        setting(&name, value)
+    }
+
+    #[test]
+    fn lines_are_parted_as_repro_does() {
+        for (line, expected) in [
+            ("", Split::Nothing),
+            ("  \t\r", Split::Nothing),
+            ("  # TLSPort = 5061", Split::Nothing),
+            ("TLSPort = 5061", setting("TLSPort", "5061")),
+            ("\tTLSPort=5061\r", setting("TLSPort", "5061")),
+            ("Daemonize = true  ", setting("Daemonize", "true")),
+            (
+                "TLSPort = 5061 # not a comment",
+                setting("TLSPort", "5061 # not a comment"),
+            ),
+            ("TLSPort junk = 5061", setting("TLSPort", "5061")),
+            ("ServerText =", setting("ServerText", "")),
+            (
+                "ServerText = \"quoted\" 'too'",
+                setting("ServerText", "\"quoted\" 'too'"),
+            ),
+            ("ServerText = a\\tb\\", setting("ServerText", "a\\tb\\")),
+            (
+                "RecordRouteUri = sip:a;lr=1",
+                setting("RecordRouteUri", "sip:a;lr=1"),
+            ),
+            ("[section]", Split::NoEquals),
+            ("[section] = 1", setting("[section]", "1")),
+            ("; TLSPort = 5061", setting(";", "5061")),
+            ("a:b = c", setting("a:b", "c")),
+            ("= 5", setting("", "5")),
+            ("TLSPort 5061", Split::NoEquals),
+            ("A = b\u{a0}", setting("A", "b\u{a0}")),
+            ("A = \u{b}b", setting("A", "\u{b}b")),
+            ("A = b\rc", setting("A", "b")),
+        ] {
+            assert_eq!(split(line), expected, "{line:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_line_is_parted_as_the_reference_does(line in "[^\n]{0,60}") {
+            prop_assert_eq!(split(&line), reference(&line));
+        }
+
+        #[test]
+        fn line_of_the_marks_that_matter_is_parted_as_the_reference_does(
+            line in "[ \t\r=:;#\\[\\]\\\\\"'abT1_\u{a0}\u{b}\u{2028}]{0,24}"
+        ) {
+            prop_assert_eq!(split(&line), reference(&line));
+        }
+
+        #[test]
+        fn plain_setting_is_parted_as_the_reference_does(line in "[ \t]{0,2}[A-Za-z0-9_]{1,9}[ \t]{0,2}=[^\n]{0,20}\r?") {
+            prop_assert_eq!(split(&line), reference(&line));
+        }
+    }
+
+    fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn messages(errors: &[ConfigError], directory: &Path) -> Vec<String> {
+        let prefix = format!("{}/", directory.display());
+        errors
+            .iter()
+            .map(|error| error.to_string().replace(&prefix, ""))
+            .collect()
+    }
+
+    #[test]
+    fn included_file_shares_the_names_and_keeps_its_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "more.config", "# x\nTLSPort = 5061\n");
+        let main = write(
+            directory.path(),
+            "main.config",
+            "INCLUDE = more.config\nTCPPort = 5060",
+        );
+        let (settings, errors) = read(&main);
+        assert!(errors.is_empty(), "{errors:?}");
+        let raw = settings.find("tlsport").unwrap();
+        assert_eq!((raw.name.as_str(), raw.value.as_str()), ("TLSPort", "5061"));
+        assert!(
+            raw.origin.to_string().ends_with("more.config:2"),
+            "{}",
+            raw.origin
+        );
+        assert!(settings.find("Include").is_none());
+    }
+
+    #[test]
+    fn name_set_twice_is_an_error_that_names_both_places() {
+        let directory = tempfile::tempdir().unwrap();
+        write(
+            directory.path(),
+            "more.config",
+            "tlsport = 1\nTransport01Type = TLS\n",
+        );
+        let text = "TLSPort = 5061\nTransport1Type = TCP\nInclude = more.config\n";
+        let (_, errors) = read(&write(directory.path(), "main.config", text));
+        assert_eq!(
+            messages(&errors, directory.path()),
+            [
+                "more.config:1: tlsport is set a second time, first at main.config:1; remove one of them",
+                "more.config:2: Transport01Type is set a second time, first at main.config:2; remove one of them",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_bad_lines_are_told_and_show_no_more_than_their_first_word() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "TLSPrivateKeyPassPhrase secret\n[tls]\nTLSPort = 5061\n";
+        let (settings, errors) = read(&write(directory.path(), "main.config", text));
+        assert_eq!(
+            messages(&errors, directory.path()),
+            [
+                "main.config:1: \"TLSPrivateKeyPassPhrase\" is no setting: expected NAME = VALUE; a comment begins with #",
+                "main.config:2: \"[tls]\" is no setting: expected NAME = VALUE; a comment begins with #",
+            ]
+        );
+        assert!(settings.find("TLSPort").is_some());
+    }
+
+    #[test]
+    fn file_that_includes_itself_is_an_error_and_no_endless_loop() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "b.config", "Include = ./a.config\n");
+        let main = write(directory.path(), "a.config", "Include = b.config\n");
+        let (_, errors) = read(&main);
+        assert_eq!(errors.len(), 1);
+        assert!(
+            matches!(errors[0], ConfigError::IncludeCycle { .. }),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn too_many_files_within_each_other_are_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        for number in 1..40 {
+            let next = format!("Include = {}.config\n", number + 1);
+            write(directory.path(), &format!("{number}.config"), next);
+        }
+        let (_, errors) = read(&directory.path().join("1.config"));
+        assert_eq!(errors.len(), 1);
+        assert!(
+            errors[0].to_string().contains("more than 16 files"),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn file_that_is_missing_is_named_with_the_line_that_wants_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = write(
+            directory.path(),
+            "main.config",
+            "\nInclude = none.config\nInclude =\n",
+        );
+        let (_, errors) = read(&main);
+        let messages = messages(&errors, directory.path());
+        assert!(
+            messages[0].starts_with("none.config: cannot read this configuration file: "),
+            "{messages:?}"
+        );
+        assert!(
+            messages[0].ends_with("(included at main.config:2)"),
+            "{messages:?}"
+        );
+        assert!(
+            messages[1].contains("Include names no file"),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn comment_in_latin_1_is_no_error_but_a_value_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = b"\xEF\xBB\xBFTLSPort = 5061\n# gr\xFC\xDFe\nServerText = gr\xFC\xDFe\n";
+        let (settings, errors) = read(&write(directory.path(), "main.config", text));
+        assert_eq!(
+            messages(&errors, directory.path()),
+            ["main.config:3: the value of ServerText is not UTF-8; save the file as UTF-8"]
+        );
+        assert!(settings.find("TLSPort").is_some());
+    }
+
+    #[test]
+    fn setting_of_the_command_line_goes_before_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let main = write(directory.path(), "main.config", "Transport1Type = TCP\n");
+        let (settings, _) = read(&main);
+        let given = Override {
+            name: "transport01TYPE".to_owned(),
+            value: " TLS ".to_owned(),
+        };
+        let settings = settings.with_overrides(&[given]);
+        let raw = settings.find("Transport1Type").unwrap();
+        assert_eq!(
+            (raw.value.as_str(), &raw.origin),
+            ("TLS", &Origin::CommandLine)
+        );
+        assert_eq!(settings.iter().count(), 1);
+    }
+}

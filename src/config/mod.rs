@@ -66,7 +66,7 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<Configuration, Vec<Co
     if errors.is_empty() {
         Ok(configuration)
     } else {
-        error::sort(&mut errors);
+        error::sort(&mut errors, path);
         Err(errors)
     }
 }

@@ -236,7 +236,7 @@ pub(crate) fn nearest(unknown: &str) -> Option<String> {
     }
     let number = split_family(unknown).map_or("1", |(_, number, _)| number);
     let wanted = unknown.to_ascii_lowercase();
-    let allowed = (unknown.len() / 4).clamp(1, 4);
+    let allowed = (unknown.len() / 3).clamp(1, 4);
     all()
         .map(|setting| setting.name.replace("<N>", number))
         .map(|name| (edit_distance(&wanted, &name.to_ascii_lowercase()), name))
@@ -361,4 +361,161 @@ const BYTES: Kind = Kind::Integer {
 /// A number of things.
 const fn count(min: u64, max: u64) -> Kind {
     Kind::Integer { min, max, unit: "" }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::collections::BTreeSet;
+
+    use super::super::value;
+    use super::*;
+
+    /// Every setting that any version of repro reads, and those that stand in the samples it came with.
+    const OF_REPRO: &str = "Include PidFile Daemonize RunAsUser RunAsGroup LoadPlugins PluginDirectory PyRoutePath PyRouteScript \
+         PyRouteNumWorkerThreads LoggingType SyslogFacility LogLevel LoggingLevel LogFilename LoggingFilename \
+         LogMessageStructure LogFileMaxBytes LogFileMaxLines KeepAllLogFiles LoggingInstanceName \
+         EnableSipMessageLogging CaptureHost CapturePort CaptureAgentID StatisticsLogInterval IPAddress \
+         UDPPort TCPPort TLSPort WSPort WSSPort DTLSPort TLSDomainName TLSCertificate TLSPrivateKey \
+         TLSPrivateKeyPassPhrase TLSClientVerification TLSConnectionMethod TLSUseEmailAsSIP \
+         TlsDHParamsFilename Transport<N>Interface Transport<N>Type Transport<N>TlsDomain \
+         Transport<N>TlsCertificate Transport<N>TlsPrivateKey Transport<N>TlsPrivateKeyPassPhrase \
+         Transport<N>TlsClientVerification Transport<N>TlsConnectionMethod Transport<N>RecordRouteUri \
+         Transport<N>RcvBufLen StreamMessageSizeLimit DNSServers EnableIPv6 DisableIPv4 TCPConnectTimeout \
+         TCPConnectionGCAge TCPMinimumGCHeadroom DNSGreylistDuration TimerT1 TimerC CADirectory CAFile \
+         CertificatePath AllowWildcardCertificates OpenSSLCTXSetOptions OpenSSLCTXClearOptions \
+         OpenSSLCipherList Domains DomainSuffixes AddViaRport RecordRouteUri ForceRecordRouting \
+         DisableOutbound OutboundVersion EnableFlowTokens AllowInboundFlowTokensForNonDirectClients \
+         AssumeFirstHopSupportsOutbound AssumeFirstHopSupportsFlowTokens ClientNatDetectionMode FlowTimer \
+         AlwaysAllowRelaying NeverStripProxyAuthorizationHeaders ServerText EnumSuffixes EnumDomains Routes \
+         ParallelForkStaticRoutes ContinueProcessingAfterRoutesFound ChallengeThirdPartiesCallingLocalDomains \
+         RecursiveRedirect QValue QValueBehavior QValueCancelBetweenForkGroups QValueMsBeforeCancel \
+         QValueWaitForTerminateBetweenForkGroups QValueMsBetweenForkGroups GeoProximityTargetSorting \
+         GeoProximityIPv4CityDatabaseFile GeoProximityIPv6CityDatabaseFile GeoProximityRequestUriFilter \
+         GeoProximityDefaultDistance LoadBalanceEqualDistantTargets EnableCertificateAuthenticator \
+         CommonNameMappings DisableAuth StaticRealm EnableRADIUS RADIUSConfiguration HttpHostname \
+         DisableIdentity EnablePAssertedIdentityProcessing DisableAuthInt RejectBadNonces AllowBadReg \
+         DigestChallengeAlgorithms AllowInDialogImpersonationWithinRealm NumAuthGrabberWorkerThreads \
+         NumAsyncProcessorWorkerThreads WSCookieAuthSharedSecret WSCookieNameInfo WSCookieNameExtra \
+         WSCookieNameMac WSCookieExtraHeaderName DisableRequestFilterProcessor \
+         RequestFilterDefaultNoMatchBehavior RequestFilterDefaultDBErrorBehavior RequestFilterDatabase \
+         RequestFilterMySQLServer RequestFilterMySQLUser RequestFilterMySQLPassword \
+         RequestFilterMySQLDatabaseName RequestFilterMySQLPort MessageSiloEnabled MessageSiloDestFilterRegex \
+         MessageSiloMimeTypeFilterRegex MessageSiloExpirationTime MessageSiloAddDateHeader \
+         MessageSiloMaxContentLength MessageSiloSuccessStatusCode MessageSiloFilteredMimeTypeStatusCode \
+         MessageSiloFailureStatusCode DisableRegistrar EnableCertServer EnablePresenceServer \
+         PresenceUsesRegistrationState PresenceNotifyClosedStateForNonPublishedUsers CongestionManagement \
+         CongestionManagementMetric CongestionManagementTolerance ThreadedStack DatabasePath DefaultDatabase \
+         RuntimeDatabase Database<N>Type Database<N>Path Database<N>Host Database<N>ConnInfo Database<N>User \
+         Database<N>Password Database<N>DatabaseName Database<N>Port Database<N>CustomUserAuthQuery \
+         Database<N>CustomTlsAuthQuery Database<N>TableNamePrefix MySQLServer MySQLUser MySQLPassword \
+         MySQLDatabaseName MySQLPort RuntimeMySQLServer RuntimeMySQLUser RuntimeMySQLPassword \
+         RuntimeMySQLDatabaseName RuntimeMySQLPort MySQLCustomUserAuthQuery CustomTlsAuthQuery \
+         TableNamePrefix HttpBindAddress HttpPort DisableHttpAuth HttpAdminRealm HttpAdminUserFile \
+         CommandBindAddress CommandPort CommandQueue CommandEventTopic RegSyncPort RemoteRegSyncPort \
+         RegSyncPeer RegSyncBrokerTopic EnablePublicationReplication SessionAccountingEnabled \
+         SessionAccountingAddRoutingHeaders SessionAccountingAddViaHeaders RegistrationAccountingEnabled \
+         RegistrationAccountingAddRoutingHeaders RegistrationAccountingAddViaHeaders \
+         RegistrationAccountingLogRefreshes AssumePath";
+
+    #[test]
+    fn every_setting_of_repro_has_a_row() {
+        let missing: Vec<&str> = OF_REPRO
+            .split_whitespace()
+            .filter(|name| !all().any(|row| row.name == *name))
+            .collect();
+        assert_eq!(missing, Vec::<&str>::new());
+        assert_eq!(OF_REPRO.split_whitespace().count(), 200);
+    }
+
+    #[test]
+    fn no_setting_has_two_rows() {
+        let mut seen = BTreeSet::new();
+        for row in all() {
+            assert!(seen.insert(row.name.to_ascii_lowercase()), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_the_setting_takes() {
+        for row in all().filter(|row| !row.default.is_empty()) {
+            assert_eq!(value::parse(row, row.default), Ok(()), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_row_explains_itself_in_whole_sentences() {
+        for row in all() {
+            assert!(
+                row.doc.ends_with('.') && row.doc.len() > 10,
+                "{}: {}",
+                row.name,
+                row.doc
+            );
+            assert!(!row.doc.contains("  "), "{}: {}", row.name, row.doc);
+            if let Standing::Replaced { advice: text, .. }
+            | Standing::NotYet {
+                meanwhile: text, ..
+            } = row.standing
+            {
+                assert!(
+                    !text.ends_with('.') && !text.contains("  "),
+                    "{}: {text}",
+                    row.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn member_of_a_family_finds_its_row_whatever_the_zeros_and_letter_case() {
+        for (name, key, row) in [
+            ("Transport1Type", "transport1type", Some("Transport<N>Type")),
+            (
+                "TRANSPORT007tlsdomain",
+                "transport7tlsdomain",
+                Some("Transport<N>TlsDomain"),
+            ),
+            (
+                "Transport0Interface",
+                "transport0interface",
+                Some("Transport<N>Interface"),
+            ),
+            ("Database12Host", "database12host", Some("Database<N>Host")),
+            ("DatabasePath", "databasepath", Some("DatabasePath")),
+            ("Transport1Nothing", "transport1nothing", None),
+            ("TransportType", "transporttype", None),
+            ("Transport<N>Type", "transport<n>type", None),
+            ("tlsport", "tlsport", Some("TLSPort")),
+        ] {
+            assert_eq!(canonical(name), key);
+            // The row's own name finds it, too; nobody writes that in a file.
+            let expected = if name == "Transport<N>Type" {
+                None
+            } else {
+                row
+            };
+            assert_eq!(find(name).map(|row| row.name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn typing_error_is_told_the_name_that_was_meant() {
+        for (unknown, meant) in [
+            (
+                "EnableCertificateAuthenticater",
+                Some("EnableCertificateAuthenticator"),
+            ),
+            ("TLSProt", Some("TLSPort")),
+            ("TLSClientVerificaton", Some("TLSClientVerification")),
+            ("Transport3TlsDomian", Some("Transport3TlsDomain")),
+            ("Domain", Some("Domains")),
+            ("NothingLikeThis", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(unknown).as_deref(), meant, "{unknown}");
+        }
+        assert_eq!(nearest(&"x".repeat(100_000)), None);
+    }
 }
