@@ -1,1 +1,19 @@
-fn main() {}
+//! The binary from outside: every test starts the real `sipvouch` on loopback and talks to it as a peer would.
+//!
+//! `harness` makes the test PKI, finds free ports, starts and ends servers, and holds the SIP client.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod harness;
+
+mod interop;
+mod parity;
+mod robustness;
+mod startup;
+mod torture;

@@ -1,0 +1,33 @@
+//! What all tests share: certificates, a server under test, and a SIP peer that sees every alert.
+
+mod client;
+mod message;
+mod pki;
+mod ports;
+mod server;
+
+pub(crate) use client::{Answer, Connection, Outcome, TlsPeer, connect_tcp, tcp_from};
+pub(crate) use message::{Request, Response};
+pub(crate) use pki::Pki;
+pub(crate) use ports::free_port;
+pub(crate) use server::{Server, Setup, run_to_end};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static HEAVY: Mutex<()> = Mutex::new(());
+
+/// Taken by tests that fill the machine or measure the server: one of them at a time.
+pub(crate) fn heavy() -> MutexGuard<'static, ()> {
+    HEAVY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file below `tests/`.
+pub(crate) fn tests_dir() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// Prints past the capture of the test runner: the counts of a parity run belong in every log, passed or not.
+pub(crate) fn report(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}

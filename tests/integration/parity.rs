@@ -1,0 +1,482 @@
+//! The recorded answers of a real repro (`tests/golden/README.md`) against this server, under `IdentityRules = repro`
+//! as recorded, and under `secure` as `insecure.tsv` says where it has the row.
+//!
+//! Compared are the handshake's outcome, to the very alert, and whether the request was let in or refused: 400 and 403
+//! with repro's phrase. What becomes of an admitted request (404, 480, 200 of the other side) is not compared yet.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use openssl::ssl::SslVersion;
+
+use crate::harness::{Answer, Connection, Outcome, Pki, Request, Server, Setup, TlsPeer, report, tcp_from, tests_dir};
+
+const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
+const NOT_YOURS: &str = "Authentication Failed for peer cert";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    Repro,
+    Secure,
+}
+
+impl Rules {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Repro => "repro",
+            Self::Secure => "secure",
+        }
+    }
+}
+
+/// One line of `repro-answers.tsv`.
+#[derive(Debug)]
+struct Row {
+    id: String,
+    variant: String,
+    verify: String,
+    cert: String,
+    method: String,
+    to_tag: bool,
+    from: String,
+    other: BTreeMap<String, String>,
+    outcome: String,
+    status: String,
+    reason: String,
+}
+
+impl Row {
+    fn other(&self, key: &str) -> Option<&str> {
+        self.other.get(key).map(String::as_str)
+    }
+
+    fn ruri(&self) -> &str {
+        self.other("ruri").unwrap_or(if self.method == "REGISTER" {
+            "sip:example.org"
+        } else {
+            "sip:eve@example.org"
+        })
+    }
+}
+
+/// What the row must give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Expected {
+    outcome: String,
+    answer: Class,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Class {
+    /// No final answer.
+    Silence,
+    /// Past every check of identity: anything but 400, 401, 403, 407, and no failure of the server itself.
+    Admitted,
+    /// This status: this server decides it alone.
+    Exactly(u16),
+    /// This status and phrase; no phrase means any.
+    Refused(u16, Option<String>),
+}
+
+impl Class {
+    fn accepts(&self, observed: &Observed) -> bool {
+        match (self, &observed.answer) {
+            (Self::Silence, None) => true,
+            (Self::Admitted, Some((403, phrase))) => phrase == "Relaying Forbidden",
+            (Self::Admitted, Some((status, _))) => !matches!(status, 400 | 401 | 407 | 500 | 503),
+            (Self::Exactly(wanted), Some((status, _))) => wanted == status,
+            (Self::Refused(wanted, phrase), Some((status, reason))) => {
+                wanted == status && phrase.as_ref().is_none_or(|phrase| phrase == reason)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What the row gave.
+#[derive(Debug, PartialEq, Eq)]
+struct Observed {
+    outcome: String,
+    answer: Option<(u16, String)>,
+}
+
+#[test]
+fn recorded_answers_of_repro_under_its_own_rules() {
+    compare(Rules::Repro);
+}
+
+#[test]
+fn recorded_answers_of_repro_or_the_secure_ones_by_default() {
+    compare(Rules::Secure);
+}
+
+fn compare(rules: Rules) {
+    let rows = rows();
+    let secure = secure_answers();
+    assert_eq!(rows.len(), 349, "rows of repro-answers.tsv");
+    assert_eq!(secure.len(), 79, "rows of insecure.tsv");
+
+    let mut excluded: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut by_design: Vec<(&str, &str)> = Vec::new();
+    let mut by_variant: BTreeMap<&str, Vec<(&Row, Expected)>> = BTreeMap::new();
+    for row in &rows {
+        if let Some(reason) = exclusion(row, secure.get(&row.id), rules) {
+            excluded.entry(reason).or_default().push(&row.id);
+            continue;
+        }
+        let expected = if let Some((expected, reason)) = different_by_design(row, rules) {
+            by_design.push((&row.id, reason));
+            expected
+        } else if let (Rules::Secure, Some(answer)) = (rules, secure.get(&row.id)) {
+            secure_answer(row, answer)
+        } else {
+            recorded_answer(row)
+        };
+        by_variant.entry(&row.variant).or_default().push((row, expected));
+    }
+
+    let mut run = 0;
+    let mut differences = Vec::new();
+    for (variant, rows) in by_variant {
+        run += rows.len();
+        let mut server = start(variant, rules);
+        differences.extend(run_rows(&server, &rows));
+        assert!(server.lives(), "the server of {variant} died:\n{}", server.log());
+    }
+
+    let left_out: usize = excluded.values().map(Vec::len).sum();
+    let mut text = format!(
+        "parity IdentityRules={}: rows {}, run {run}, equal {}, excluded {left_out}\n",
+        rules.setting(),
+        rows.len(),
+        run - differences.len(),
+    );
+    for (reason, ids) in &excluded {
+        let _ = writeln!(text, "  excluded {:3}: {reason}", ids.len());
+        for id in ids {
+            let _ = writeln!(text, "      {id}");
+        }
+    }
+    for (id, reason) in by_design {
+        let _ = writeln!(text, "  other than recorded, by design: {id}: {reason}");
+    }
+    report(&text);
+    assert_eq!(run + left_out, rows.len(), "every row is run or excluded with a reason");
+    assert!(
+        differences.is_empty(),
+        "{} rows differ under IdentityRules={}:\n{}",
+        differences.len(),
+        rules.setting(),
+        differences.join("\n")
+    );
+}
+
+/// Why a row cannot be run yet.
+fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&'static str> {
+    let expects_challenge = match (rules, secure) {
+        (Rules::Secure, Some(answer)) => answer.status == "407",
+        _ => row.status == "407",
+    };
+    if row.other("transport") == Some("udp") {
+        Some("needs UDP, which comes with the proxy")
+    } else if row.variant.ends_with("-olddb") {
+        Some("needs the data base of users and peer identities, which comes with the data issue")
+    } else if row.other("digest").is_some() || expects_challenge {
+        Some("needs digest")
+    } else if row.other("cancel").is_some() {
+        Some("needs forwarding: a call that rings")
+    } else if row.reason == "Relaying Forbidden" {
+        Some("needs relaying, which comes with the proxy")
+    } else if rules == Rules::Repro && row.outcome.contains("server-") {
+        Some("nobody is obliged to crash or to loop as repro did")
+    } else if rules == Rules::Repro && row.outcome == "alert:internal_error" {
+        Some("a fault inside repro's use of OpenSSL, not a rule: old versions and resumption end in internal_error")
+    } else {
+        None
+    }
+}
+
+/// Rows where this server knowingly answers other than recorded although `insecure.tsv` does not ask for it.
+fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static str)> {
+    let after_handshake = |answer| Expected { outcome: row.outcome.clone(), answer };
+    let refused = |status, phrase: Option<&str>| Class::Refused(status, phrase.map(str::to_owned));
+    match (row.id.as_str(), rules) {
+        ("opt-cert-map/phone-lowercase/MESSAGE/alice@example.org", Rules::Secure) => Some((
+            after_handshake(Class::Admitted),
+            "a MAC address in a CN is compared without case and separators",
+        )),
+        ("opt-cert/alice-cn/MESSAGE/alice@example.org.", Rules::Secure) => Some((
+            after_handshake(Class::Admitted),
+            "the trailing dot of a host name is dropped",
+        )),
+        ("opt-cert/alice-cn/MESSAGE/raw_two-bob-alice/ruri=echo@example.org", Rules::Secure) => Some((
+            after_handshake(refused(400, None)),
+            "more than one From is malformed (RFC 4475 §3.3.8): nobody may choose which one counts",
+        )),
+        ("opt-cert/alice-cn/MESSAGE/raw_missing/ruri=echo@example.org", _) => Some((
+            after_handshake(refused(400, None)),
+            "a request without From is answered (RFC 4475 §3.3.1), where repro kept silent",
+        )),
+        ("opt-cert/alice-revoked/MESSAGE/alice@example.org", Rules::Secure) => Some((
+            after_handshake(Class::Admitted),
+            "no CRL is configured here, so the recorded answer stands (insecure.tsv says so)",
+        )),
+        _ => None,
+    }
+}
+
+fn recorded_answer(row: &Row) -> Expected {
+    Expected {
+        outcome: row.outcome.clone(),
+        answer: class(row, &row.status, Some(row.reason.clone())),
+    }
+}
+
+fn secure_answer(row: &Row, answer: &SecureAnswer) -> Expected {
+    let phrase = (answer.status == "403").then(|| {
+        let without_proof = row.cert == "none" || row.verify == "None" || row.other("transport").is_some();
+        match (without_proof, row.method.as_str(), row.variant.contains("-map")) {
+            (true, _, _) => MUTUAL_TLS.to_owned(),
+            (false, "REGISTER", true) => "Authorization Failed for peer cert".to_owned(),
+            // repro's database back end, which decides when there are no mappings, ends its phrase with a full stop.
+            (false, "REGISTER", false) => format!("{NOT_YOURS}."),
+            (false, _, _) => NOT_YOURS.to_owned(),
+        }
+    });
+    Expected { outcome: answer.outcome.clone(), answer: class(row, &answer.status, phrase) }
+}
+
+fn class(row: &Row, status: &str, phrase: Option<String>) -> Class {
+    match status {
+        "-" => Class::Silence,
+        "400" | "403" => Class::Refused(status.parse().expect("a status"), phrase),
+        "481" | "483" => Class::Exactly(status.parse().expect("a status")),
+        // The registrar and the answer to OPTIONS are this server's own.
+        "200" if row.method == "REGISTER" || (row.method == "OPTIONS" && row.ruri() == "sip:example.org") => {
+            Class::Exactly(200)
+        }
+        _ => Class::Admitted,
+    }
+}
+
+/// Runs the rows of one variant, a few at a time: most of a row is waiting for an alert.
+fn run_rows(server: &Server, rows: &[(&Row, Expected)]) -> Vec<String> {
+    let next = Mutex::new(rows.iter());
+    let differences = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let Some((row, expected)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                        return;
+                    };
+                    let observed = run(server, row);
+                    if observed.outcome != expected.outcome || !expected.answer.accepts(&observed) {
+                        let line = format!("  {}\n      wanted {expected:?}\n      got    {observed:?}", row.id);
+                        differences.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                    }
+                }
+            });
+        }
+    });
+    differences.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run(server: &Server, row: &Row) -> Observed {
+    let mut connection = match connect(server, row) {
+        Ok(connection) => connection,
+        Err(outcome) => return Observed { outcome: outcome.to_string(), answer: None },
+    };
+    let outcome = if row.other("transport").is_some() { "-".to_owned() } else { Outcome::Ok.to_string() };
+    let request = request(server, row);
+    let answer = if row.method == "ACK" || row.status == "-" && row.id.contains("raw_missing") {
+        let patience = Duration::from_millis(if row.method == "ACK" { 1_200 } else { 4_000 });
+        connection.send_request(&request).expect("a request sent");
+        connection.final_answer(&request, patience)
+    } else {
+        connection.ask(&request)
+    };
+    match answer {
+        Answer::Response(response) => Observed { outcome, answer: Some((response.status, response.reason)) },
+        Answer::Silence => Observed { outcome, answer: None },
+        Answer::Closed(how) => Observed { outcome: format!("{outcome},closed:{how}"), answer: None },
+    }
+}
+
+fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
+    let source = row.other("src").unwrap_or("127.0.0.3").parse().expect("an address");
+    if row.other("transport") == Some("tcp") {
+        return Ok(tcp_from(source, server.tcp()));
+    }
+    let mut peer = TlsPeer::named(&row.cert).from(source).settling();
+    peer.version = row.other("tls").map(|version| match version {
+        "1.0" => SslVersion::TLS1,
+        "1.1" => SslVersion::TLS1_1,
+        "1.2" => SslVersion::TLS1_2,
+        other => panic!("tls={other}"),
+    });
+    match row.other("sni") {
+        None => {}
+        Some("none") => peer.sni = None,
+        Some(name) => peer.sni = Some(name.to_owned()),
+    }
+    if row.other("resume").is_some() {
+        let mut first = peer.connect(server.tls())?;
+        let answer = first.ask(&Request::ping()).response();
+        assert_eq!(answer.status, 200, "{}", row.id);
+        drop(first);
+        return peer.resume(server.tls());
+    }
+    peer.connect(server.tls())
+}
+
+fn request(server: &Server, row: &Row) -> Request {
+    let mut request = Request::new(&row.method, row.ruri(), &row.from);
+    if let Some(raw) = row.from.strip_prefix("raw[").and_then(|rest| rest.strip_suffix(']')) {
+        let raw = raw.replace("\\r\\n", "\r\n");
+        request.from = raw
+            .split(" // ")
+            .filter(|line| !line.is_empty())
+            .fold(String::new(), |text, line| text + line + "\r\n");
+        request.to = "sip:alice@example.org".to_owned();
+    }
+    if let Some(to) = row.other("to") {
+        to.clone_into(&mut request.to);
+    }
+    request.to_tag = row.to_tag;
+    if let Some(max) = row.other("maxfwd") {
+        request.max_forwards = max.parse().expect("maxfwd");
+    }
+    if row.other("ua") == Some("none") {
+        request.user_agent = None;
+    }
+    match row.other("contact") {
+        None => {}
+        Some("none") => request.contact = Some(String::new()),
+        Some(contact) => request.contact = Some(contact.to_owned()),
+    }
+    let expires = row.other("expires").unwrap_or("60");
+    match row.method.as_str() {
+        "REGISTER" => request.headers.push(format!("Expires: {expires}")),
+        "REFER" => request.headers.push("Refer-To: <sip:carol@example.org>".to_owned()),
+        "SUBSCRIBE" | "PUBLISH" => {
+            request.headers.push("Event: presence".to_owned());
+            request.headers.push(format!("Expires: {expires}"));
+        }
+        "NOTIFY" => {
+            request.headers.push("Event: presence".to_owned());
+            request.headers.push("Subscription-State: active".to_owned());
+        }
+        "MESSAGE" => "hello".clone_into(&mut request.body),
+        _ => {}
+    }
+    if let Some(value) = row.other("referred-by") {
+        request.headers.push(format!("Referred-By: {value}"));
+    }
+    if let Some(route) = row.other("route") {
+        let route = route.replace(":5061", &format!(":{}", server.tls().port()));
+        request.headers.push(format!("Route: <{route}>"));
+    }
+    if let Some((name, value)) = row.other("hdr").and_then(|header| header.split_once(':')) {
+        if name == "User-Agent" {
+            request.user_agent = Some(value.to_owned());
+        } else {
+            request.headers.push(format!("{name}: {value}"));
+        }
+    }
+    request
+}
+
+/// A server as the recording had it, as far as this one has the settings.
+fn start(variant: &str, rules: Rules) -> Server {
+    let golden = tests_dir().join("golden");
+    let read = |name: &str| {
+        let file = golden.join(format!("variants/{name}.config"));
+        fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+    };
+    let config = merged(&read("base"), &read(variant));
+    let setup = Setup::new(&config)
+        .set("IdentityRules", rules.setting())
+        // What the legacy data base holds: its import is an issue of its own.
+        .set("Domains", "example.org, pocock.com.au, sub.example.org")
+        .set("TrustedPeers", "Trunk.Carrier.Example, gateway1, gw.example.net, 127.0.0.7");
+    let pki = Pki::get();
+    for (from, to) in [
+        (golden.join("tlsUserMappings.txt"), "tlsUserMappings.txt"),
+        (pki.path("server/server-ec.crt"), "server-ec.crt"),
+        (pki.path("server/server-ec.key"), "server-ec.key"),
+    ] {
+        fs::copy(from, setup.dir().join(to)).expect("a file of the recording");
+    }
+    setup.start()
+}
+
+/// `base` with the settings of `variant` put in the place of its own.
+pub(crate) fn merged(base: &str, variant: &str) -> String {
+    let settings = |text: &str| -> Vec<(String, String)> {
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+            .collect()
+    };
+    let changes = settings(variant);
+    let mut all = settings(base);
+    all.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    all.extend(changes);
+    all.into_iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name} = {value}");
+        text
+    })
+}
+
+#[derive(Debug)]
+struct SecureAnswer {
+    outcome: String,
+    status: String,
+}
+
+/// The lines of a table of `tests/golden`, without its heading, cut at the tabs.
+pub(crate) fn table(name: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(tests_dir().join("golden").join(name)).expect("a table of tests/golden");
+    text.lines()
+        .skip(1)
+        .map(|line| line.split('\t').map(str::to_owned).collect())
+        .collect()
+}
+
+fn rows() -> Vec<Row> {
+    table("repro-answers.tsv")
+        .into_iter()
+        .map(|cells| {
+            let cell = |n: usize| cells.get(n).cloned().unwrap_or_default();
+            Row {
+                id: cell(0),
+                variant: cell(1),
+                verify: cell(2),
+                cert: cell(3),
+                method: cell(4),
+                to_tag: cell(5) == "yes",
+                from: cell(6),
+                other: cell(7)
+                    .split(' ')
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect(),
+                outcome: cell(8),
+                status: cell(9),
+                reason: cell(10),
+            }
+        })
+        .collect()
+}
+
+fn secure_answers() -> BTreeMap<String, SecureAnswer> {
+    table("insecure.tsv")
+        .into_iter()
+        .map(|cells| (cells[0].clone(), SecureAnswer { outcome: cells[11].clone(), status: cells[12].clone() }))
+        .collect()
+}
