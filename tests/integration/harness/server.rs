@@ -91,6 +91,19 @@ impl Setup {
         command
     }
 
+    /// Runs `sipvouch` with other arguments in the same directory, to its end: exit status and all it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        fs::write(self.dir.path().join("repro.config"), &self.config).expect("repro.config");
+        let done = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
+            .current_dir(self.dir.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the sipvouch binary");
+        let printed = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&printed).into_owned())
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Panics
