@@ -37,12 +37,32 @@ const CERTIFICATES: &[(&str, Shows, Verdict)] = &[
     ("no certificate", Nothing, Verdict::Missing),
     ("a good one", Certificate("alice-uri"), Verdict::Good),
     ("expired", Certificate("alice-expired"), Verdict::Alert(45)),
-    ("of a CA nobody trusts", Certificate("alice-untrusted"), Verdict::Alert(48)),
+    (
+        "of a CA nobody trusts",
+        Certificate("alice-untrusted"),
+        Verdict::Alert(48),
+    ),
     // CRLs come with an issue of their own; until then a revoked certificate is as good as its dates.
-    ("revoked, and no CRL configured", Certificate("alice-revoked"), Verdict::Good),
-    ("via an intermediate that is sent along", Chain("alice-int-chain", "int-users"), Verdict::Good),
-    ("via an intermediate that is not sent", Certificate("alice-int"), Verdict::Alert(48)),
-    ("of a phone: a MAC address in its CN", Certificate("phone-0004F22B3EB5"), Verdict::Good),
+    (
+        "revoked, and no CRL configured",
+        Certificate("alice-revoked"),
+        Verdict::Good,
+    ),
+    (
+        "via an intermediate that is sent along",
+        Chain("alice-int-chain", "int-users"),
+        Verdict::Good,
+    ),
+    (
+        "via an intermediate that is not sent",
+        Certificate("alice-int"),
+        Verdict::Alert(48),
+    ),
+    (
+        "of a phone: a MAC address in its CN",
+        Certificate("phone-0004F22B3EB5"),
+        Verdict::Good,
+    ),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +111,23 @@ fn every_combination(program: Program) {
         });
         faults.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
-    report(&format!("interop {program:?}: combinations {runs}, as wanted {}\n", runs - faults.len()));
-    assert!(faults.is_empty(), "{} combinations went wrong:\n{}", faults.len(), faults.join("\n"));
+    report(&format!(
+        "interop {program:?}: combinations {runs}, as wanted {}\n",
+        runs - faults.len()
+    ));
+    assert!(
+        faults.is_empty(),
+        "{} combinations went wrong:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 fn wanted(mode: &str, verdict: Verdict, version: &str) -> String {
     match (mode, verdict, version) {
-        ("None", _, _) | (_, Verdict::Good, _) | ("Optional", Verdict::Missing, _) => "200".to_owned(),
+        ("None", _, _) | (_, Verdict::Good, _) | ("Optional", Verdict::Missing, _) => {
+            "200".to_owned()
+        }
         (_, Verdict::Missing, "1.2") => "alert 40".to_owned(),
         (_, Verdict::Missing, _) => "alert 116".to_owned(),
         (_, Verdict::Alert(number), _) => format!("alert {number}"),
@@ -111,23 +141,42 @@ fn talk(program: Program, server: SocketAddr, shows: Shows, version: &str) -> St
         Program::OpenSsl => {
             let mut command = Command::new("openssl");
             command
-                .args(["s_client", "-quiet", "-ign_eof", "-servername", "example.org", "-verify_return_error"])
+                .args([
+                    "s_client",
+                    "-ign_eof",
+                    "-servername",
+                    "example.org",
+                    "-verify_return_error",
+                ])
                 .args(["-connect", &server.to_string()])
-                .arg(if version == "1.2" { "-tls1_2" } else { "-tls1_3" })
+                .arg(if version == "1.2" {
+                    "-tls1_2"
+                } else {
+                    "-tls1_3"
+                })
                 .arg("-CAfile")
                 .arg(pki.path("ca/root-example.crt"));
             if let Certificate(name) | Chain(name, _) = shows {
-                command.arg("-cert").arg(pki.client(name)).arg("-key").arg(pki.client(name));
+                command
+                    .arg("-cert")
+                    .arg(pki.client(name))
+                    .arg("-key")
+                    .arg(pki.client(name));
             }
             if let Chain(_, intermediate) = shows {
-                command.arg("-cert_chain").arg(pki.path(&format!("ca/{intermediate}.crt")));
+                command
+                    .arg("-cert_chain")
+                    .arg(pki.path(&format!("ca/{intermediate}.crt")));
             }
             command
         }
         Program::GnuTls => {
             let mut command = Command::new("gnutls-cli");
             command
-                .args(["--sni-hostname=example.org", "--verify-hostname=example.org"])
+                .args([
+                    "--sni-hostname=example.org",
+                    "--verify-hostname=example.org",
+                ])
                 .arg(format!("--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}"))
                 .arg(format!("--port={}", server.port()))
                 .arg(server.ip().to_string())
@@ -141,18 +190,30 @@ fn talk(program: Program, server: SocketAddr, shows: Shows, version: &str) -> St
         }
     };
     let mut child = Watched::spawn(&mut command);
+    let shaken = match program {
+        Program::OpenSsl => "SSL handshake has read",
+        Program::GnuTls => "Simple Client Mode",
+    };
+    child.wait_until(Duration::from_secs(10), |text| {
+        text.contains(shaken) || alert(text).is_some()
+    });
     // A late alert must be seen before anything is sent: octets that nobody reads would reset it away.
-    let alert_or_end = child.wait_until(Duration::from_millis(400), |text| alert(text).is_some());
+    let alert_or_end = child.wait_until(Duration::from_millis(350), |text| alert(text).is_some());
     if !alert_or_end {
         let local = SocketAddr::from(([127, 0, 0, 1], 5061));
         child.write(&Request::ping().octets("TLS", local));
-        child.wait_until(Duration::from_secs(10), |text| text.contains("\r\n\r\n") || alert(text).is_some());
+        child.wait_until(Duration::from_secs(10), |text| {
+            text.contains("\r\n\r\n") || alert(text).is_some()
+        });
     }
     let text = child.end();
     if let Some(number) = alert(&text) {
         return format!("alert {number}");
     }
-    match text.split_once("SIP/2.0 ").and_then(|(_, rest)| rest.split_once(' ')) {
+    match text
+        .split_once("SIP/2.0 ")
+        .and_then(|(_, rest)| rest.split_once(' '))
+    {
         Some((status, _)) => status.to_owned(),
         None => format!("neither an answer nor an alert: {text}"),
     }
@@ -170,38 +231,68 @@ fn alert(text: &str) -> Option<u8> {
 
 #[test]
 fn baresip_registers_with_its_certificate() {
-    let server = Setup::usual().set("TLSClientVerification", "Mandatory").start();
+    let server = Setup::usual()
+        .set("TLSClientVerification", "Mandatory")
+        .start();
     let phone = Baresip::new(&server, "alice-uri", "alice");
     let mut running = phone.run();
     let registered = running.wait_until(Duration::from_secs(15), |text| text.contains("200 OK"));
     let text = running.text();
-    assert!(registered, "baresip did not register:\n{text}\n{}", server.log());
+    assert!(
+        registered,
+        "baresip did not register:\n{text}\n{}",
+        server.log()
+    );
 
     let mut query = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
     query.contact = Some(String::new());
-    let answer = TlsPeer::named("alice-uri").connect(server.tls()).expect("a handshake").ask(&query).response();
+    let answer = TlsPeer::named("alice-uri")
+        .connect(server.tls())
+        .expect("a handshake")
+        .ask(&query)
+        .response();
     let contacts: Vec<&str> = answer.values("contact").collect();
     assert_eq!(answer.status, 200);
-    assert!(contacts.iter().any(|contact| contact.contains("sip:alice-")), "bindings of alice: {contacts:?}");
+    assert!(
+        contacts
+            .iter()
+            .any(|contact| contact.contains("sip:alice-")),
+        "bindings of alice: {contacts:?}"
+    );
     running.end();
 }
 
 #[test]
 fn baresip_is_refused_when_its_account_is_not_its_certificates() {
-    let server = Setup::usual().set("TLSClientVerification", "Mandatory").start();
+    let server = Setup::usual()
+        .set("TLSClientVerification", "Mandatory")
+        .start();
     let phone = Baresip::new(&server, "alice-uri", "bob");
     let mut running = phone.run();
     let refused = running.wait_until(Duration::from_secs(15), |text| text.contains("403 "));
     let text = running.text();
-    assert!(refused, "baresip was not refused:\n{text}\n{}", server.log());
-    assert!(!text.contains("200 OK"), "baresip registered somebody else:\n{text}");
-    assert!(server.logged("auth.refused") > 0, "no log line about the refusal:\n{}", server.log());
+    assert!(
+        refused,
+        "baresip was not refused:\n{text}\n{}",
+        server.log()
+    );
+    assert!(
+        !text.contains("200 OK"),
+        "baresip registered somebody else:\n{text}"
+    );
+    assert!(
+        server.logged("auth.refused") > 0,
+        "no log line about the refusal:\n{}",
+        server.log()
+    );
     running.end();
 }
 
 #[test]
 fn baresip_with_a_mapped_phone_certificate_registers_the_user_it_is_mapped_to() {
-    let setup = Setup::usual().set("TLSClientVerification", "Mandatory").set("CommonNameMappings", "mappings.txt");
+    let setup = Setup::usual()
+        .set("TLSClientVerification", "Mandatory")
+        .set("CommonNameMappings", "mappings.txt");
     let mappings = tests_dir().join("golden/tlsUserMappings.txt");
     fs::copy(mappings, setup.dir().join("mappings.txt")).expect("mappings");
     let server = setup.start();
@@ -209,7 +300,11 @@ fn baresip_with_a_mapped_phone_certificate_registers_the_user_it_is_mapped_to() 
     let mut running = phone.run();
     let registered = running.wait_until(Duration::from_secs(15), |text| text.contains("200 OK"));
     let text = running.end();
-    assert!(registered, "baresip did not register:\n{text}\n{}", server.log());
+    assert!(
+        registered,
+        "baresip did not register:\n{text}\n{}",
+        server.log()
+    );
 }
 
 /// A configuration of baresip 1.0 with one account.
@@ -220,13 +315,24 @@ struct Baresip {
 impl Baresip {
     fn new(server: &Server, certificate: &str, user: &str) -> Self {
         let pki = Pki::get();
-        let dir = tempfile::Builder::new().prefix("baresip-").tempdir().expect("a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("baresip-")
+            .tempdir()
+            .expect("a directory");
         let mut config = String::new();
         let _ = writeln!(config, "module_path {}", modules().display());
         config.push_str("module_app account.so\nsip_transports tls\nnet_interface 127.0.0.1\n");
         let _ = writeln!(config, "sip_listen 127.0.0.1:{}", free_port());
-        let _ = writeln!(config, "sip_certificate {}", pki.client(certificate).display());
-        let _ = writeln!(config, "sip_cafile {}", pki.path("ca/root-example.crt").display());
+        let _ = writeln!(
+            config,
+            "sip_certificate {}",
+            pki.client(certificate).display()
+        );
+        let _ = writeln!(
+            config,
+            "sip_cafile {}",
+            pki.path("ca/root-example.crt").display()
+        );
         fs::write(dir.path().join("config"), config).expect("configuration of baresip");
         // A password, so that it does not ask for one; nobody does.
         let account = format!(
@@ -240,7 +346,12 @@ impl Baresip {
 
     fn run(&self) -> Watched {
         // -s traces every message to the terminal: that is where the answers are read from.
-        Watched::spawn(Command::new("baresip").arg("-f").arg(self.dir.path()).args(["-v", "-s"]))
+        Watched::spawn(
+            Command::new("baresip")
+                .arg("-f")
+                .arg(self.dir.path())
+                .args(["-v", "-s"]),
+        )
     }
 }
 
@@ -271,9 +382,23 @@ impl Watched {
             .unwrap_or_else(|e| panic!("{program}: {e}; scripts/install-test-peers installs it"));
         let printed = Arc::default();
         let mut readers = Vec::new();
-        readers.extend(child.stdout.take().map(|pipe| collect(pipe, Arc::clone(&printed))));
-        readers.extend(child.stderr.take().map(|pipe| collect(pipe, Arc::clone(&printed))));
-        Self { child, printed, readers }
+        readers.extend(
+            child
+                .stdout
+                .take()
+                .map(|pipe| collect(pipe, Arc::clone(&printed))),
+        );
+        readers.extend(
+            child
+                .stderr
+                .take()
+                .map(|pipe| collect(pipe, Arc::clone(&printed))),
+        );
+        Self {
+            child,
+            printed,
+            readers,
+        }
     }
 
     fn write(&mut self, octets: &[u8]) {
@@ -283,7 +408,8 @@ impl Watched {
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.printed.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        String::from_utf8_lossy(&self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+            .into_owned()
     }
 
     /// Waits until what it printed fulfils `done`, or it has ended; false at the deadline.
@@ -323,11 +449,17 @@ impl Drop for Watched {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static, printed: Arc<Mutex<Vec<u8>>>) -> std::thread::JoinHandle<()> {
+fn collect(
+    mut pipe: impl Read + Send + 'static,
+    printed: Arc<Mutex<Vec<u8>>>,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut chunk = [0; 4096];
         while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-            printed.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..n]);
+            printed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(&chunk[..n]);
         }
     })
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use openssl::ssl::SslVersion;
 
-use crate::harness::{Answer, Connection, Outcome, Pki, Request, Server, Setup, TlsPeer, report, tcp_from, tests_dir};
+use crate::harness::{
+    Answer, Connection, Outcome, Pki, Request, Server, Setup, TlsPeer, report, tcp_from, tests_dir,
+};
 
 const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
 const NOT_YOURS: &str = "Authentication Failed for peer cert";
@@ -135,7 +137,10 @@ fn compare(rules: Rules) {
         } else {
             recorded_answer(row)
         };
-        by_variant.entry(&row.variant).or_default().push((row, expected));
+        by_variant
+            .entry(&row.variant)
+            .or_default()
+            .push((row, expected));
     }
 
     let mut run = 0;
@@ -144,7 +149,11 @@ fn compare(rules: Rules) {
         run += rows.len();
         let mut server = start(variant, rules);
         differences.extend(run_rows(&server, &rows));
-        assert!(server.lives(), "the server of {variant} died:\n{}", server.log());
+        assert!(
+            server.lives(),
+            "the server of {variant} died:\n{}",
+            server.log()
+        );
     }
 
     let left_out: usize = excluded.values().map(Vec::len).sum();
@@ -164,7 +173,11 @@ fn compare(rules: Rules) {
         let _ = writeln!(text, "  other than recorded, by design: {id}: {reason}");
     }
     report(&text);
-    assert_eq!(run + left_out, rows.len(), "every row is run or excluded with a reason");
+    assert_eq!(
+        run + left_out,
+        rows.len(),
+        "every row is run or excluded with a reason"
+    );
     assert!(
         differences.is_empty(),
         "{} rows differ under IdentityRules={}:\n{}",
@@ -193,7 +206,9 @@ fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&
     } else if rules == Rules::Repro && row.outcome.contains("server-") {
         Some("nobody is obliged to crash or to loop as repro did")
     } else if rules == Rules::Repro && row.outcome == "alert:internal_error" {
-        Some("a fault inside repro's use of OpenSSL, not a rule: old versions and resumption end in internal_error")
+        Some(
+            "a fault inside repro's use of OpenSSL, not a rule: old versions and resumption end in internal_error",
+        )
     } else {
         None
     }
@@ -201,7 +216,10 @@ fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&
 
 /// Rows where this server knowingly answers other than recorded although `insecure.tsv` does not ask for it.
 fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static str)> {
-    let after_handshake = |answer| Expected { outcome: row.outcome.clone(), answer };
+    let after_handshake = |answer| Expected {
+        outcome: row.outcome.clone(),
+        answer,
+    };
     let refused = |status, phrase: Option<&str>| Class::Refused(status, phrase.map(str::to_owned));
     match (row.id.as_str(), rules) {
         ("opt-cert-map/phone-lowercase/MESSAGE/alice@example.org", Rules::Secure) => Some((
@@ -212,10 +230,12 @@ fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static st
             after_handshake(Class::Admitted),
             "the trailing dot of a host name is dropped",
         )),
-        ("opt-cert/alice-cn/MESSAGE/raw_two-bob-alice/ruri=echo@example.org", Rules::Secure) => Some((
-            after_handshake(refused(400, None)),
-            "more than one From is malformed (RFC 4475 §3.3.8): nobody may choose which one counts",
-        )),
+        ("opt-cert/alice-cn/MESSAGE/raw_two-bob-alice/ruri=echo@example.org", Rules::Secure) => {
+            Some((
+                after_handshake(refused(400, None)),
+                "more than one From is malformed (RFC 4475 §3.3.8): nobody may choose which one counts",
+            ))
+        }
         ("opt-cert/alice-cn/MESSAGE/raw_missing/ruri=echo@example.org", _) => Some((
             after_handshake(refused(400, None)),
             "a request without From is answered (RFC 4475 §3.3.1), where repro kept silent",
@@ -237,8 +257,13 @@ fn recorded_answer(row: &Row) -> Expected {
 
 fn secure_answer(row: &Row, answer: &SecureAnswer) -> Expected {
     let phrase = (answer.status == "403").then(|| {
-        let without_proof = row.cert == "none" || row.verify == "None" || row.other("transport").is_some();
-        match (without_proof, row.method.as_str(), row.variant.contains("-map")) {
+        let without_proof =
+            row.cert == "none" || row.verify == "None" || row.other("transport").is_some();
+        match (
+            without_proof,
+            row.method.as_str(),
+            row.variant.contains("-map"),
+        ) {
             (true, _, _) => MUTUAL_TLS.to_owned(),
             (false, "REGISTER", true) => "Authorization Failed for peer cert".to_owned(),
             // repro's database back end, which decides when there are no mappings, ends its phrase with a full stop.
@@ -246,7 +271,10 @@ fn secure_answer(row: &Row, answer: &SecureAnswer) -> Expected {
             (false, _, _) => NOT_YOURS.to_owned(),
         }
     });
-    Expected { outcome: answer.outcome.clone(), answer: class(row, &answer.status, phrase) }
+    Expected {
+        outcome: answer.outcome.clone(),
+        answer: class(row, &answer.status, phrase),
+    }
 }
 
 fn class(row: &Row, status: &str, phrase: Option<String>) -> Class {
@@ -255,7 +283,10 @@ fn class(row: &Row, status: &str, phrase: Option<String>) -> Class {
         "400" | "403" => Class::Refused(status.parse().expect("a status"), phrase),
         "481" | "483" => Class::Exactly(status.parse().expect("a status")),
         // The registrar and the answer to OPTIONS are this server's own.
-        "200" if row.method == "REGISTER" || (row.method == "OPTIONS" && row.ruri() == "sip:example.org") => {
+        "200"
+            if row.method == "REGISTER"
+                || (row.method == "OPTIONS" && row.ruri() == "sip:example.org") =>
+        {
             Class::Exactly(200)
         }
         _ => Class::Admitted,
@@ -270,27 +301,46 @@ fn run_rows(server: &Server, rows: &[(&Row, Expected)]) -> Vec<String> {
         for _ in 0..8 {
             scope.spawn(|| {
                 loop {
-                    let Some((row, expected)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                    let Some((row, expected)) =
+                        next.lock().unwrap_or_else(PoisonError::into_inner).next()
+                    else {
                         return;
                     };
                     let observed = run(server, row);
                     if observed.outcome != expected.outcome || !expected.answer.accepts(&observed) {
-                        let line = format!("  {}\n      wanted {expected:?}\n      got    {observed:?}", row.id);
-                        differences.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                        let line = format!(
+                            "  {}\n      wanted {expected:?}\n      got    {observed:?}",
+                            row.id
+                        );
+                        differences
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(line);
                     }
                 }
             });
         }
     });
-    differences.into_inner().unwrap_or_else(PoisonError::into_inner)
+    differences
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run(server: &Server, row: &Row) -> Observed {
     let mut connection = match connect(server, row) {
         Ok(connection) => connection,
-        Err(outcome) => return Observed { outcome: outcome.to_string(), answer: None },
+        Err(outcome) => {
+            return Observed {
+                outcome: outcome.to_string(),
+                answer: None,
+            };
+        }
     };
-    let outcome = if row.other("transport").is_some() { "-".to_owned() } else { Outcome::Ok.to_string() };
+    let outcome = if row.other("transport").is_some() {
+        "-".to_owned()
+    } else {
+        Outcome::Ok.to_string()
+    };
     let request = request(server, row);
     let answer = if row.method == "ACK" || row.status == "-" && row.id.contains("raw_missing") {
         let patience = Duration::from_millis(if row.method == "ACK" { 1_200 } else { 4_000 });
@@ -300,14 +350,27 @@ fn run(server: &Server, row: &Row) -> Observed {
         connection.ask(&request)
     };
     match answer {
-        Answer::Response(response) => Observed { outcome, answer: Some((response.status, response.reason)) },
-        Answer::Silence => Observed { outcome, answer: None },
-        Answer::Closed(how) => Observed { outcome: format!("{outcome},closed:{how}"), answer: None },
+        Answer::Response(response) => Observed {
+            outcome,
+            answer: Some((response.status, response.reason)),
+        },
+        Answer::Silence => Observed {
+            outcome,
+            answer: None,
+        },
+        Answer::Closed(how) => Observed {
+            outcome: format!("{outcome},closed:{how}"),
+            answer: None,
+        },
     }
 }
 
 fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
-    let source = row.other("src").unwrap_or("127.0.0.3").parse().expect("an address");
+    let source = row
+        .other("src")
+        .unwrap_or("127.0.0.3")
+        .parse()
+        .expect("an address");
     if row.other("transport") == Some("tcp") {
         return Ok(tcp_from(source, server.tcp()));
     }
@@ -335,7 +398,11 @@ fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
 
 fn request(server: &Server, row: &Row) -> Request {
     let mut request = Request::new(&row.method, row.ruri(), &row.from);
-    if let Some(raw) = row.from.strip_prefix("raw[").and_then(|rest| rest.strip_suffix(']')) {
+    if let Some(raw) = row
+        .from
+        .strip_prefix("raw[")
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         let raw = raw.replace("\\r\\n", "\r\n");
         request.from = raw
             .split(" // ")
@@ -361,14 +428,18 @@ fn request(server: &Server, row: &Row) -> Request {
     let expires = row.other("expires").unwrap_or("60");
     match row.method.as_str() {
         "REGISTER" => request.headers.push(format!("Expires: {expires}")),
-        "REFER" => request.headers.push("Refer-To: <sip:carol@example.org>".to_owned()),
+        "REFER" => request
+            .headers
+            .push("Refer-To: <sip:carol@example.org>".to_owned()),
         "SUBSCRIBE" | "PUBLISH" => {
             request.headers.push("Event: presence".to_owned());
             request.headers.push(format!("Expires: {expires}"));
         }
         "NOTIFY" => {
             request.headers.push("Event: presence".to_owned());
-            request.headers.push("Subscription-State: active".to_owned());
+            request
+                .headers
+                .push("Subscription-State: active".to_owned());
         }
         "MESSAGE" => "hello".clone_into(&mut request.body),
         _ => {}
@@ -402,7 +473,10 @@ fn start(variant: &str, rules: Rules) -> Server {
         .set("IdentityRules", rules.setting())
         // What the legacy data base holds: its import is an issue of its own.
         .set("Domains", "example.org, pocock.com.au, sub.example.org")
-        .set("TrustedPeers", "Trunk.Carrier.Example, gateway1, gw.example.net, 127.0.0.7");
+        .set(
+            "TrustedPeers",
+            "Trunk.Carrier.Example, gateway1, gw.example.net, 127.0.0.7",
+        );
     let pki = Pki::get();
     for (from, to) in [
         (golden.join("tlsUserMappings.txt"), "tlsUserMappings.txt"),
@@ -427,10 +501,11 @@ pub(crate) fn merged(base: &str, variant: &str) -> String {
     let mut all = settings(base);
     all.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
     all.extend(changes);
-    all.into_iter().fold(String::new(), |mut text, (name, value)| {
-        let _ = writeln!(text, "{name} = {value}");
-        text
-    })
+    all.into_iter()
+        .fold(String::new(), |mut text, (name, value)| {
+            let _ = writeln!(text, "{name} = {value}");
+            text
+        })
 }
 
 #[derive(Debug)]
@@ -441,7 +516,8 @@ struct SecureAnswer {
 
 /// The lines of a table of `tests/golden`, without its heading, cut at the tabs.
 pub(crate) fn table(name: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(tests_dir().join("golden").join(name)).expect("a table of tests/golden");
+    let text =
+        fs::read_to_string(tests_dir().join("golden").join(name)).expect("a table of tests/golden");
     text.lines()
         .skip(1)
         .map(|line| line.split('\t').map(str::to_owned).collect())
@@ -477,6 +553,14 @@ fn rows() -> Vec<Row> {
 fn secure_answers() -> BTreeMap<String, SecureAnswer> {
     table("insecure.tsv")
         .into_iter()
-        .map(|cells| (cells[0].clone(), SecureAnswer { outcome: cells[11].clone(), status: cells[12].clone() }))
+        .map(|cells| {
+            (
+                cells[0].clone(),
+                SecureAnswer {
+                    outcome: cells[11].clone(),
+                    status: cells[12].clone(),
+                },
+            )
+        })
         .collect()
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Answer, Pki, Request, Server, Setup, TlsPeer, free_port, report, run_to_end, tests_dir};
+use crate::harness::{
+    Answer, Pki, Request, Server, Setup, TlsPeer, free_port, report, run_to_end, tests_dir,
+};
 use crate::parity::{merged, table};
 
 /// A refusal at start must come at once: nobody waits for a server that will not serve.
@@ -52,17 +54,35 @@ const TABLE: &[(&str, Wanted)] = &[
     ("two-tabs-mapping", Starts),
     ("empty-mapping", Starts),
     ("cadirectory", Starts),
-    ("verify-bogus", Refuses(&["TLSClientVerification", "Sometimes", "repro.config:"])),
+    (
+        "verify-bogus",
+        Refuses(&["TLSClientVerification", "Sometimes", "repro.config:"]),
+    ),
     ("verify-case", Starts),
     ("method-tlsv1", Either(&["TLSConnectionMethod"], PLAIN)),
-    ("method-bogus", Refuses(&["TLSConnectionMethod", "TLSv1_3", "repro.config:"])),
-    ("unknown-setting", StartsWarning("EnableCertificateAutenticator")),
-    ("bool-yes", Either(&["EnableCertificateAuthenticator", "yes", "repro.config:"], PLAIN)),
+    (
+        "method-bogus",
+        Refuses(&["TLSConnectionMethod", "TLSv1_3", "repro.config:"]),
+    ),
+    (
+        "unknown-setting",
+        StartsWarning("EnableCertificateAutenticator"),
+    ),
+    (
+        "bool-yes",
+        Either(
+            &["EnableCertificateAuthenticator", "yes", "repro.config:"],
+            PLAIN,
+        ),
+    ),
     ("key-case", Starts),
     ("transport1", Starts),
     (
         "transport1-default-verify",
-        Either(&["Transport1TlsClientVerification"], ["alert:certificate_required", NOT_YOURS, NOT_YOURS]),
+        Either(
+            &["Transport1TlsClientVerification"],
+            ["alert:certificate_required", NOT_YOURS, NOT_YOURS],
+        ),
     ),
     ("http-off", Starts),
 ];
@@ -78,13 +98,26 @@ fn every_start_gives_what_its_case_wants() {
     for ((case, wanted), cells) in TABLE.iter().zip(&cases) {
         let recorded = [&cells[4], &cells[5], &cells[6]].map(|answer| secure(answer));
         // Where the old server did not start, the plain answers are the measure.
-        let answers = if cells[2] == "yes" { recorded } else { PLAIN.map(str::to_owned) };
+        let answers = if cells[2] == "yes" {
+            recorded
+        } else {
+            PLAIN.map(str::to_owned)
+        };
         if let Err(fault) = play(case, *wanted, &answers) {
             faults.push(format!("  {case} ({}): {fault}", cells[8]));
         }
     }
-    report(&format!("startup: cases {}, as wanted {}\n", TABLE.len(), TABLE.len() - faults.len()));
-    assert!(faults.is_empty(), "{} starts went wrong:\n{}", faults.len(), faults.join("\n"));
+    report(&format!(
+        "startup: cases {}, as wanted {}\n",
+        TABLE.len(),
+        TABLE.len() - faults.len()
+    ));
+    assert!(
+        faults.is_empty(),
+        "{} starts went wrong:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 /// The recorded answer, but for a From that nothing proves: the old server believed it.
@@ -98,7 +131,10 @@ fn secure(recorded: &str) -> String {
 fn play(case: &str, wanted: Wanted, recorded: &[String; 3]) -> Result<(), String> {
     let setup = prepare(case);
     let secrets = secrets(setup.dir());
-    assert!(!secrets.is_empty(), "the test must know what it must not see");
+    assert!(
+        !secrets.is_empty(),
+        "the test must know what it must not see"
+    );
     let (log, result) = match wanted {
         Refuses(needles) => {
             let (status, text) = run_to_end(&setup, REFUSAL);
@@ -125,13 +161,20 @@ fn play(case: &str, wanted: Wanted, recorded: &[String; 3]) -> Result<(), String
             let mut result = answered(&server, &answers);
             if let StartsWarning(name) = wanted {
                 let warned = server.log().contains(name);
-                result = result.and(warned.then_some(()).ok_or_else(|| format!("no warning names {name}")));
+                result = result.and(
+                    warned
+                        .then_some(())
+                        .ok_or_else(|| format!("no warning names {name}")),
+                );
             }
             (server.log(), result)
         }
     };
     if let Some(secret) = secrets.iter().find(|secret| log.contains(secret.as_str())) {
-        return Err(format!("the log shows key text or a pass phrase: {}…", &secret[..8]));
+        return Err(format!(
+            "the log shows key text or a pass phrase: {}…",
+            &secret[..8]
+        ));
     }
     result.map_err(|fault| format!("{fault}; it said:\n{log}"))
 }
@@ -158,16 +201,20 @@ fn answered(server: &Server, wanted: &[String; 3]) -> Result<(), String> {
     for ((certificate, from), wanted) in requests.iter().zip(wanted) {
         let got = match TlsPeer::named(certificate).settling().connect(server.tls()) {
             Err(outcome) => outcome.to_string(),
-            Ok(mut connection) => match connection.ask(&Request::new("MESSAGE", "sip:eve@example.org", from)) {
-                Answer::Response(r) if matches!(r.status, 400..=403 | 407 | 500 | 503) => {
-                    format!("{} {}", r.status, r.reason)
+            Ok(mut connection) => {
+                match connection.ask(&Request::new("MESSAGE", "sip:eve@example.org", from)) {
+                    Answer::Response(r) if matches!(r.status, 400..=403 | 407 | 500 | 503) => {
+                        format!("{} {}", r.status, r.reason)
+                    }
+                    Answer::Response(_) => ADMITTED.to_owned(),
+                    other => format!("{other:?}"),
                 }
-                Answer::Response(_) => ADMITTED.to_owned(),
-                other => format!("{other:?}"),
-            },
+            }
         };
         if got != *wanted {
-            return Err(format!("{certificate} as {from}: wanted {wanted}, got {got}"));
+            return Err(format!(
+                "{certificate} as {from}: wanted {wanted}, got {got}"
+            ));
         }
     }
     Ok(())
@@ -175,21 +222,37 @@ fn answered(server: &Server, wanted: &[String; 3]) -> Result<(), String> {
 
 /// The situation that the case describes.
 fn prepare(case: &str) -> Setup {
-    let base = fs::read_to_string(tests_dir().join("golden/variants/base.config")).expect("base.config");
+    let base =
+        fs::read_to_string(tests_dir().join("golden/variants/base.config")).expect("base.config");
     let with = |settings: &str| Setup::new(&merged(&base, settings));
     let without = |name: &str, settings: &str| {
-        let base: String = base.lines().filter(|line| !line.starts_with(name)).map(|line| format!("{line}\n")).collect();
+        let base: String = base
+            .lines()
+            .filter(|line| !line.starts_with(name))
+            .map(|line| format!("{line}\n"))
+            .collect();
         Setup::new(&merged(&base, settings))
     };
     let explicit = |certificate: &str, key: &str, rest: &str| {
         let setup = without(
             "CertificatePath",
-            &format!("TLSCertificate = {certificate}\nTLSPrivateKey = {key}\nCAFile = root-example.crt\n{rest}"),
+            &format!(
+                "TLSCertificate = {certificate}\nTLSPrivateKey = {key}\nCAFile = root-example.crt\n{rest}"
+            ),
         );
-        for file in ["server-rsa.crt", "server-rsa.key", "server-rsa-enc.key", "server-ec.key"] {
+        for file in [
+            "server-rsa.crt",
+            "server-rsa.key",
+            "server-rsa-enc.key",
+            "server-ec.key",
+        ] {
             copy(&Pki::get().path(&format!("server/{file}")), &setup, file);
         }
-        copy(&Pki::get().path("ca/root-example.crt"), &setup, "root-example.crt");
+        copy(
+            &Pki::get().path("ca/root-example.crt"),
+            &setup,
+            "root-example.crt",
+        );
         setup
     };
     let encrypted = |settings: &str| {
@@ -208,20 +271,28 @@ fn prepare(case: &str) -> Setup {
         "legacy-enc-wrong" => encrypted("TLSPrivateKeyPassPhrase = battery staple"),
         "legacy-enc-none" => encrypted(""),
         "explicit-rsa" => explicit("server-rsa.crt", "server-rsa.key", ""),
-        "explicit-enc-right" => {
-            explicit("server-rsa.crt", "server-rsa-enc.key", "TLSPrivateKeyPassPhrase = correct horse")
-        }
-        "explicit-enc-wrong" => {
-            explicit("server-rsa.crt", "server-rsa-enc.key", "TLSPrivateKeyPassPhrase = battery staple")
-        }
+        "explicit-enc-right" => explicit(
+            "server-rsa.crt",
+            "server-rsa-enc.key",
+            "TLSPrivateKeyPassPhrase = correct horse",
+        ),
+        "explicit-enc-wrong" => explicit(
+            "server-rsa.crt",
+            "server-rsa-enc.key",
+            "TLSPrivateKeyPassPhrase = battery staple",
+        ),
         "explicit-nokey" => explicit("server-rsa.crt", "missing.key", ""),
         "explicit-mismatch" => explicit("server-rsa.crt", "server-ec.key", ""),
         "wrong-domain" => with("TLSDomainName = other.org"),
         "no-domain" => without("TLSDomainName", ""),
         "no-mappings-file" => with("CommonNameMappings = missing.txt"),
-        "dup-mapping" => mapped("# phones\n0004F22B3EB5\talice@example.org\n0004F22B3EB5\tbob@example.org\n"),
+        "dup-mapping" => {
+            mapped("# phones\n0004F22B3EB5\talice@example.org\n0004F22B3EB5\tbob@example.org\n")
+        }
         "space-mapping" => mapped("# phones\n0004F22B3EB5    alice@example.org\n"),
-        "odd-mapping" => mapped("# phones\r\n\r\n  0004F22B3EB5\tbob@example.org, alice@example.org\r\n"),
+        "odd-mapping" => {
+            mapped("# phones\r\n\r\n  0004F22B3EB5\tbob@example.org, alice@example.org\r\n")
+        }
         "two-tabs-mapping" => mapped("0004F22B3EB5\t\talice@example.org\n"),
         "empty-mapping" => mapped("# nobody yet\n\n"),
         "cadirectory" => without(
@@ -247,8 +318,14 @@ fn prepare(case: &str) -> Setup {
                 .collect::<String>();
             Setup::new(&shouted)
         }
-        "transport1" => with(&format!("{}\nTransport1TlsClientVerification = Mandatory", transport1())),
-        "transport1-default-verify" => with(&format!("{}\nTLSClientVerification = Mandatory", transport1())),
+        "transport1" => with(&format!(
+            "{}\nTransport1TlsClientVerification = Mandatory",
+            transport1()
+        )),
+        "transport1-default-verify" => with(&format!(
+            "{}\nTLSClientVerification = Mandatory",
+            transport1()
+        )),
         "http-off" => with("HttpPort = 0"),
         other => panic!("no situation for case {other}"),
     };
@@ -273,9 +350,15 @@ fn secrets(dir: &Path) -> Vec<String> {
     for folder in [dir.to_owned(), dir.join("certs")] {
         for entry in fs::read_dir(folder).expect("a directory of the test") {
             let path = entry.expect("an entry").path();
-            let Ok(text) = fs::read_to_string(&path) else { continue };
+            let Ok(text) = fs::read_to_string(&path) else {
+                continue;
+            };
             if text.contains("PRIVATE KEY-----") {
-                found.extend(text.lines().filter(|line| !line.starts_with('-') && line.len() > 20).map(str::to_owned));
+                found.extend(
+                    text.lines()
+                        .filter(|line| !line.starts_with('-') && line.len() > 20)
+                        .map(str::to_owned),
+                );
             }
         }
     }
@@ -289,19 +372,46 @@ fn the_old_deployment_starts_as_it_is() {
         // Whatever is not honoured yet is said before it serves.
         let log = server.log();
         let before = log.split("server.ready").next().unwrap_or_default();
-        assert!(before.contains(setting), "{setting} is neither honoured nor spoken of:\n{log}");
+        assert!(
+            before.contains(setting),
+            "{setting} is neither honoured nor spoken of:\n{log}"
+        );
     }
-    let mut phone = TlsPeer::named("phone-0004F22B3EB5").settling().connect(server.tls()).expect("a handshake");
-    let answer = phone.ask(&Request::new("MESSAGE", "sip:eve@example.org", "sip:bob@example.org")).response();
-    assert_eq!((answer.status, answer.reason.as_str()), (403, "Authentication Failed for peer cert"));
+    let mut phone = TlsPeer::named("phone-0004F22B3EB5")
+        .settling()
+        .connect(server.tls())
+        .expect("a handshake");
+    let answer = phone
+        .ask(&Request::new(
+            "MESSAGE",
+            "sip:eve@example.org",
+            "sip:bob@example.org",
+        ))
+        .response();
+    assert_eq!(
+        (answer.status, answer.reason.as_str()),
+        (403, "Authentication Failed for peer cert")
+    );
 }
 
 #[test]
 fn check_of_the_old_deployment_lists_everything() {
     let (status, text) = legacy().run(&["check", "repro.config"]);
-    assert!(matches!(status, Some(0 | 1)), "check ended with {status:?}:\n{text}");
-    for name in ["Database1Type", "DisableAuth", "ForceRecordRouting", "HttpAdminUserFile", "MessageSiloEnabled"] {
-        assert!(text.contains(name), "check does not speak of {name}:\n{text}");
+    assert!(
+        matches!(status, Some(0 | 1)),
+        "check ended with {status:?}:\n{text}"
+    );
+    for name in [
+        "Database1Type",
+        "DisableAuth",
+        "ForceRecordRouting",
+        "HttpAdminUserFile",
+        "MessageSiloEnabled",
+    ] {
+        assert!(
+            text.contains(name),
+            "check does not speak of {name}:\n{text}"
+        );
     }
 }
 

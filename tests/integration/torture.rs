@@ -34,7 +34,9 @@ enum Wanted {
     AnythingOnce,
 }
 
-use Wanted::{AnythingOnce, Close, Drop, DropOr, Status, Through, ThroughOr, ThroughThenClose, Two, Wait};
+use Wanted::{
+    AnythingOnce, Close, Drop, DropOr, Status, Through, ThroughOr, ThroughThenClose, Two, Wait,
+};
 
 /// In the order of `index.tsv`.
 const TABLE: &[(&str, Wanted)] = &[
@@ -120,7 +122,10 @@ const TABLE: &[(&str, Wanted)] = &[
     ("rfc6216/cms-smime-msg.dat", ThroughThenClose(400)),
     ("rfc6216/noeku-smime-msg.dat", ThroughThenClose(400)),
     ("rfc6216/noeku-smime-encrypted.dat", ThroughThenClose(400)),
-    ("rfc6216/noeku-smime-sign-encrypt.dat", ThroughThenClose(400)),
+    (
+        "rfc6216/noeku-smime-sign-encrypt.dat",
+        ThroughThenClose(400),
+    ),
     ("rfc6216/noeku-cms-smime-msg.dat", ThroughThenClose(400)),
     ("rfc6216-framed/message-tls.dat", Through),
     ("rfc6216-framed/message-tls-resp.dat", Drop),
@@ -143,7 +148,8 @@ const STRAGGLER: Duration = Duration::from_millis(100);
 
 #[test]
 fn every_torture_message_has_its_row() {
-    let index = fs::read_to_string(tests_dir().join("torture/index.tsv")).expect("torture/index.tsv");
+    let index =
+        fs::read_to_string(tests_dir().join("torture/index.tsv")).expect("torture/index.tsv");
     let listed: Vec<&str> = index
         .lines()
         .skip(1)
@@ -160,30 +166,51 @@ fn torture_messages_get_the_answers_of_the_index() {
     let mut faults = Vec::new();
     for &(file, wanted) in TABLE {
         let octets = fs::read(tests_dir().join("torture").join(file)).expect("a torture message");
-        let mut connection = TlsPeer::anonymous().connect(server.tls()).expect("a handshake");
+        let mut connection = TlsPeer::anonymous()
+            .connect(server.tls())
+            .expect("a handshake");
         let seen = play(&mut connection, &octets, wanted);
         if let Err(fault) = judge(wanted, &seen) {
-            faults.push(format!("  {file}: wanted {wanted:?}: {fault}\n      seen {seen}"));
+            faults.push(format!(
+                "  {file}: wanted {wanted:?}: {fault}\n      seen {seen}"
+            ));
         }
         assert!(server.lives(), "{file} ended the server:\n{}", server.log());
     }
-    assert!(!server.log().contains("panicked"), "a request panicked:\n{}", server.log());
-    assert!(faults.is_empty(), "{} torture messages went wrong:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        !server.log().contains("panicked"),
+        "a request panicked:\n{}",
+        server.log()
+    );
+    assert!(
+        faults.is_empty(),
+        "{} torture messages went wrong:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 #[test]
 fn torture_messages_cut_into_single_octets_get_the_same_answers() {
     let server = start();
-    for file in ["rfc4475/wsinv.dat", "rfc4475/dblreq.dat", "rfc4475/mpart01.dat", "rfc4475/badvers.dat"] {
+    for file in [
+        "rfc4475/wsinv.dat",
+        "rfc4475/dblreq.dat",
+        "rfc4475/mpart01.dat",
+        "rfc4475/badvers.dat",
+    ] {
         let &(_, wanted) = TABLE.iter().find(|(name, _)| *name == file).expect("a row");
         let octets = fs::read(tests_dir().join("torture").join(file)).expect("a torture message");
-        let mut connection = TlsPeer::anonymous().connect(server.tls()).expect("a handshake");
+        let mut connection = TlsPeer::anonymous()
+            .connect(server.tls())
+            .expect("a handshake");
         let (last, first) = octets.split_last().expect("a message");
         for octet in first {
             connection.send(&[*octet]).expect("an octet sent");
         }
         let seen = play(&mut connection, &[*last], wanted);
-        judge(wanted, &seen).unwrap_or_else(|fault| panic!("{file} octet by octet: {fault}\n{seen}"));
+        judge(wanted, &seen)
+            .unwrap_or_else(|fault| panic!("{file} octet by octet: {fault}\n{seen}"));
     }
 }
 
@@ -193,7 +220,10 @@ fn registrations_of_the_torture_set_list_their_contacts() {
     for (file, contacts, why) in [
         (
             "escnull.dat",
-            vec!["<sip:%00@host5.example.com>", "<sip:%00%00@host5.example.com>"],
+            vec![
+                "<sip:%00@host5.example.com>",
+                "<sip:%00%00@host5.example.com>",
+            ],
             "two bindings: an escaped NUL ends no string",
         ),
         (
@@ -211,15 +241,25 @@ fn registrations_of_the_torture_set_list_their_contacts() {
             vec!["<sip:user@example.com?Route=%3Csip:sip.example.com%3E>"],
             "headers of a Contact URI are kept",
         ),
-        ("regaut01.dat", vec![], "a query lists what there is: nothing"),
+        (
+            "regaut01.dat",
+            vec![],
+            "a query lists what there is: nothing",
+        ),
     ] {
         // cparam01 and cparam02 are of the same address-of-record, and what lists one must not list the other.
-        let octets = fs::read(tests_dir().join("torture/rfc4475").join(file)).expect("a torture message");
-        let mut connection = TlsPeer::anonymous().connect(server.tls()).expect("a handshake");
+        let octets =
+            fs::read(tests_dir().join("torture/rfc4475").join(file)).expect("a torture message");
+        let mut connection = TlsPeer::anonymous()
+            .connect(server.tls())
+            .expect("a handshake");
         connection.send(&octets).expect("a message sent");
         let response = connection.next(ANSWER).response();
         assert_eq!(response.status, 200, "{file}");
-        let listed: Vec<&str> = response.values("contact").flat_map(|line| line.split(", ")).collect();
+        let listed: Vec<&str> = response
+            .values("contact")
+            .flat_map(|line| line.split(", "))
+            .collect();
         let uris: Vec<&str> = listed
             .iter()
             .map(|contact| contact.find('>').map_or(*contact, |end| &contact[..=end]))
@@ -230,7 +270,10 @@ fn registrations_of_the_torture_set_list_their_contacts() {
         }
         assert!(contacts.len() <= uris.len(), "{file}: {why}: {listed:?}");
         if file == "cparam01.dat" {
-            assert!(!uris[0].contains("unknownparam"), "{file}: {why}: {listed:?}");
+            assert!(
+                !uris[0].contains("unknownparam"),
+                "{file}: {why}: {listed:?}"
+            );
         }
     }
 }
@@ -238,8 +281,11 @@ fn registrations_of_the_torture_set_list_their_contacts() {
 #[test]
 fn an_unknown_extension_is_named_in_the_refusal() {
     let server = start();
-    let octets = fs::read(tests_dir().join("torture/rfc4475/bext01.dat")).expect("a torture message");
-    let mut connection = TlsPeer::anonymous().connect(server.tls()).expect("a handshake");
+    let octets =
+        fs::read(tests_dir().join("torture/rfc4475/bext01.dat")).expect("a torture message");
+    let mut connection = TlsPeer::anonymous()
+        .connect(server.tls())
+        .expect("a handshake");
     connection.send(&octets).expect("a message sent");
     let response = connection.next(ANSWER).response();
     let unsupported: Vec<&str> = response.values("unsupported").collect();
@@ -248,7 +294,9 @@ fn an_unknown_extension_is_named_in_the_refusal() {
     let proxy = ["noProxiesSupportThis", "norDoAnyProxiesSupportThis"];
     let agent = ["nothingSupportsThis", "nothingSupportsThisEither"];
     assert!(
-        [proxy, agent].iter().any(|tags| tags.iter().all(|tag| unsupported.contains(tag))),
+        [proxy, agent]
+            .iter()
+            .any(|tags| tags.iter().all(|tag| unsupported.contains(tag))),
         "Unsupported: {unsupported}"
     );
 }
@@ -271,8 +319,16 @@ struct Seen {
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let answers: Vec<String> = self.answers.iter().map(|r| format!("{} {}", r.status, r.reason)).collect();
-        write!(f, "answers {answers:?}, next works: {}, closed: {}", self.next_works, self.closed)
+        let answers: Vec<String> = self
+            .answers
+            .iter()
+            .map(|r| format!("{} {}", r.status, r.reason))
+            .collect();
+        write!(
+            f,
+            "answers {answers:?}, next works: {}, closed: {}",
+            self.next_works, self.closed
+        )
     }
 }
 
@@ -307,27 +363,41 @@ fn play(connection: &mut Connection, octets: &[u8], wanted: Wanted) -> Seen {
         if seen.next_works {
             patience = STRAGGLER;
         } else {
-            patience = deadline.saturating_duration_since(Instant::now()).max(STRAGGLER);
+            patience = deadline
+                .saturating_duration_since(Instant::now())
+                .max(STRAGGLER);
         }
     }
 }
 
 fn judge(wanted: Wanted, seen: &Seen) -> Result<(), String> {
     let statuses: Vec<u16> = seen.answers.iter().map(|answer| answer.status).collect();
-    let let_in = |status: u16| !matches!(status, 400 | 401 | 407 | 413 | 416 | 420 | 500 | 503 | 505 | 513);
+    let let_in = |status: u16| {
+        !matches!(
+            status,
+            400 | 401 | 407 | 413 | 416 | 420 | 500 | 503 | 505 | 513
+        )
+    };
     let (good, closes) = match wanted {
         Status(codes) => (matches!(statuses[..], [one] if codes.contains(&one)), false),
         Through => (matches!(statuses[..], [one] if let_in(one)), false),
-        ThroughOr(code) => (matches!(statuses[..], [one] if let_in(one) || one == code), false),
+        ThroughOr(code) => (
+            matches!(statuses[..], [one] if let_in(one) || one == code),
+            false,
+        ),
         Drop => (statuses.is_empty(), false),
         DropOr(code) => (matches!(statuses[..], []) || statuses == [code], false),
         Close(code) => (statuses.is_empty() || statuses == [code], true),
         ThroughThenClose(code) => (
-            matches!(statuses[..], [one] if let_in(one)) || matches!(statuses[..], [one, two] if let_in(one) && two == code),
+            matches!(statuses[..], [one] if let_in(one))
+                || matches!(statuses[..], [one, two] if let_in(one) && two == code),
             true,
         ),
         Wait => (statuses.is_empty(), true),
-        Two(code) => (matches!(statuses[..], [one, two] if one == code && let_in(two)), false),
+        Two(code) => (
+            matches!(statuses[..], [one, two] if one == code && let_in(two)),
+            false,
+        ),
         AnythingOnce => {
             return if statuses.len() > 1 {
                 Err("answered more than once".to_owned())

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{
-    ErrorCode, Ssl, SslContext, SslFiletype, SslMethod, SslSession, SslSessionCacheMode, SslStream, SslVerifyMode,
-    SslVersion,
+    ErrorCode, Ssl, SslContext, SslFiletype, SslMethod, SslSession, SslSessionCacheMode, SslStream,
+    SslVerifyMode, SslVersion,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -79,6 +79,8 @@ pub(crate) struct TlsPeer {
     pub(crate) source: IpAddr,
     /// Whether to wait for a late alert before the handshake counts as good.
     pub(crate) settle: bool,
+    /// Whether the system holds little for us: a peer that does not read is felt by the server at once.
+    pub(crate) small_buffers: bool,
     context: Option<SslContext>,
     sessions: Arc<Mutex<Vec<SslSession>>>,
 }
@@ -92,6 +94,7 @@ impl TlsPeer {
             version: None,
             source: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)),
             settle: false,
+            small_buffers: false,
             context: None,
             sessions: Arc::default(),
         }
@@ -136,14 +139,19 @@ impl TlsPeer {
         builder
             .set_min_proto_version(Some(self.version.unwrap_or(SslVersion::TLS1)))
             .expect("a version");
-        builder.set_max_proto_version(self.version).expect("a version");
+        builder
+            .set_max_proto_version(self.version)
+            .expect("a version");
         if let Some(file) = &self.certificate {
-            builder.set_certificate_chain_file(file).expect("client certificate");
+            builder
+                .set_certificate_chain_file(file)
+                .expect("client certificate");
             builder
                 .set_private_key_file(file, SslFiletype::PEM)
                 .expect("client key");
         }
-        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        builder
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         let sessions = Arc::clone(&self.sessions);
         builder.set_new_session_callback(move |_, session| {
             if let Ok(mut sessions) = sessions.lock() {
@@ -170,7 +178,11 @@ impl TlsPeer {
         self.connect_with(server, Some(session))
     }
 
-    fn connect_with(&mut self, server: SocketAddr, session: Option<SslSession>) -> Result<Connection, Outcome> {
+    fn connect_with(
+        &mut self,
+        server: SocketAddr,
+        session: Option<SslSession>,
+    ) -> Result<Connection, Outcome> {
         let context = self.context();
         let mut ssl = Ssl::new(&context).expect("a client connection");
         if let Some(name) = &self.sni {
@@ -178,16 +190,26 @@ impl TlsPeer {
         }
         if let Some(session) = &session {
             // SAFETY: the session was made by the same context, kept in `self`.
-            #[expect(unsafe_code, reason = "resumption has no safe call in the openssl crate")]
+            #[expect(
+                unsafe_code,
+                reason = "resumption has no safe call in the openssl crate"
+            )]
             unsafe {
                 ssl.set_session(session).expect("a session");
             }
         }
-        let socket = connect_tcp(self.source, server).map_err(|e| Outcome::Broken(e.to_string()))?;
-        let local = socket.local_addr().map_err(|e| Outcome::Broken(e.to_string()))?;
+        let socket = open(self.source, server, self.small_buffers)
+            .map_err(|e| Outcome::Broken(e.to_string()))?;
+        let local = socket
+            .local_addr()
+            .map_err(|e| Outcome::Broken(e.to_string()))?;
         let mut stream = SslStream::new(ssl, socket).expect("a client stream");
         stream.connect().map_err(|e| outcome(&e))?;
-        let mut connection = Connection { stream: Stream::Tls(Box::new(stream)), buffer: Vec::new(), local };
+        let mut connection = Connection {
+            stream: Stream::Tls(Box::new(stream)),
+            buffer: Vec::new(),
+            local,
+        };
         if self.settle {
             connection.settle()?;
         }
@@ -197,7 +219,20 @@ impl TlsPeer {
 
 /// A TCP connection from `source`, with Nagle off and every read and write bounded.
 pub(crate) fn connect_tcp(source: IpAddr, server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    open(source, server, false)
+}
+
+fn open(source: IpAddr, server: SocketAddr, small_buffers: bool) -> io::Result<TcpStream> {
+    let socket = Socket::new(
+        Domain::for_address(server),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if small_buffers {
+        socket.set_recv_buffer_size(4096)?;
+        // A small segment size also keeps the server's own send buffer small.
+        socket.set_tcp_mss(536)?;
+    }
     socket.bind(&SocketAddr::new(source, 0).into())?;
     socket.connect_timeout(&server.into(), PATIENCE)?;
     let stream = TcpStream::from(socket);
@@ -211,7 +246,11 @@ pub(crate) fn connect_tcp(source: IpAddr, server: SocketAddr) -> io::Result<TcpS
 pub(crate) fn tcp_from(source: IpAddr, server: SocketAddr) -> Connection {
     let socket = connect_tcp(source, server).expect("a TCP connection");
     let local = socket.local_addr().expect("a local address");
-    Connection { stream: Stream::Tcp(socket), buffer: Vec::new(), local }
+    Connection {
+        stream: Stream::Tcp(socket),
+        buffer: Vec::new(),
+        local,
+    }
 }
 
 #[derive(Debug)]
@@ -258,6 +297,15 @@ impl Connection {
         }
     }
 
+    /// Whether the server showed an RSA or an EC key.
+    pub(crate) fn server_key_type(&self) -> Option<&'static str> {
+        let Stream::Tls(stream) = &self.stream else {
+            return None;
+        };
+        let key = stream.ssl().peer_certificate()?.public_key().ok()?;
+        Some(if key.rsa().is_ok() { "rsa" } else { "ec" })
+    }
+
     /// Sends octets as they are.
     ///
     /// # Errors
@@ -266,6 +314,24 @@ impl Connection {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(octets),
             Stream::Tls(stream) => stream.write_all(octets),
+        }
+    }
+
+    /// Sends what the connection takes at once: a peer that does not read may not be read from either.
+    pub(crate) fn send_some(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => {
+                stream.set_write_timeout(Some(Duration::from_millis(1)))?;
+                stream.write(octets)
+            }
+            Stream::Tls(stream) => {
+                stream
+                    .get_ref()
+                    .set_write_timeout(Some(Duration::from_millis(1)))?;
+                stream
+                    .ssl_write(octets)
+                    .map_err(|e| e.into_io_error().unwrap_or_else(io::Error::other))
+            }
         }
     }
 
@@ -292,7 +358,8 @@ impl Connection {
         let deadline = Instant::now() + patience;
         loop {
             match self.next(deadline.saturating_duration_since(Instant::now())) {
-                Answer::Response(r) if r.status < 200 || r.value("call-id") != Some(&request.call_id) => {}
+                Answer::Response(r)
+                    if r.status < 200 || r.value("call-id") != Some(&request.call_id) => {}
                 answer => return answer,
             }
         }
@@ -354,7 +421,9 @@ impl Connection {
             Stream::Tcp(stream) => {
                 let _ = stream.set_read_timeout(Some(patience));
                 stream.read(&mut chunk).map_err(|e| match e.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => ReadEnd::Later,
+                    io::ErrorKind::WouldBlock
+                    | io::ErrorKind::TimedOut
+                    | io::ErrorKind::Interrupted => ReadEnd::Later,
                     _ => ReadEnd::Over(Outcome::Broken(e.to_string())),
                 })?
             }
@@ -375,6 +444,33 @@ impl Connection {
 enum ReadEnd {
     Later,
     Over(Outcome),
+}
+
+/// The first octets of a TLS connection, as this OpenSSL writes them.
+pub(crate) fn client_hello() -> Vec<u8> {
+    #[derive(Debug)]
+    struct Written(Vec<u8>);
+    impl Read for Written {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+    impl Write for Written {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.extend_from_slice(octets);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let context = SslContext::builder(SslMethod::tls_client())
+        .expect("a client context")
+        .build();
+    let ssl = Ssl::new(&context).expect("a client connection");
+    let mut stream = SslStream::new(ssl, Written(Vec::new())).expect("a client stream");
+    assert!(stream.connect().is_err(), "nobody answers");
+    std::mem::take(&mut stream.get_mut().0)
 }
 
 /// What an error of OpenSSL says about the server. Alerts have their number in the reason code, from 1000 on.

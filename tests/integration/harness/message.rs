@@ -63,6 +63,16 @@ impl Request {
         Self::new("OPTIONS", "sip:example.org", "sip:ping@example.org")
     }
 
+    /// The next request of the same kind: same Call-ID, next CSeq, a branch of its own.
+    pub(crate) fn following(&self) -> Self {
+        let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+        Self {
+            cseq: self.cseq + 1,
+            branch: format!("z9hG4bK{}n{n}", std::process::id()),
+            ..self.clone()
+        }
+    }
+
     /// The octets, as sent over `transport` (`TLS`, `TCP`) from `local`.
     pub(crate) fn octets(&self, transport: &str, local: SocketAddr) -> Vec<u8> {
         let Self { method, ruri, .. } = self;
@@ -96,7 +106,12 @@ impl Request {
         if !self.body.is_empty() {
             text.push_str("Content-Type: text/plain\r\n");
         }
-        let _ = write!(text, "Content-Length: {}\r\n\r\n{}", self.body.len(), self.body);
+        let _ = write!(
+            text,
+            "Content-Length: {}\r\n\r\n{}",
+            self.body.len(),
+            self.body
+        );
         text.into_bytes()
     }
 }
@@ -125,7 +140,12 @@ impl Response {
         buffer.drain(..keep_alive);
         let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
         let head = std::str::from_utf8(&buffer[..end - 4])
-            .unwrap_or_else(|_| panic!("response is not UTF-8: {:?}", buffer.escape_ascii().to_string()))
+            .unwrap_or_else(|_| {
+                panic!(
+                    "response is not UTF-8: {:?}",
+                    buffer.escape_ascii().to_string()
+                )
+            })
             .to_owned();
         let mut lines = head.split("\r\n");
         let start = lines.next().unwrap_or_default();
@@ -159,7 +179,11 @@ impl Response {
             return None;
         }
         buffer.drain(..end + length);
-        Some(Self { status, reason, headers })
+        Some(Self {
+            status,
+            reason,
+            headers,
+        })
     }
 
     /// All values of one header field, in order.

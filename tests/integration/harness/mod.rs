@@ -4,9 +4,12 @@ mod client;
 mod message;
 mod pki;
 mod ports;
+mod selfcheck;
 mod server;
 
-pub(crate) use client::{Answer, Connection, Outcome, TlsPeer, connect_tcp, tcp_from};
+pub(crate) use client::{
+    Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from,
+};
 pub(crate) use message::{Request, Response};
 pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;

@@ -30,9 +30,16 @@ pub(crate) struct Setup {
 impl Setup {
     /// A directory with `repro.config` holding this text, and `certs/` in the legacy layout.
     pub(crate) fn new(config: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("sipvouch-test-").tempdir().expect("a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("sipvouch-test-")
+            .tempdir()
+            .expect("a directory");
         Pki::get().copy_folder("legacy", &dir.path().join("certs"));
-        Self { dir, config: config.to_owned(), overrides: Vec::new() }
+        Self {
+            dir,
+            config: config.to_owned(),
+            overrides: Vec::new(),
+        }
     }
 
     /// A server that judges certificates: TLS and TCP on loopback, domain example.org, no digest.
@@ -52,13 +59,6 @@ impl Setup {
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.overrides.retain(|(n, _)| n != name);
         self.overrides.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// One more line of the configuration file.
-    pub(crate) fn line(mut self, line: &str) -> Self {
-        self.config.push_str(line);
-        self.config.push('\n');
         self
     }
 
@@ -84,7 +84,11 @@ impl Setup {
         command
             .current_dir(self.dir.path())
             .arg("repro.config")
-            .args(settings.iter().map(|(name, value)| format!("--{name}={value}")))
+            .args(
+                settings
+                    .iter()
+                    .map(|(name, value)| format!("--{name}={value}")),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -101,7 +105,10 @@ impl Setup {
             .output()
             .expect("the sipvouch binary");
         let printed = [done.stdout, done.stderr].concat();
-        (done.status.code(), String::from_utf8_lossy(&printed).into_owned())
+        (
+            done.status.code(),
+            String::from_utf8_lossy(&printed).into_owned(),
+        )
     }
 
     /// Starts it and waits until it serves.
@@ -112,10 +119,18 @@ impl Setup {
         let mut said = String::new();
         for _ in 0..5 {
             let mut running = Running::spawn(&mut self.command());
-            if let Some(ready) = running.log.wait_for("server.ready", START, || running.child.try_wait()) {
+            if let Some(ready) = running
+                .log
+                .wait_for("server.ready", START, || running.child.try_wait())
+            {
                 let tls = listener(&ready, "tls");
                 let tcp = listener(&ready, "tcp");
-                return Server { running, tls, tcp, setup: self };
+                return Server {
+                    running,
+                    tls,
+                    tcp,
+                    setup: self,
+                };
             }
             said = running.log.text();
             if !said.contains("in use") {
@@ -186,15 +201,19 @@ impl Server {
         self.running.log.count(text)
     }
 
-    /// Waits for a line with `text` in it.
-    pub(crate) fn wait_for(&mut self, text: &str, patience: Duration) -> Option<String> {
-        let child = &mut self.running.child;
-        self.running.log.wait_for(text, patience, || child.try_wait())
+    /// Waits for a line with any of `texts` in it, from line number `from` on, which then moves behind that line.
+    pub(crate) fn wait_after(
+        &self,
+        from: &mut usize,
+        texts: &[&str],
+        patience: Duration,
+    ) -> Option<String> {
+        self.running.log.wait_after(from, texts, patience)
     }
 
-    /// Waits until `count` lines had `text` in them.
-    pub(crate) fn wait_for_count(&self, text: &str, count: usize, patience: Duration) -> bool {
-        self.running.log.wait_for_count(text, count, patience)
+    /// The number of lines logged so far: a place to wait from.
+    pub(crate) fn lines(&self) -> usize {
+        self.running.log.lines()
     }
 
     /// Whether the process lives.
@@ -242,7 +261,9 @@ impl Server {
 
     /// Open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.running.pid())).expect("descriptors of the server").count()
+        fs::read_dir(format!("/proc/{}/fd", self.running.pid()))
+            .expect("descriptors of the server")
+            .count()
     }
 
     /// Threads, by name.
@@ -275,7 +296,11 @@ impl Running {
         let mut readers = Vec::new();
         readers.extend(child.stdout.take().map(|pipe| log.collect(pipe)));
         readers.extend(child.stderr.take().map(|pipe| log.collect(pipe)));
-        Self { child, log, readers }
+        Self {
+            child,
+            log,
+            readers,
+        }
     }
 
     fn pid(&self) -> Pid {
@@ -317,7 +342,11 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
     }
 
     fn has(&self, text: &str) -> bool {
@@ -329,18 +358,34 @@ impl Log {
         lines.iter().filter(|line| line.contains(text)).count()
     }
 
-    fn wait_for_count(&self, text: &str, count: usize, patience: Duration) -> bool {
+    fn lines(&self) -> usize {
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    fn wait_after(&self, from: &mut usize, texts: &[&str], patience: Duration) -> Option<String> {
         let deadline = Instant::now() + patience;
         let mut lines = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if lines.iter().filter(|line| line.contains(text)).count() >= count {
-                return true;
+            while let Some(line) = lines.get(*from) {
+                *from += 1;
+                if texts.iter().any(|text| line.contains(text)) {
+                    return Some(line.clone());
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return None;
             }
-            lines = self.0.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+            lines = self
+                .0
+                .1
+                .wait_timeout(lines, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

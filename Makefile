@@ -1,0 +1,60 @@
+# sipvouch: every target does its own set-up; a Rust toolchain and make are all that must be there.
+
+CARGO ?= cargo
+# How long `make fuzz` runs one target, in seconds, and which ones.
+FUZZ_SECONDS ?= 600
+T ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+# How many reloads `make soak` sends.
+RELOADS ?= 10000
+
+.PHONY: run demo test check bench fuzz sample-config soak
+
+# A server on loopback, TLS port 5061 and TCP port 5060; says what to try.
+run: demo
+	scripts/install-build-needs
+	$(CARGO) build --release --locked
+	@cat demo/TRY
+	cd demo && exec ../target/release/sipvouch repro.config
+
+demo:
+	scripts/install-build-needs
+	scripts/make-demo demo
+
+# Everything that must hold before a change is taken, foreign peers installed first.
+test:
+	scripts/install-test-peers
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+# The same without installing anything, and the documentation.
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+
+# Cost per operation beside a bare loop over OpenSSL, from one run.
+bench:
+	scripts/install-build-needs
+	$(CARGO) bench --locked
+
+# make fuzz T=message FUZZ_SECONDS=60; all targets without T. Not part of the build.
+fuzz:
+	scripts/install-build-needs
+	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	set -e; for target in $(T); do \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+# conf/repro.config as the table of settings has it; fails when the file was not that.
+sample-config:
+	scripts/install-build-needs
+	$(CARGO) run --locked --quiet -- settings --sample > conf/repro.config.new
+	@if cmp -s conf/repro.config conf/repro.config.new; then rm conf/repro.config.new; \
+	else mv conf/repro.config.new conf/repro.config; echo 'conf/repro.config was not up to date; it is now'; exit 1; fi
+
+# The long runs: ten thousand reloads under traffic.
+soak:
+	scripts/install-test-peers
+	SIPVOUCH_RELOADS=$(RELOADS) $(CARGO) test --locked --test integration -- reloads_under_traffic
