@@ -13,6 +13,7 @@
 mod harness;
 
 mod interop;
+mod listeners;
 mod parity;
 mod robustness;
 mod startup;

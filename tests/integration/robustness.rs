@@ -36,10 +36,10 @@ impl Bad {
     /// What the log says of it.
     fn reasons(self) -> &'static [&'static str] {
         match self {
-            Self::Silent | Self::HalfHello => &["handshake_timeout"],
-            Self::AfterHandshake => &["first_message_timeout"],
-            Self::Dribbles => &["partial_message_timeout", "first_message_timeout"],
-            Self::StopsReading => &["write_timeout", "queue_full"],
+            Self::Silent | Self::HalfHello => &["reason=HandshakeTimeout"],
+            Self::AfterHandshake => &["reason=FirstMessageTimeout"],
+            Self::Dribbles => &["reason=PartialMessageTimeout"],
+            Self::StopsReading => &["reason=WriteTimeout", "reason=MaximumQueuedBytes"],
         }
     }
 }

@@ -81,6 +81,10 @@ pub(crate) struct TlsPeer {
     pub(crate) settle: bool,
     /// Whether the system holds little for us: a peer that does not read is felt by the server at once.
     pub(crate) small_buffers: bool,
+    /// TLS 1.2 ciphers offered; all of them by default.
+    pub(crate) ciphers: &'static str,
+    /// Octets sent before the handshake: a PROXY header.
+    pub(crate) before: Vec<u8>,
     context: Option<SslContext>,
     sessions: Arc<Mutex<Vec<SslSession>>>,
 }
@@ -95,6 +99,8 @@ impl TlsPeer {
             source: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)),
             settle: false,
             small_buffers: false,
+            ciphers: "ALL:@SECLEVEL=0",
+            before: Vec::new(),
             context: None,
             sessions: Arc::default(),
         }
@@ -131,7 +137,7 @@ impl TlsPeer {
         }
         let mut builder = SslContext::builder(SslMethod::tls_client()).expect("a client context");
         // Level 0: the peer may be as weak as it likes; it is the server that must object.
-        builder.set_cipher_list("ALL:@SECLEVEL=0").expect("ciphers");
+        builder.set_cipher_list(self.ciphers).expect("ciphers");
         builder
             .set_ca_file(Pki::get().path("ca/root-example.crt"))
             .expect("root of the server's certificate");
@@ -203,6 +209,11 @@ impl TlsPeer {
         let local = socket
             .local_addr()
             .map_err(|e| Outcome::Broken(e.to_string()))?;
+        if !self.before.is_empty() {
+            (&socket)
+                .write_all(&self.before)
+                .map_err(|e| Outcome::Broken(e.to_string()))?;
+        }
         let mut stream = SslStream::new(ssl, socket).expect("a client stream");
         stream.connect().map_err(|e| outcome(&e))?;
         let mut connection = Connection {
@@ -295,6 +306,20 @@ impl Connection {
             Stream::Tcp(_) => "none",
             Stream::Tls(stream) => stream.ssl().version_str(),
         }
+    }
+
+    /// The common name of the certificate that the server showed.
+    pub(crate) fn server_name(&self) -> Option<String> {
+        use openssl::nid::Nid;
+        let Stream::Tls(stream) = &self.stream else {
+            return None;
+        };
+        let certificate = stream.ssl().peer_certificate()?;
+        let name = certificate
+            .subject_name()
+            .entries_by_nid(Nid::COMMONNAME)
+            .next()?;
+        Some(name.data().as_utf8().ok()?.to_string())
     }
 
     /// Whether the server showed an RSA or an EC key.
