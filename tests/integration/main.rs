@@ -14,6 +14,7 @@ mod harness;
 
 mod interop;
 mod listeners;
+mod operator;
 mod parity;
 mod robustness;
 mod startup;

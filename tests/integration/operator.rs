@@ -1,0 +1,150 @@
+//! The commands of an operator: `explain`, `certs`, `check`, `settings`. What they say must be what the server does.
+
+use crate::harness::{Answer, Pki, Request, Setup, TlsPeer};
+
+#[test]
+fn explain_says_what_the_server_does() {
+    let setup = mapped();
+    let mut faults = Vec::new();
+    let cases = [
+        ("alice-uri", "sip:alice@example.org"),
+        ("alice-uri", "sip:bob@example.org"),
+        ("alice-uri", "sips:alice@EXAMPLE.org"),
+        ("alice-cn", "sip:alice@example.org"),
+        ("other-dns", "sip:anybody@other.example.net"),
+        ("other-dns", "sip:alice@example.org"),
+        ("multi-san", "sip:x@third.example.net"),
+        ("multi-san", "sip:x@other.example.net"),
+        ("phone-0004F22B3EB5", "sip:alice@example.org"),
+        ("phone-0004F22B3EB5", "sip:bob@example.org"),
+        ("wildcard-dns", "sip:carol@other.example.net"),
+        ("no-names", "tel:+15551234567"),
+        ("none", "sip:alice@example.org"),
+        ("none", "sip:carol@other.example.net"),
+    ];
+    let said: Vec<(Option<i32>, String)> = cases
+        .iter()
+        .map(|(certificate, from)| explain(&setup, certificate, from))
+        .collect();
+    let server = setup.start();
+    for ((certificate, from), (status, text)) in cases.iter().zip(said) {
+        let mut peer = TlsPeer::named(certificate)
+            .connect(server.tls())
+            .expect("a handshake");
+        let answer = peer.ask(&Request::new("MESSAGE", "sip:eve@example.org", from));
+        let admitted = match answer {
+            Answer::Response(response) => response.status != 403,
+            other => panic!("{certificate} as {from}: {other:?}"),
+        };
+        if status != Some(i32::from(!admitted)) {
+            faults.push(format!("{certificate} as {from}: admitted {admitted}, explain ended with {status:?}:\n{text}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn explain_names_what_it_found_and_what_would_help() {
+    let setup = mapped();
+    let (_, text) = explain(&setup, "alice-uri", "sip:bob@example.org");
+    for word in ["sip:alice@example.org", "sip:bob@example.org", "403"] {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+    let (_, text) = explain(&setup, "phone-0004F22B3EB5", "sip:alice@example.org");
+    assert!(text.contains("0004F22B3EB5"), "{text}");
+    let (status, _) = setup.run(&[
+        "explain",
+        "--cert",
+        "missing.pem",
+        "--from",
+        "sip:a@example.org",
+    ]);
+    assert_ne!(status, Some(0));
+    let (status, text) = setup.run(&["explain"]);
+    assert_eq!(
+        status,
+        Some(2),
+        "a command line that is not understood: {text}"
+    );
+}
+
+#[test]
+fn certs_lists_every_certificate_with_its_role_and_days() {
+    let (status, text) = mapped().run(&["certs", "repro.config"]);
+    assert_eq!(status, Some(0), "{text}");
+    for word in ["example.org", "Example Root", "Phone Vendor Root", "days"] {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+    assert!(!text.contains("PRIVATE"), "{text}");
+}
+
+#[test]
+fn check_gathers_every_fault_with_file_and_line() {
+    let setup = Setup::new(
+        "TLSDomainName = example.org\nCertificatePath = certs\nTLSPort = 50b1\nTLSClientVerification = Sometimes\n\
+         CommonNameMappings = missing.txt\nDisableAuth = true\nTLSDomainNmae = example.org\n",
+    );
+    let (status, text) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{text}");
+    for word in [
+        "repro.config:3",
+        "50b1",
+        "repro.config:4",
+        "Sometimes",
+        "TLSDomainNmae",
+    ] {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn settings_tell_value_and_origin() {
+    let (status, text) = mapped().run(&["settings", "repro.config", "--TLSPort=5099"]);
+    assert_eq!(status, Some(0), "{text}");
+    let line = |name: &str| {
+        text.lines()
+            .find(|line| line.contains(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(line("TLSPort").contains("5099"), "{text}");
+    assert!(line("TLSDomainName").contains("repro.config:1"), "{text}");
+    let (status, text) = mapped().run(&["--help"]);
+    assert_eq!(status, Some(0), "{text}");
+    let (status, text) = mapped().run(&["--version"]);
+    assert!(
+        status == Some(0) && text.contains(env!("CARGO_PKG_VERSION")),
+        "{text}"
+    );
+}
+
+fn mapped() -> Setup {
+    let setup = Setup::new(
+        "TLSDomainName = example.org\nCertificatePath = certs\nTLSClientVerification = Optional\n\
+         EnableCertificateAuthenticator = true\nDisableAuth = true\nCommonNameMappings = mappings.txt\n",
+    );
+    std::fs::write(
+        setup.dir().join("mappings.txt"),
+        "0004F22B3EB5\talice@example.org\n",
+    )
+    .expect("mappings.txt");
+    setup
+}
+
+fn explain(setup: &Setup, certificate: &str, from: &str) -> (Option<i32>, String) {
+    let file = Pki::get().path(&format!("clients/{certificate}.pem"));
+    let file = file.to_string_lossy();
+    let mut arguments = vec![
+        "explain",
+        "--config",
+        "repro.config",
+        "--method",
+        "MESSAGE",
+        "--from",
+        from,
+    ];
+    if certificate != "none" {
+        arguments.extend(["--cert", &*file]);
+    }
+    setup.run(&arguments)
+}
