@@ -326,3 +326,173 @@ fn set(argument: &str) -> Result<Override, UsageError> {
         value: value.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    fn given(name: &str, value: &str) -> Override {
+        Override {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    fn serve(file: &str, overrides: &[Override]) -> Result<Command, UsageError> {
+        Ok(Command::Serve {
+            file: PathBuf::from(file),
+            overrides: overrides.to_vec(),
+        })
+    }
+
+    #[test]
+    fn repros_command_lines_mean_what_they_did() {
+        let port = [given("TLSPort", "5061")];
+        for (line, expected) in [
+            ("", serve("repro.config", &[])),
+            (
+                "/etc/repro/repro.config",
+                serve("/etc/repro/repro.config", &[]),
+            ),
+            ("my.config --TLSPort=5061", serve("my.config", &port)),
+            ("my.config -TLSPort:5061", serve("my.config", &port)),
+            ("my.config /TLSPort=5061", serve("my.config", &port)),
+            ("--TLSPort=5061", serve("repro.config", &port)),
+            ("x --ServerText=", serve("x", &[given("ServerText", "")])),
+            (
+                "x --RecordRouteUri=sip:a;b=c",
+                serve("x", &[given("RecordRouteUri", "sip:a;b=c")]),
+            ),
+            (
+                "x --RecordRouteUri:sip=a",
+                serve("x", &[given("RecordRouteUri", "sip=a")]),
+            ),
+            ("./check", serve("./check", &[])),
+            (
+                "x --Transport1Type=TCP --Transport2Type=TLS",
+                serve(
+                    "x",
+                    &[
+                        given("Transport1Type", "TCP"),
+                        given("Transport2Type", "TLS"),
+                    ],
+                ),
+            ),
+        ] {
+            assert_eq!(parse(line.split_whitespace()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn command_lines_that_are_not_understood_are_refused() {
+        let no_setting = |text: &str| UsageError::NoSetting(text.to_owned());
+        for (line, expected) in [
+            ("x y", no_setting("y")),
+            ("x TLSPort=1", no_setting("TLSPort")),
+            ("x --TLSPort", no_setting("--TLSPort")),
+            ("x --=1", no_setting("--")),
+            (
+                "x --tlsport=1 --TLSPort=2",
+                UsageError::Twice("TLSPort".to_owned()),
+            ),
+            (
+                "x --Transport1Type=1 --Transport01type=2",
+                UsageError::Twice("Transport01type".to_owned()),
+            ),
+            (
+                "explain --cert c.pem",
+                UsageError::Missing {
+                    command: "explain",
+                    option: "--from URI",
+                },
+            ),
+            ("explain --from", UsageError::NoValue("--from")),
+            (
+                "certs --config a --config b",
+                UsageError::Twice("--config".to_owned()),
+            ),
+        ] {
+            assert_eq!(parse(line.split_whitespace()), Err(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_commands_and_no_failures() {
+        for line in [
+            "--help",
+            "-h",
+            "-?",
+            "--?",
+            "/?",
+            "help",
+            "x --HELP",
+            "check --help",
+            "x /?",
+        ] {
+            assert_eq!(parse(line.split_whitespace()), Ok(Command::Help), "{line}");
+        }
+        for line in ["--version", "-V"] {
+            assert_eq!(parse([line]), Ok(Command::Version), "{line}");
+        }
+    }
+
+    #[test]
+    fn our_own_commands_take_a_file_and_settings() {
+        let file = PathBuf::from("/x/my.config");
+        let overrides = vec![given("TLSPort", "1")];
+        for (line, expected) in [
+            (
+                "check /x/my.config --TLSPort=1",
+                Command::Check {
+                    file: file.clone(),
+                    overrides: overrides.clone(),
+                },
+            ),
+            (
+                "settings /x/my.config --TLSPort=1",
+                Command::Settings {
+                    form: SettingsForm::InForce,
+                    file: file.clone(),
+                    overrides: overrides.clone(),
+                },
+            ),
+            (
+                "settings --sample",
+                Command::Settings {
+                    form: SettingsForm::Sample,
+                    file: PathBuf::from("repro.config"),
+                    overrides: Vec::new(),
+                },
+            ),
+            (
+                "certs --config=/x/my.config --TLSPort=1",
+                Command::Certs {
+                    file: file.clone(),
+                    overrides: overrides.clone(),
+                },
+            ),
+            (
+                "explain --cert c.pem --from sip:a@b --to-tag --config /x/my.config --TLSPort=1 --method BYE",
+                Command::Explain(Question {
+                    file,
+                    overrides,
+                    certificate: Some(PathBuf::from("c.pem")),
+                    from: "sip:a@b".to_owned(),
+                    method: "BYE".to_owned(),
+                    to_tag: true,
+                    to: None,
+                }),
+            ),
+        ] {
+            assert_eq!(parse(line.split_whitespace()), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn error_does_not_repeat_a_pass_phrase() {
+        let error = parse(["x", "TLSPrivateKeyPassPhrase=s3cret"]).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}

@@ -8,16 +8,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ini::{Ini, ParseOption};
 
+use super::resolve::working_directory;
 use super::{ConfigError, Origin, Override, settings};
 
 /// Most files within each other. repro had no limit and read itself until it crashed.
 const MAX_DEPTH: usize = 16;
+
+/// Largest file. A larger one is none of ours, such as a device that never ends.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// One setting as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,33 @@ pub(super) fn read(path: &Path) -> (RawSettings, Vec<ConfigError>) {
     (reader.settings, reader.errors)
 }
 
+/// Reads settings from text that is not in a file, and follows no `Include`. For tests with arbitrary input.
+pub(super) fn read_text(text: &[u8]) -> (RawSettings, Vec<ConfigError>) {
+    let mut reader = Reader::default();
+    // As deep as it may be already.
+    reader.open.resize(MAX_DEPTH, PathBuf::new());
+    reader.lines(text, Path::new("text"));
+    (reader.settings, reader.errors)
+}
+
+/// The file and its name without links.
+fn read_bounded(path: &Path) -> io::Result<(Vec<u8>, PathBuf)> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let text = format!("larger than {MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok((bytes, path.canonicalize()?))
+}
+
+/// Whether there is such a file, seen from where the process was started.
+fn at_start(path: &Path) -> bool {
+    working_directory().join(path).exists()
+}
+
 #[derive(Default)]
 struct Reader {
     settings: RawSettings,
@@ -76,7 +107,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, path: &Path, from: Option<Origin>) {
-        let opened = fs::read(path).and_then(|bytes| Ok((bytes, path.canonicalize()?)));
+        let opened = read_bounded(&working_directory().join(path));
         let (bytes, real) = match opened {
             Ok(opened) => opened,
             Err(source) => {
@@ -96,9 +127,14 @@ impl Reader {
             return;
         }
         self.open.push(real);
+        self.lines(&bytes, path);
+        self.open.pop();
+    }
+
+    fn lines(&mut self, bytes: &[u8], path: &Path) {
         let name: Arc<Path> = Arc::from(path);
         // Some editors put a byte order mark in front, which is part of no name.
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let origin = Origin::File {
                 path: Arc::clone(&name),
@@ -106,7 +142,6 @@ impl Reader {
             };
             self.line(line, path, origin);
         }
-        self.open.pop();
     }
 
     fn line(&mut self, bytes: &[u8], path: &Path, at: Origin) {
@@ -166,7 +201,7 @@ impl Reader {
         }
         let beside = from.parent().map(|directory| directory.join(name));
         let path = match beside {
-            Some(beside) if !Path::new(name).exists() && beside.exists() => beside,
+            Some(beside) if !at_start(Path::new(name)) && at_start(&beside) => beside,
             _ => PathBuf::from(name),
         };
         if name.is_empty() {

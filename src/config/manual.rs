@@ -279,3 +279,101 @@ fn wrap(out: &mut String, indent: &str, text: &str) {
     }
     let _ = writeln!(out, "{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn in_project(name: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| format!("{}: {error}", path.display()))
+    }
+
+    #[test]
+    fn sample_file_is_the_one_that_the_table_gives() {
+        // `sipvouch settings --sample > conf/repro.config` mends it.
+        assert!(
+            in_project("conf/repro.config") == sample(),
+            "conf/repro.config is not what the table gives"
+        );
+    }
+
+    #[test]
+    fn reference_page_is_the_one_that_the_table_gives() {
+        // `sipvouch settings --markdown > docs/settings.md` mends it.
+        assert!(
+            in_project("docs/settings.md") == markdown(),
+            "docs/settings.md is not what the table gives"
+        );
+    }
+
+    #[test]
+    fn sample_file_with_all_its_settings_taken_out_of_their_comments_is_free_of_errors() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repro.config");
+        let mut text: String = sample()
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| {
+                line.starts_with(|c: char| c.is_ascii_uppercase())
+                    && !line.starts_with("Transport1")
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        text = text.replace("TLSDomainName =\n", "TLSDomainName = example.org\n");
+        std::fs::write(&path, text).unwrap();
+        super::super::load(&path, &[]).unwrap();
+    }
+
+    #[test]
+    fn help_names_every_setting_and_fits_a_terminal() {
+        let help = help();
+        for row in settings::all() {
+            assert!(help.contains(row.name), "{}", row.name);
+        }
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn settings_in_force_come_with_their_place_and_without_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let path: PathBuf = directory.path().join("repro.config");
+        std::fs::write(
+            &path,
+            "TLSPort = 5071\nTLSPrivateKeyPassPhrase = s3cret\nDatabase1Password = pw1\nHttpAdminPasswort = pw2\n",
+        )
+        .unwrap();
+        let port = Override {
+            name: "TCPPort".to_owned(),
+            value: "0".to_owned(),
+        };
+        let text = in_force(&path, &[port]).unwrap();
+        let line = |name: &str| {
+            let found = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default();
+            found.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            line("TLSPort"),
+            format!("TLSPort = 5071 # {}:1", path.display())
+        );
+        assert_eq!(line("TCPPort"), "TCPPort = 0 # command line");
+        assert_eq!(line("IdleTimeout"), "IdleTimeout = 7200 # default");
+        assert_eq!(
+            line("TLSPrivateKeyPassPhrase"),
+            format!("TLSPrivateKeyPassPhrase = (hidden) # {}:2", path.display())
+        );
+        for secret in ["s3cret", "pw1", "pw2"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}

@@ -58,15 +58,32 @@ pub struct Configuration {
 ///
 /// Every fault found, in the order of the file; never an empty list.
 pub fn load(path: &Path, overrides: &[Override]) -> Result<Configuration, Vec<ConfigError>> {
-    let (settings, mut errors) = file::read(path);
-    let settings = settings.with_overrides(overrides);
+    let (settings, errors) = file::read(path);
+    judge(path, &settings.with_overrides(overrides), errors)
+}
+
+fn judge(
+    path: &Path,
+    settings: &file::RawSettings,
+    mut errors: Vec<ConfigError>,
+) -> Result<Configuration, Vec<ConfigError>> {
     let mut notes = Vec::new();
-    value::check(&settings, &mut errors, &mut notes);
-    let configuration = resolve::resolve(path, &settings, &mut errors, notes);
+    value::check(settings, &mut errors, &mut notes);
+    let configuration = resolve::resolve(path, settings, &mut errors, notes);
     if errors.is_empty() {
         Ok(configuration)
     } else {
         error::sort(&mut errors, path);
         Err(errors)
     }
+}
+
+/// Judges the text of a configuration file without touching any other file; for fuzzing.
+///
+/// # Errors
+///
+/// As [`load`], and for every `Include`.
+pub fn load_text(text: &[u8]) -> Result<Configuration, Vec<ConfigError>> {
+    let (settings, errors) = file::read_text(text);
+    judge(Path::new("text"), &settings, errors)
 }

@@ -93,8 +93,14 @@ pub(super) fn check(settings: &RawSettings, errors: &mut Vec<ConfigError>, notes
             });
         }
     }
+    let numbered = settings.iter().any(|raw| {
+        settings::split_family(&raw.name)
+            .is_some_and(|(family, _, _)| family.eq_ignore_ascii_case("transport"))
+    });
     for row in settings::all() {
-        if row.family().is_none() {
+        // Next to numbered transports the simple ports have no default.
+        let by_default = row.default != "0" && row.name.ends_with("Port") && numbered;
+        if row.family().is_none() && !(by_default && settings.find(row.name).is_none()) {
             let raw = settings.find(row.name);
             standing(row, raw, notes);
         }
@@ -400,5 +406,165 @@ pub(super) fn interface(value: &str) -> Result<SocketAddr, String> {
             .map(|port| SocketAddr::new(address, port))
             .map_err(|_| expected()),
         _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn held(name: &str, value: &str) -> Result<(), String> {
+        parse(settings::find(name).unwrap(), value)
+    }
+
+    #[test]
+    fn booleans_are_repros_words_and_yes_and_no() {
+        for (value, expected) in [
+            ("1", Some(true)),
+            ("TRUE", Some(true)),
+            ("On", Some(true)),
+            ("enable", Some(true)),
+            ("Yes", Some(true)),
+            ("0", Some(false)),
+            ("false", Some(false)),
+            ("OFF", Some(false)),
+            ("disable", Some(false)),
+            ("no", Some(false)),
+            ("", None),
+            ("2", None),
+            ("ja", None),
+            ("true # certainly", None),
+            ("enabled", None),
+        ] {
+            assert_eq!(boolean(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_setting_does_not_take_are_told_what_it_takes() {
+        for (name, value, expected) in [
+            ("TLSPort", "50b1", "a port 1-65535, or 0 to switch TLS off"),
+            ("TLSPort", "65536", "a port 1-65535, or 0 to switch TLS off"),
+            ("TLSPort", "-1", "a port 1-65535, or 0 to switch TLS off"),
+            (
+                "TLSPort",
+                "99999999999999999999999",
+                "a port 1-65535, or 0 to switch TLS off",
+            ),
+            (
+                "TLSPort",
+                "5061 # tls",
+                "a port 1-65535, or 0 to switch TLS off; remove \"# tls\" (a comment needs a line of its own)",
+            ),
+            (
+                "HandshakeTimeout",
+                "10s",
+                "a number of seconds from 0 to 31536000",
+            ),
+            ("NumAuthGrabberWorkerThreads", "", "a number from 1 to 1024"),
+            ("EnableCertificateAuthenticator", "ja", "true or false"),
+            (
+                "TLSClientVerification",
+                "Sometimes",
+                "None, Optional or Mandatory",
+            ),
+            ("TLSConnectionMethod", "TLSv1_3", "SSLv23 or TLSv1"),
+            (
+                "TLSMinimumProtocol",
+                "1.4",
+                "TLSv1.2, TLSv1.3, TLSv1.1 or TLSv1.0",
+            ),
+            (
+                "OpenSSLCTXSetOptions",
+                "SSL_OP_NO_SSLv3 ssl_op_all",
+                "names of OpenSSL options as SSL_OP_NO_TICKET, in this letter case; \"ssl_op_all\" is none",
+            ),
+            (
+                "IPAddress",
+                "eth0",
+                "an IP address, or nothing for every address; \"eth0\" is none",
+            ),
+            (
+                "Transport1Interface",
+                "192.0.2.1",
+                "an address and a port 1-65535, as 192.0.2.1:5061 or [2001:db8::1]:5061",
+            ),
+            (
+                "Transport1Interface",
+                "192.0.2.1:0",
+                "an address and a port 1-65535, as 192.0.2.1:5061 or [2001:db8::1]:5061",
+            ),
+            (
+                "TLSDomainName",
+                "../example.org",
+                "a domain as example.org, in ASCII (an IDN as xn--…); \"../example.org\" is none",
+            ),
+            (
+                "TrustedPeers",
+                "gw.example.org,10.0.0.0/33",
+                "addresses, networks, or names of certificates; \"10.0.0.0/33\" is none",
+            ),
+            (
+                "ProxyProtocolSources",
+                "lb.example.org",
+                "addresses or networks as 192.0.2.7 or 2001:db8::/32; \"lb.example.org\" is none",
+            ),
+        ] {
+            assert_eq!(
+                held(name, value),
+                Err(expected.to_owned()),
+                "{name} = {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_that_a_setting_takes_pass() {
+        for (name, value) in [
+            ("TLSPort", ""),
+            ("TLSPort", "05061"),
+            ("TLSClientVerification", "mandatory"),
+            ("TLSConnectionMethod", "sslv23"),
+            ("TLSMinimumProtocol", "1.3"),
+            ("TLSMinimumProtocol", "tlsv1"),
+            ("LogLevel", ""),
+            ("LogLevel", "log_debug"),
+            (
+                "TrustedPeers",
+                "gw.example.org, 10.0.0.0/8 [2001:db8::]/32 sip:alice@example.org",
+            ),
+            ("Domains", "example.org, EXAMPLE.com."),
+            ("Domains", "192.0.2.1,[2001:db8::1]"),
+            ("Transport1Interface", "2001:db8::1:5061"),
+            ("Transport1Interface", "[2001:db8::1]:5061"),
+            ("Transport1Interface", "192.0.2.1 : 5061"),
+        ] {
+            assert_eq!(held(name, value), Ok(()), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn list_is_parted_by_commas_and_blanks_without_empty_items() {
+        for (value, expected) in [
+            ("", &[][..]),
+            ("a", &["a"]),
+            ("a, b", &["a", "b"]),
+            ("a,b", &["a", "b"]),
+            ("a b\tc", &["a", "b", "c"]),
+            ("a , b  ,,c,", &["a", "b", "c"]),
+        ] {
+            assert_eq!(list(value).collect::<Vec<_>>(), expected, "{value:?}");
+        }
+        assert!(!has_empty_items("a , b"));
+        assert!(has_empty_items("a,,b") && has_empty_items("a,"));
+    }
+
+    #[test]
+    fn secret_is_never_shown() {
+        let row = settings::find("Transport1TlsPrivateKeyPassPhrase").unwrap();
+        assert_eq!(shown(row, "s3cret"), "(hidden)");
+        assert_eq!(shown(row, ""), "\"\"");
     }
 }

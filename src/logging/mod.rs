@@ -20,7 +20,7 @@ use crossbeam_channel::{Sender, bounded};
 pub use options::{Destination, Facility, LoggingOptions, Structure};
 
 use sink::Sink;
-use writer::{Dropped, Job, QueueWriter};
+use writer::{Job, QueueWriter, Shared};
 
 /// Lines waiting to be written. With the longest lines that is 32 MiB.
 const QUEUE_LINES: usize = 4096;
@@ -48,15 +48,16 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     jobs: Sender<Job>,
-    dropped: Dropped,
+    shared: Arc<Shared>,
     path: Option<PathBuf>,
 }
 
 impl LogHandle {
     /// Closes the log file and opens it again under its name, after it was renamed from outside. For SIGHUP.
     pub fn reopen(&self) {
-        // Full queue: the writer is stuck, and would not come to it.
-        let _ = self.jobs.try_send(Job::Reopen);
+        self.shared.ask_to_reopen();
+        // With a full queue the writer looks at its next line.
+        let _ = self.jobs.try_send(Job::Wake);
     }
 
     /// Waits until all lines so far are written, but no longer than `patience`. For the end of the process.
@@ -69,7 +70,7 @@ impl LogHandle {
 
     /// Lines dropped and not yet told of.
     pub fn dropped(&self) -> u64 {
-        self.dropped.count()
+        self.shared.dropped()
     }
 
     /// The log file, if it is one; for a change of its owner.
@@ -95,9 +96,9 @@ pub fn init(options: &LoggingOptions) -> Result<LogHandle, Error> {
 fn open(options: &LoggingOptions) -> Result<(env_logger::Logger, LogHandle), Error> {
     let sink = Sink::open(options)?;
     let path = sink.path();
-    let dropped = Dropped::default();
+    let shared = Arc::new(Shared::default());
     let (jobs, queue) = bounded(QUEUE_LINES);
-    writer::start(sink, queue, dropped.clone()).map_err(Error::Thread)?;
+    writer::start(sink, queue, Arc::clone(&shared)).map_err(Error::Thread)?;
 
     let instance: Arc<str> = Arc::from(options.instance.as_str());
     let mut builder = env_logger::Builder::new();
@@ -113,16 +114,9 @@ fn open(options: &LoggingOptions) -> Result<(env_logger::Logger, LogHandle), Err
             builder.format(move |out, record| format::json(out, record, &instance, &host, marked));
         }
     }
-    let pipe = QueueWriter::new(jobs.clone(), dropped.clone());
+    let pipe = QueueWriter::new(jobs.clone(), Arc::clone(&shared));
     builder.target(env_logger::Target::Pipe(Box::new(pipe)));
-    Ok((
-        builder.build(),
-        LogHandle {
-            jobs,
-            dropped,
-            path,
-        },
-    ))
+    Ok((builder.build(), LogHandle { jobs, shared, path }))
 }
 
 #[cfg(test)]

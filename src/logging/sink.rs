@@ -39,21 +39,15 @@ impl Sink {
         })
     }
 
-    /// Writes one line, which ends in LF. A failure has nowhere to be told; the next line tries anew.
-    pub(super) fn write(&mut self, severity: u8, line: &[u8]) {
-        let _ = match self {
+    /// Writes one line, which ends in LF.
+    pub(super) fn write(&mut self, severity: u8, line: &[u8]) -> io::Result<()> {
+        match self {
+            // At a terminal and elsewhere, standard output keeps no whole line back.
             Self::Stdout => io::stdout().lock().write_all(line),
             Self::Stderr => io::stderr().lock().write_all(line),
             Self::File(file) => file.write(line),
             Self::Syslog(syslog) => syslog.write(severity, line),
-        };
-    }
-
-    pub(super) fn flush(&mut self) {
-        let _ = match self {
-            Self::Stdout => io::stdout().lock().flush(),
-            _ => Ok(()),
-        };
+        }
     }
 
     pub(super) fn reopen(&mut self) {

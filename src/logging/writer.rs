@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -17,39 +17,44 @@ const MAX_LINE: usize = 8192;
 pub(super) enum Job {
     /// Write this line. Its first octet is the severity.
     Line(Box<[u8]>),
-    /// Close the file and open it again.
-    Reopen,
+    /// Look whether the file is to be opened again.
+    Wake,
     /// Say so when everything before is written.
     Flush(Sender<()>),
 }
 
-/// Lines that did not fit and have not been told of.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Dropped(Arc<AtomicU64>);
+/// What both ends of the queue know without passing through it.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Lines lost and not yet told of.
+    dropped: AtomicU64,
+    /// The file is to be opened again. A full queue must not lose that.
+    reopen: AtomicBool,
+}
 
-impl Dropped {
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+impl Shared {
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn ask_to_reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
     }
 
-    fn take(&self) -> u64 {
-        self.0.swap(0, Ordering::Relaxed)
+    fn drop_lines(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
 /// The end of the queue that env_logger writes to, one line at a time. Never waits.
 pub(super) struct QueueWriter {
     jobs: Sender<Job>,
-    dropped: Dropped,
+    shared: Arc<Shared>,
 }
 
 impl QueueWriter {
-    pub(super) fn new(jobs: Sender<Job>, dropped: Dropped) -> Self {
-        Self { jobs, dropped }
+    pub(super) fn new(jobs: Sender<Job>, shared: Arc<Shared>) -> Self {
+        Self { jobs, shared }
     }
 }
 
@@ -63,7 +68,7 @@ impl Write for QueueWriter {
             kept = &cut;
         }
         if self.jobs.try_send(Job::Line(kept.into())).is_err() {
-            self.dropped.add();
+            self.shared.drop_lines(1);
         }
         Ok(line.len())
     }
@@ -74,36 +79,55 @@ impl Write for QueueWriter {
 }
 
 /// Starts the thread that writes. It ends with the process.
-pub(super) fn start(mut sink: Sink, jobs: Receiver<Job>, dropped: Dropped) -> io::Result<()> {
-    let write = move || {
-        for job in jobs {
-            match job {
-                Job::Line(line) => {
-                    let (severity, line) = match line.split_first() {
-                        Some((digit, line)) => (digit.wrapping_sub(b'0'), line),
-                        None => continue,
-                    };
-                    sink.write(severity, line);
-                    tell_dropped(&mut sink, &dropped);
-                }
-                Job::Reopen => sink.reopen(),
-                Job::Flush(done) => {
-                    tell_dropped(&mut sink, &dropped);
-                    sink.flush();
-                    let _ = done.try_send(());
-                }
-            }
-        }
-    };
+pub(super) fn start(sink: Sink, jobs: Receiver<Job>, shared: Arc<Shared>) -> io::Result<()> {
+    let mut writer = Writer { sink, shared };
+    let run = move || jobs.iter().for_each(|job| writer.work(&job));
     thread::Builder::new()
         .name("log".to_owned())
-        .spawn(write)
+        .spawn(run)
         .map(drop)
 }
 
-fn tell_dropped(sink: &mut Sink, dropped: &Dropped) {
-    match dropped.take() {
-        0 => {}
-        lines => sink.write(4, format!("WARN log.dropped lines={lines}\n").as_bytes()),
+/// The thread's own.
+struct Writer {
+    sink: Sink,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    fn work(&mut self, job: &Job) {
+        if self.shared.reopen.swap(false, Ordering::Acquire) {
+            self.sink.reopen();
+        }
+        match job {
+            Job::Line(line) => {
+                if let Some((digit, line)) = line.split_first() {
+                    self.write(digit.wrapping_sub(b'0'), line);
+                }
+            }
+            Job::Wake => {}
+            Job::Flush(done) => {
+                self.tell_dropped();
+                let _ = done.try_send(());
+            }
+        }
+    }
+
+    /// A line that cannot be written, on a full disk say, counts as dropped.
+    fn write(&mut self, severity: u8, line: &[u8]) {
+        match self.sink.write(severity, line) {
+            Ok(()) => self.tell_dropped(),
+            Err(_) => self.shared.drop_lines(1),
+        }
+    }
+
+    fn tell_dropped(&mut self) {
+        let lines = self.shared.dropped.swap(0, Ordering::Relaxed);
+        if lines > 0 {
+            let text = format!("WARN log.dropped lines={lines}\n");
+            if self.sink.write(4, text.as_bytes()).is_err() {
+                self.shared.drop_lines(lines);
+            }
+        }
     }
 }

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
 
     /// A child of our own that ends at once, so that there is something to wait for.
+    #[expect(clippy::zombie_processes, reason = "the code under test waits for it")]
     fn ended_child() -> Pid {
         let child = std::process::Command::new("false").spawn().unwrap();
         Pid::from_raw(i32::try_from(child.id()).unwrap())

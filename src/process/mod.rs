@@ -1,6 +1,6 @@
 //! The process: in the background or not, under which user, with which PID file and how many descriptors.
 //!
-//! The order of a start: [`daemonize`] before any thread, then [`PidFile::acquire`], the log, the sockets,
+//! The order of a start: [`daemonize()`] before any thread, then [`PidFile::acquire`], the log, the sockets,
 //! [`drop_privileges`], and [`Ready::announce`] once the server serves.
 
 mod daemonize;

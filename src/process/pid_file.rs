@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -40,7 +40,6 @@ impl PidFile {
                 .write(true)
                 .create(true)
                 .truncate(false)
-                .mode(0o644)
                 .open(path)
                 .map_err(fault)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -91,6 +90,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn write_number(file: &mut File) -> io::Result<()> {
+    // Whatever the umask: those who watch the server read its number.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("{}\n", process::id()).as_bytes())

@@ -16,6 +16,7 @@ use crate::auth::IdentityRules;
 use crate::tls::{ClientVerification, ProtocolVersion};
 use crate::transport::StreamKind;
 use paths::Paths;
+pub(super) use paths::working_directory;
 use values::Values;
 
 /// Makes the options. Faults are added to `errors`; the result counts only when there are none.
@@ -181,6 +182,526 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
                 NoteClass::Unsafe,
                 name,
                 "0: a peer may hold its connection for ever",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{Override, load};
+    use crate::logging::Destination;
+    use crate::tls::{CertificateFiles, EkuPolicy, ListenerTls};
+
+    /// What every configuration needs to be served.
+    const DOMAIN: &str = "TLSDomainName = example.org\n";
+
+    fn load_text(text: &str) -> (TempDir, Result<Configuration, Vec<String>>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repro.config");
+        std::fs::write(&path, text).unwrap();
+        let prefix = format!("{}/", directory.path().display());
+        let result = load(&path, &[]).map_err(|errors| {
+            errors
+                .iter()
+                .map(|error| error.to_string().replace(&prefix, ""))
+                .collect()
+        });
+        (directory, result)
+    }
+
+    fn good(text: &str) -> Configuration {
+        load_text(text).1.unwrap()
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        load_text(text).1.unwrap_err()
+    }
+
+    fn has_note(c: &Configuration, class: NoteClass, name: &str) -> bool {
+        c.notes
+            .iter()
+            .any(|note| note.class == class && note.name == name)
+    }
+
+    fn tls_of(c: &Configuration) -> &ListenerTls {
+        c.listeners
+            .iter()
+            .find_map(|listener| match &listener.kind {
+                StreamKind::Tls(tls) => Some(tls),
+                StreamKind::Tcp => None,
+            })
+            .unwrap()
+    }
+
+    fn addresses(c: &Configuration) -> Vec<String> {
+        c.listeners
+            .iter()
+            .map(|l| {
+                format!(
+                    "{} {}",
+                    if l.kind == StreamKind::Tcp {
+                        "tcp"
+                    } else {
+                        "tls"
+                    },
+                    l.address
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn all_errors_are_told_at_once_with_place_value_and_remedy() {
+        assert_eq!(
+            errors(
+                "TLSPort = 50b1\nTLSClientVerification = Sometimes\nTLSDomainName = a\nTCPPort = 5060 # x\n"
+            ),
+            [
+                "repro.config:1: TLSPort = \"50b1\": expected a port 1-65535, or 0 to switch TLS off",
+                "repro.config:2: TLSClientVerification = \"Sometimes\": expected None, Optional or Mandatory",
+                "repro.config:4: TCPPort = \"5060 # x\": expected a port 1-65535, or 0 to switch TCP off; remove \
+                 \"# x\" (a comment needs a line of its own)",
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_that_cannot_be_served_are_refused() {
+        for (text, expected) in [
+            (
+                "",
+                "repro.config: TLSDomainName: missing: a TLS port without a domain cannot serve anybody; name the \
+                 domain of TLSPort here, or set TLSPort = 0",
+            ),
+            (
+                "TLSConnectionMethod = TLSv1_3",
+                "repro.config:2: TLSConnectionMethod = \"TLSv1_3\": expected SSLv23 or TLSv1",
+            ),
+            (
+                "EnableCertificateAuthenticator =",
+                "repro.config:2: EnableCertificateAuthenticator = \"\": expected true or false",
+            ),
+            (
+                "TLSPort = 0\nTCPPort = 0",
+                "repro.config:2: TLSPort: there is nothing to listen on: no TCP and no TLS listener is configured",
+            ),
+            (
+                "EnableIPv6 = false\nDisableIPv4 = true",
+                "repro.config:3: DisableIPv4: true: with EnableIPv6 = false there is no address to listen on",
+            ),
+            (
+                "TCPPort = 5061",
+                "repro.config: TLSPort: 0.0.0.0:5061 is the address of TCPPort already; give one of them another port",
+            ),
+            (
+                "TLSCertificate = a.pem b.pem\nTLSPrivateKey = a.key",
+                "repro.config:3: TLSPrivateKey: 1 file but 2 files in TLSCertificate; each certificate needs its key, \
+                 in the same order",
+            ),
+            (
+                "TLSMinimumProtocol = 1.3\nTLSMaximumProtocol = 1.2",
+                "repro.config:3: TLSMaximumProtocol: older than TLSMinimumProtocol (TLSv1.3)",
+            ),
+            (
+                "RegistrationMinimumExpires = 90000",
+                "repro.config: RegistrationMaximumExpires: shorter than RegistrationMinimumExpires (90000)",
+            ),
+            (
+                "Transport1 = x",
+                "repro.config:2: Transport1: a name ends after its number; expected one as Transport1Interface",
+            ),
+            (
+                "Transport1Type = TCP",
+                "repro.config: Transport1Interface: missing: other settings of this listener are there; say where it \
+                 listens, as 192.0.2.1:5061",
+            ),
+            (
+                "Transport1Interface = 127.0.0.1:5061\nTransport1Type = SCTP",
+                "repro.config:3: Transport1Type = \"SCTP\": expected UDP, TCP, TLS, DTLS, WS or WSS",
+            ),
+            (
+                "Transport1Interface = 127.0.0.1:5061\nTransport1Type = TLS",
+                "repro.config: Transport1TlsDomain: missing: a TLS port without a domain cannot serve anybody; name \
+                 the domain of Transport1Interface here",
+            ),
+            (
+                "Transport1Interface = 127.0.0.1:5060",
+                "repro.config: Transport<N>Type: there is nothing to listen on: no TCP and no TLS listener is configured",
+            ),
+        ] {
+            let text = if text.is_empty() {
+                String::new()
+            } else {
+                format!("{DOMAIN}{text}\n")
+            };
+            let errors = errors(&text);
+            assert_eq!(
+                errors.first().map(String::as_str),
+                Some(expected),
+                "{text}: {errors:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn old_installations_start_as_they_are() {
+        for text in [
+            // Keys that Debian's sample has empty.
+            "IPAddress =\nTLSCertificate =\nTLSPrivateKey =\nTLSPrivateKeyPassPhrase =\nDNSServers =\nRegSyncPeer =\n\
+             CertificatePath =\nDomains =\nRecordRouteUri =\nEnumSuffixes =\nEnumDomains =\nStaticRealm =\n\
+             HttpHostname =\nRequestFilterDefaultNoMatchBehavior =\nRoutes =\nMessageSiloDestFilterRegex =\n",
+            "AssumePath = false\nHttpAdminPassword = admin\nNoSuchSetting = 1\n",
+            "HttpPort = 0\nCommandPort = 0\nWSPort = 0\n",
+            "HttpPort = 5080 # what has no effect does no harm\n",
+            "enablecertificateauthenticator = YES\ntlsport = 5061\n",
+            "TLSConnectionMethod = TLSv1\n",
+        ] {
+            good(&format!("{DOMAIN}{text}"));
+        }
+    }
+
+    #[test]
+    fn simple_ports_listen_on_each_family_that_is_on() {
+        for (text, expected) in [
+            (
+                "",
+                &[
+                    "tcp 0.0.0.0:5060",
+                    "tcp [::]:5060",
+                    "tls 0.0.0.0:5061",
+                    "tls [::]:5061",
+                ][..],
+            ),
+            (
+                "EnableIPv6 = false",
+                &["tcp 0.0.0.0:5060", "tls 0.0.0.0:5061"],
+            ),
+            ("DisableIPv4 = true\nTCPPort =", &["tls [::]:5061"]),
+            (
+                "IPAddress = 127.0.0.1\nTLSPort = 5071",
+                &["tcp 127.0.0.1:5060", "tls 127.0.0.1:5071"],
+            ),
+            ("IPAddress = ::1\nTCPPort = 0", &["tls [::1]:5061"]),
+        ] {
+            assert_eq!(
+                addresses(&good(&format!("{DOMAIN}{text}"))),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbered_transports_put_the_simple_ports_out_of_use_and_come_in_order() {
+        let c = good(
+            "TLSPort = 5061\nTLSClientVerification = Mandatory\nTLSPrivateKeyPassPhrase = general\n\
+             Transport10Interface = 127.0.0.1:5080\nTransport10Type = tls\nTransport10TlsDomain = B.example\n\
+             Transport10TlsClientVerification = Optional\nTransport10TlsPrivateKeyPassPhrase = own\n\
+             Transport02Interface = [::1]:5070\nTransport2Type = TLS\nTransport2TlsDomain = a.example\n\
+             Transport3Interface = 127.0.0.1:5060\n",
+        );
+        assert_eq!(addresses(&c), ["tls [::1]:5070", "tls 127.0.0.1:5080"]);
+        assert_eq!(c.listeners[0].setting, "Transport2Interface");
+        let StreamKind::Tls(second) = &c.listeners[0].kind else {
+            panic!()
+        };
+        let StreamKind::Tls(tenth) = &c.listeners[1].kind else {
+            panic!()
+        };
+        // repro ignored the general setting, and asked nobody.
+        assert_eq!(second.verification, ClientVerification::Mandatory);
+        assert!(has_note(
+            &c,
+            NoteClass::Info,
+            "Transport2TlsClientVerification"
+        ));
+        assert_eq!(tenth.verification, ClientVerification::Optional);
+        assert_eq!(tenth.domain, "b.example");
+        assert_eq!(tenth.pass_phrase.as_ref().unwrap().as_bytes(), b"own");
+        assert_eq!(second.pass_phrase.as_ref().unwrap().as_bytes(), b"general");
+        assert_eq!(c.auth.domains, ["a.example", "b.example"]);
+        assert!(has_note(&c, NoteClass::NotYet, "Transport3Type"));
+        assert!(has_note(&c, NoteClass::Info, "TLSPort"));
+        assert!(
+            !has_note(&c, NoteClass::NotYet, "UDPPort"),
+            "nobody asked for it"
+        );
+    }
+
+    #[test]
+    fn certificates_and_keys_are_paired_and_the_missing_one_has_its_legacy_name() {
+        let (directory, c) = load_text(&format!(
+            "{DOMAIN}TLSCertificate = r.pem, e.pem\nTLSPrivateKey = r.key, e.key\n"
+        ));
+        let pairs = tls_of(&c.unwrap()).certificates.clone();
+        let names: Vec<_> = pairs
+            .iter()
+            .map(|CertificateFiles { chain, key }| {
+                assert!(chain.is_absolute() && key.is_absolute());
+                (
+                    chain.file_name().unwrap().to_owned(),
+                    key.file_name().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("r.pem".into(), "r.key".into()),
+                ("e.pem".into(), "e.key".into())
+            ]
+        );
+        drop(directory);
+        let c = good(&format!(
+            "{DOMAIN}TLSCertificate = /x/r.pem\nCertificatePath = /y\n"
+        ));
+        let pair = CertificateFiles {
+            chain: PathBuf::from("/x/r.pem"),
+            key: PathBuf::from("/y/domain_key_example.org.pem"),
+        };
+        assert_eq!(tls_of(&c).certificates, [pair]);
+    }
+
+    #[test]
+    fn relative_name_is_looked_for_beside_the_configuration_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("repro.config");
+        std::fs::create_dir(directory.path().join("certs")).unwrap();
+        let text = "CertificatePath = certs\nCommonNameMappings = no-such.txt\nLoggingType = file\n\
+                    LogFilename = repro.log\nPidFile = x.pid\n";
+        std::fs::write(&path, format!("{DOMAIN}{text}")).unwrap();
+        let c = load(&path, &[]).unwrap();
+        let working = std::env::current_dir().unwrap();
+        assert_eq!(c.tls.certificate_path, Some(directory.path().join("certs")));
+        assert_eq!(c.auth.mappings_file, Some(working.join("no-such.txt")));
+        assert_eq!(
+            c.logging.destination,
+            Destination::File(directory.path().join("repro.log"))
+        );
+        assert_eq!(c.process.pid_file, Some(working.join("x.pid")));
+        let elsewhere = Override {
+            name: "LogFilename".to_owned(),
+            value: "log/x.log".to_owned(),
+        };
+        let c = load(&path, &[elsewhere]).unwrap();
+        assert_eq!(
+            c.logging.destination,
+            Destination::File(working.join("log/x.log"))
+        );
+    }
+
+    #[test]
+    fn client_purpose_follows_the_rules_unless_it_is_set() {
+        for (text, expected) in [
+            ("", EkuPolicy::Rfc5924),
+            ("IdentityRules = repro", EkuPolicy::ClientAuth),
+            ("IdentityRules = report", EkuPolicy::Rfc5924),
+            (
+                "IdentityRules = repro\nClientCertificateEku = rfc5924",
+                EkuPolicy::Rfc5924,
+            ),
+            ("ClientCertificateEku = sipdomain", EkuPolicy::SipDomain),
+            (
+                "ClientCertificateEku = noserverauth",
+                EkuPolicy::NoServerAuth,
+            ),
+        ] {
+            assert_eq!(
+                tls_of(&good(&format!("{DOMAIN}{text}"))).eku,
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn domains_are_those_listed_and_those_of_our_certificates_once_each() {
+        let c = good(
+            "TLSDomainName = Example.ORG\nDomains = b.example, example.org. B.example\nTLSSniDomains = c.example\n",
+        );
+        assert_eq!(c.auth.domains, ["b.example", "example.org", "c.example"]);
+        assert_eq!(
+            tls_of(&c).sni_domains.as_deref(),
+            Some(&["c.example".to_owned()][..])
+        );
+        assert_eq!(tls_of(&good(DOMAIN)).sni_domains, None);
+        assert_eq!(
+            tls_of(&good(&format!("{DOMAIN}TLSSniDomains =\n")))
+                .sni_domains
+                .as_deref(),
+            Some(&[][..])
+        );
+    }
+
+    #[test]
+    fn idle_time_is_ours_then_repros_then_two_hours() {
+        for (text, seconds) in [
+            ("", 7200),
+            ("TCPConnectionGCAge = 0", 7200),
+            ("TCPConnectionGCAge = 100", 100),
+            ("TCPConnectionGCAge = 100\nIdleTimeout = 50", 50),
+            ("IdleTimeout = 0", 0),
+        ] {
+            let c = good(&format!("{DOMAIN}{text}"));
+            assert_eq!(
+                c.engine.deadlines.idle,
+                Duration::from_secs(seconds),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn limit_of_messages_that_is_zero_is_ours() {
+        assert_eq!(good(DOMAIN).engine.limits.body_bytes, 65_536);
+        assert_eq!(
+            good(&format!("{DOMAIN}StreamMessageSizeLimit = 100"))
+                .engine
+                .limits
+                .body_bytes,
+            100
+        );
+    }
+
+    #[test]
+    fn what_weakens_the_server_is_told() {
+        for (text, name) in [
+            ("DisableAuth = true", "DisableAuth"),
+            (
+                "EnableCertificateAuthenticator = true",
+                "TLSClientVerification",
+            ),
+            ("IdentityRules = repro", "IdentityRules"),
+            ("IdentityRules = report", "IdentityRules"),
+            (
+                "AllowWildcardCertificates = true",
+                "AllowWildcardCertificates",
+            ),
+            ("TLSUseEmailAsSIP = true", "TLSUseEmailAsSIP"),
+            (
+                "ThirdPartyRequiresCertificate = false",
+                "ThirdPartyRequiresCertificate",
+            ),
+            (
+                "CommonNameMappingsIgnoreBadLines = true",
+                "CommonNameMappingsIgnoreBadLines",
+            ),
+            ("AlwaysAllowRelaying = true", "AlwaysAllowRelaying"),
+            ("TLSMinimumProtocol = 1.0", "TLSMinimumProtocol"),
+            ("TrustedPeers = 0.0.0.0/0", "TrustedPeers"),
+            ("ProxyProtocolSources = ::/0", "ProxyProtocolSources"),
+            ("HandshakeTimeout = 0", "HandshakeTimeout"),
+            ("WriteTimeout =", "WriteTimeout"),
+        ] {
+            let c = good(&format!("{DOMAIN}{text}"));
+            assert!(
+                has_note(&c, NoteClass::Unsafe, name),
+                "{text}: {:#?}",
+                c.notes
+            );
+            assert_eq!(
+                c.notes[0].class,
+                NoteClass::Unsafe,
+                "{text}: it comes first"
+            );
+        }
+        let safe = "EnableCertificateAuthenticator = true\nTLSClientVerification = Optional\n";
+        let c = good(&format!("{DOMAIN}{safe}"));
+        assert!(
+            !c.notes.iter().any(|note| note.class == NoteClass::Unsafe),
+            "{:#?}",
+            c.notes
+        );
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_and_what_is_off_is_not() {
+        let c = good(&format!(
+            "{DOMAIN}UDPPort = 0\nWSPort = 0\nHttpPort = 5080\nMessageSiloEnabled = false\nQValue = true\n\
+             ThreadedStack = false\nEnableCertificateAuthenticater = true\nDatabase1Type = MySQL\nDatabase1Password = s3cret\n"
+        ));
+        for (class, name, told) in [
+            (NoteClass::NotYet, "UDPPort", false),
+            (NoteClass::NotYet, "WSPort", false),
+            // On by default in repro.
+            (NoteClass::NotYet, "WSSPort", true),
+            (NoteClass::NotYet, "DisableAuth", true),
+            (NoteClass::NotYet, "HttpPort", true),
+            (NoteClass::NotYet, "MessageSiloEnabled", false),
+            (NoteClass::NotYet, "QValue", false),
+            (NoteClass::NotYet, "Database1Type", true),
+            (NoteClass::NotYet, "Database1Password", true),
+            (NoteClass::Replaced, "ThreadedStack", true),
+            (NoteClass::Unknown, "EnableCertificateAuthenticater", true),
+        ] {
+            assert_eq!(has_note(&c, class, name), told, "{name}: {:#?}", c.notes);
+        }
+        let text: String = c.notes.iter().map(|note| format!("{note}\n")).collect();
+        assert!(
+            text.contains("did you mean EnableCertificateAuthenticator?"),
+            "{text}"
+        );
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn arbitrary_text_is_judged_without_a_panic() {
+        let names: Vec<String> = crate::config::settings::all()
+            .map(|row| row.name.replace("<N>", "0"))
+            .collect();
+        proptest!(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() }, |(
+            lines in proptest::collection::vec((0..names.len(), "[ -~\t\u{e9}]{0,20}|[0-9]{0,30}|-?[0-9:./\\[\\]]{0,20}"), 0..20),
+            odd in "[ -~\n\t]{0,80}",
+        )| {
+            let mut text: String =
+                lines.iter().map(|(at, value)| format!("{} = {value}\n", names[*at])).collect();
+            text.push_str(&odd);
+            let told = match crate::config::load_text(text.as_bytes()) {
+                Ok(c) => c.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                Err(errors) => errors.iter().map(ToString::to_string).collect(),
+            };
+            prop_assert!(told.iter().all(|line| !line.contains('\n')));
+        });
+    }
+
+    #[test]
+    fn old_method_offers_modern_versions_and_says_so() {
+        let c = good(&format!("{DOMAIN}TLSConnectionMethod = TLSv1\n"));
+        assert_eq!(
+            (c.tls.minimum, c.tls.maximum),
+            (ProtocolVersion::Tls1_2, ProtocolVersion::Tls1_3)
+        );
+        assert!(has_note(&c, NoteClass::Replaced, "TLSConnectionMethod"));
+    }
+
+    #[test]
+    fn log_level_has_repros_names_and_its_old_setting() {
+        for (text, expected) in [
+            ("", log::LevelFilter::Info),
+            ("LogLevel = NONE", log::LevelFilter::Off),
+            ("LogLevel = crit", log::LevelFilter::Error),
+            ("LogLevel = LOG_WARNING", log::LevelFilter::Warn),
+            ("LogLevel = STACK", log::LevelFilter::Trace),
+            ("LogLevel =\nLoggingLevel = DEBUG", log::LevelFilter::Debug),
+            (
+                "LogLevel = ERR\nLoggingLevel = DEBUG",
+                log::LevelFilter::Error,
+            ),
+        ] {
+            assert_eq!(
+                good(&format!("{DOMAIN}{text}")).logging.level,
+                expected,
+                "{text}"
             );
         }
     }

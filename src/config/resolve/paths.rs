@@ -2,19 +2,27 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The working directory of the start. It is kept because in the background it is `/` afterwards, and a reload has to
+/// find the same files as the start did.
+pub(in crate::config) fn working_directory() -> &'static Path {
+    static START: OnceLock<PathBuf> = OnceLock::new();
+    START.get_or_init(|| env::current_dir().unwrap_or_else(|_| PathBuf::from("/")))
+}
 
 /// The two directories that a relative name may be in.
 pub(super) struct Paths {
     file: PathBuf,
     /// Of the main configuration file.
     beside: PathBuf,
-    working: PathBuf,
+    working: &'static Path,
 }
 
 impl Paths {
-    /// For a main configuration file. To be made before the process changes its directory.
+    /// For a main configuration file.
     pub(super) fn new(file: &Path) -> Self {
-        let working = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let working = working_directory();
         let file = working.join(file);
         let beside = file.parent().unwrap_or(Path::new("/")).to_owned();
         Self {

@@ -372,7 +372,7 @@ const PRESENCE_ROWS: &[Setting] = &[
     ),
     not_yet(
         "RegSyncBrokerTopic",
-        Text,
+        super::Kind::Secret,
         "",
         "Message queue for registrations.",
         "registrations are not shared with another server",
