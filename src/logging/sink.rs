@@ -29,6 +29,7 @@ impl Sink {
             Destination::Stderr => Self::Stderr,
             Destination::Syslog(facility) => Self::Syslog(Syslog {
                 facility: *facility,
+                address: PathBuf::from(DEV_LOG),
                 socket: None,
             }),
             Destination::File(name) => {
@@ -193,6 +194,7 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Syslog {
     facility: Facility,
+    address: PathBuf,
     socket: Option<UnixDatagram>,
 }
 
@@ -213,9 +215,38 @@ impl Syslog {
         }
         // syslogd was not there, or another one is now.
         let socket = UnixDatagram::unbound()?;
-        socket.connect(DEV_LOG)?;
+        socket.connect(&self.address)?;
         socket.send(&datagram)?;
         self.socket = Some(socket);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn line_for_the_system_log_has_its_priority_and_survives_a_new_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = directory.path().join("log");
+        let facility = Facility::from_name("log_local3").unwrap();
+        let mut syslog = Syslog {
+            facility,
+            address: address.clone(),
+            socket: None,
+        };
+        let mut buffer = [0; 200];
+        assert!(syslog.write(4, b"nobody listens yet\n").is_err());
+        for line in ["first", "second daemon"] {
+            let daemon = UnixDatagram::bind(&address).unwrap();
+            syslog.write(4, format!("{line}\n").as_bytes()).unwrap();
+            let length = daemon.recv(&mut buffer).unwrap();
+            let expected = format!("<156>sipvouch[{}]: {line}", process::id());
+            assert_eq!(buffer.get(..length).unwrap(), expected.as_bytes());
+            fs::remove_file(&address).unwrap();
+        }
     }
 }
