@@ -14,7 +14,8 @@ use crate::process::ProcessOptions;
 use crate::proxy::ProxyOptions;
 use crate::registrar::RegistrarOptions;
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
-use crate::transport::{Deadlines, EngineOptions, MessageLimits};
+use crate::sip::FrameLimits;
+use crate::transport::{Deadlines, EngineOptions};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
 const DEFAULT_BODY_BYTES: usize = 65_536;
@@ -194,7 +195,7 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             write: seconds(v, "WriteTimeout"),
             drain: seconds(v, "DrainTimeout"),
         },
-        limits: MessageLimits {
+        limits: FrameLimits {
             head_bytes: v.number("MaximumHeaderBytes"),
             body_bytes: match v.number("StreamMessageSizeLimit") {
                 0 => DEFAULT_BODY_BYTES,
