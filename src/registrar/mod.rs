@@ -1,7 +1,14 @@
 //! The registrar and its location service: RFC 3261 §10.3.
 //!
-//! Pure. Takes requests and the time, answers with responses and changes.
+//! Pure. Takes requests and the time, answers with responses and changes. Whether the peer may register this
+//! address-of-record was decided before; so was whether the Request-URI names a domain of ours (§10.3 steps 1 to 5).
 
+mod binding;
+mod location;
 mod options;
+mod register;
 
+pub use binding::{Aor, Binding, FlowId, QValue};
+pub use location::Location;
 pub use options::RegistrarOptions;
+pub use register::{Changes, Outcome, register};

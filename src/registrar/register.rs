@@ -1,0 +1,975 @@
+//! REGISTER in, response and changes out: RFC 3261 §10.3 steps 2 and 5 to 8.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::binding::{Aor, Binding, Draft, FlowId, ends, same_contact};
+use super::location::Location;
+use super::options::RegistrarOptions;
+use crate::sip::{HeaderName, Request, StatusCode, Uri, addresses};
+
+/// A requested interval of an hour or more is never too brief, whatever the minimum (RFC 3261 §10.3 step 7).
+const NEVER_TOO_BRIEF: u32 = 3600;
+
+/// Seconds after which a phone that found the location service full may come again.
+const RETRY_AFTER_FULL: u32 = 60;
+
+/// What a REGISTER did to the bindings of its address-of-record, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Contacts that were new.
+    pub added: usize,
+    /// Contacts that were there and got a new interval.
+    pub refreshed: usize,
+    /// Contacts that were removed.
+    pub removed: usize,
+}
+
+/// The answer to a REGISTER.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Status code.
+    pub status: StatusCode,
+    /// Reason phrase: one of our own texts, never the peer's.
+    pub phrase: &'static str,
+    /// Header lines of the response, each ended by CRLF: Contact, Min-Expires, Unsupported, Retry-After.
+    pub headers: Vec<u8>,
+    /// What was changed; nothing unless the status is 200.
+    pub changes: Changes,
+    /// Set when a binding is now tied to this flow that was not before: the connection must remember it, for
+    /// [`Location::flow_closed`]. `None` for refreshes over the same flow.
+    pub registered: Option<Aor>,
+}
+
+impl Outcome {
+    fn refused(status: StatusCode, phrase: &'static str) -> Self {
+        Self {
+            status,
+            phrase,
+            headers: Vec::new(),
+            changes: Changes::default(),
+            registered: None,
+        }
+    }
+
+    fn bad_request(phrase: &'static str) -> Self {
+        Self::refused(StatusCode::BAD_REQUEST, phrase)
+    }
+
+    fn with_header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.headers, "{name}: {value}\r\n");
+        self
+    }
+}
+
+/// Registers, removes or lists the contacts of the address-of-record in To.
+///
+/// The request must have been admitted for that address-of-record, its method be REGISTER and its Request-URI name a
+/// domain of ours. `flow` is the connection that the contacts can be reached over, if the request came straight from
+/// the device. The request is done whole or not at all.
+///
+/// Refuses with 400 (To, To tag, Contact), 403 (more contacts than `max_contacts`), 420, 423, 500 (not newer than what
+/// it would change, §10.3 step 7) and 503 (more addresses-of-record than `max_total`).
+pub fn register(
+    request: &Request<'_>,
+    location: &Location,
+    options: &RegistrarOptions,
+    flow: Option<FlowId>,
+    now: Instant,
+) -> Outcome {
+    process(request, location, options, flow, now).unwrap_or_else(|refusal| refusal)
+}
+
+fn process(
+    request: &Request<'_>,
+    location: &Location,
+    options: &RegistrarOptions,
+    flow: Option<FlowId>,
+    now: Instant,
+) -> Result<Outcome, Outcome> {
+    check_require(request)?;
+    let Uri::Sip(to) = &request.to.uri else {
+        // repro repeats the scheme here; a phrase of ours never has the peer's text.
+        return Err(Outcome::bad_request("Bad/unsupported scheme in To"));
+    };
+    if request.has_to_tag() && !options.allow_to_tag {
+        return Err(Outcome::bad_request(
+            "Registration requests can't have To: tags.",
+        ));
+    }
+    let wish = Wish::read(request, options, flow)?;
+    let aor = Aor::of(to);
+    let changed = location.change(&aor, options.max_total.get(), now, |bindings| {
+        let (changes, tied) = wish.apply(request, options, bindings, now)?;
+        let mut headers = Vec::with_capacity(bindings.len() * 128);
+        for binding in bindings.iter() {
+            binding.write_contact(now, &mut headers);
+        }
+        Ok((changes, tied, headers))
+    });
+    let Ok((result, key)) = changed else {
+        return Err(
+            Outcome::refused(StatusCode::SERVICE_UNAVAILABLE, "Location Service Full")
+                .with_header("Retry-After", RETRY_AFTER_FULL),
+        );
+    };
+    let (changes, tied, headers) = result?;
+    Ok(Outcome {
+        status: StatusCode::OK,
+        phrase: StatusCode::OK.phrase(),
+        headers,
+        changes,
+        registered: key.filter(|_| tied),
+    })
+}
+
+/// RFC 3261 §8.2.2.3: no extension is supported that a registrar could be required to have.
+fn check_require(request: &Request<'_>) -> Result<(), Outcome> {
+    let mut unsupported = String::new();
+    let mut any = false;
+    let tags = request
+        .message
+        .all(HeaderName::Require)
+        .flat_map(|value| value.split(|o| *o == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|tag| !tag.is_empty());
+    for tag in tags {
+        any = true;
+        // What is no token cannot be the name of an extension, nor be written in a list of them.
+        let token = |o: &u8| o.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(o);
+        if tag.iter().all(token) {
+            if !unsupported.is_empty() {
+                unsupported.push_str(", ");
+            }
+            unsupported.extend(tag.iter().copied().map(char::from));
+        }
+    }
+    if !any {
+        return Ok(());
+    }
+    let status = StatusCode::BAD_EXTENSION;
+    let refusal = Outcome::refused(status, status.phrase());
+    Err(match unsupported.is_empty() {
+        true => refusal,
+        false => refusal.with_header("Unsupported", unsupported),
+    })
+}
+
+/// A contact and the interval granted to it; 0 removes it.
+struct Wanted {
+    draft: Draft,
+    expires: u32,
+}
+
+/// What a REGISTER asks for.
+enum Wish {
+    /// No Contact: only list.
+    List,
+    /// `Contact: *`: remove all.
+    RemoveAll,
+    /// Add, refresh or remove these, no two of them the same.
+    Change(SmallVec<[Wanted; 1]>),
+}
+
+impl Wish {
+    fn read(
+        request: &Request<'_>,
+        options: &RegistrarOptions,
+        flow: Option<FlowId>,
+    ) -> Result<Self, Outcome> {
+        const MALFORMED: &str = "Malformed Contact";
+        const BAD_STAR: &str = "Invalid use of 'Contact: *'";
+        let message = request.message;
+        let expires = message.first(HeaderName::Expires).map(delta_seconds);
+        let user_agent = message.first(HeaderName::UserAgent).unwrap_or_default();
+        // Enough to replace every binding by another one in a single request.
+        let most = options.max_contacts.get().saturating_mul(2);
+        let mut wanted: SmallVec<[Wanted; 1]> = SmallVec::new();
+        let (mut stars, mut seen) = (0_usize, 0_usize);
+        for contact in message.all(HeaderName::Contact).flat_map(addresses) {
+            seen += 1;
+            let contact = match contact {
+                Ok(contact) => contact,
+                Err(b"*") => {
+                    stars += 1;
+                    continue;
+                }
+                Err(_) => return Err(Outcome::bad_request(MALFORMED)),
+            };
+            if seen > most {
+                return Err(too_many_contacts());
+            }
+            let own = contact.parameters.value("expires").map(delta_seconds);
+            let expires = grant(own.or(expires), options)?;
+            let draft = Draft::new(&contact, request.call_id, request.cseq, user_agent, flow)
+                .ok_or_else(|| Outcome::bad_request(MALFORMED))?;
+            // Deviation: §10.3 step 7 would fail a request that names a contact twice, since the second finds the CSeq
+            // of the first. The last one counts.
+            wanted.retain(|w| !same_contact(w.draft.uri_text(), draft.uri_text()));
+            wanted.push(Wanted { draft, expires });
+        }
+        match (seen, stars) {
+            (0, _) => Ok(Self::List),
+            (_, 0) => Ok(Self::Change(wanted)),
+            (1, 1) if expires == Some(Some(0)) => Ok(Self::RemoveAll),
+            _ => Err(Outcome::bad_request(BAD_STAR)),
+        }
+    }
+
+    /// Changes the bindings, or refuses and leaves them as they are; also whether one is tied to a flow that was not.
+    fn apply(
+        self,
+        request: &Request<'_>,
+        options: &RegistrarOptions,
+        bindings: &mut Vec<Binding>,
+        now: Instant,
+    ) -> Result<(Changes, bool), Outcome> {
+        let newer = |b: &Binding| b.yields_to(request.call_id, request.cseq);
+        let mut changes = Changes::default();
+        let wanted = match self {
+            Self::List => return Ok((changes, false)),
+            Self::RemoveAll => {
+                if !bindings.iter().all(newer) {
+                    return Err(out_of_order());
+                }
+                changes.removed = bindings.len();
+                bindings.clear();
+                return Ok((changes, false));
+            }
+            Self::Change(wanted) => wanted,
+        };
+        // First what would happen, …
+        let mut places: SmallVec<[Option<usize>; 4]> = SmallVec::new();
+        for Wanted { draft, expires } in &wanted {
+            // Comparison of URIs is not transitive: two contacts that differ may both be like a third. A binding is
+            // changed once.
+            let place = bindings
+                .iter()
+                .enumerate()
+                .position(|(at, b)| !places.contains(&Some(at)) && b.is_at(draft.uri_text()));
+            match (place.and_then(|at| bindings.get(at)), expires) {
+                (Some(binding), _) if !newer(binding) => return Err(out_of_order()),
+                (Some(_), 0) => changes.removed += 1,
+                (Some(_), _) => changes.refreshed += 1,
+                (None, 0) => {}
+                (None, _) => changes.added += 1,
+            }
+            places.push(place);
+        }
+        let left = (bindings.len() + changes.added).saturating_sub(changes.removed);
+        if changes.added > 0 && left > options.max_contacts.get() {
+            return Err(too_many_contacts());
+        }
+        // … then make it so; from here on nothing fails.
+        let mut tied = false;
+        let mut gone: SmallVec<[usize; 4]> = SmallVec::new();
+        let mut added = Vec::new();
+        for (Wanted { draft, expires }, place) in wanted.into_iter().zip(places) {
+            match (place, expires) {
+                (Some(at), 0) => gone.push(at),
+                (None, 0) => {}
+                (Some(at), _) => {
+                    if let Some(binding) = bindings.get_mut(at) {
+                        let before = binding.flow();
+                        binding.renew(draft, ends(now, expires));
+                        tied |= binding.flow().is_some() && binding.flow() != before;
+                    }
+                }
+                (None, _) => {
+                    let binding = draft.into_binding(ends(now, expires));
+                    tied |= binding.flow().is_some();
+                    added.push(binding);
+                }
+            }
+        }
+        if !gone.is_empty() {
+            let mut at = 0_usize;
+            bindings.retain(|_| {
+                at += 1;
+                !gone.contains(&(at - 1))
+            });
+        }
+        bindings.append(&mut added);
+        Ok((changes, tied))
+    }
+}
+
+/// Seconds in decimal; `None` for anything else or 2**32 and more (RFC 3261 §20.19).
+fn delta_seconds(text: &[u8]) -> Option<u32> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The interval for a contact: the one asked for, ours where none was or it is unreadable (RFC 3261 §20.10), shortened
+/// to our longest.
+fn grant(asked: Option<Option<u32>>, options: &RegistrarOptions) -> Result<u32, Outcome> {
+    let seconds = match asked.flatten() {
+        Some(0) => return Ok(0),
+        Some(seconds) => seconds,
+        None => options.default_expires.max(options.min_expires).max(1),
+    };
+    if seconds < options.min_expires && seconds < NEVER_TOO_BRIEF {
+        let status = StatusCode::INTERVAL_TOO_BRIEF;
+        return Err(Outcome::refused(status, status.phrase())
+            .with_header("Min-Expires", options.min_expires));
+    }
+    Ok(seconds.min(options.max_expires.max(1)))
+}
+
+/// RFC 3261 §10.3 steps 6 and 7: the request fails, with 500.
+fn out_of_order() -> Outcome {
+    Outcome::refused(StatusCode::SERVER_INTERNAL_ERROR, "REGISTER Out Of Order")
+}
+
+/// 403, since asking again will not help (RFC 3261 §21.4.4); removing a contact in the same request will.
+fn too_many_contacts() -> Outcome {
+    Outcome::refused(StatusCode::FORBIDDEN, "Too Many Contacts")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sip::{FromRule, Message};
+
+    struct Registrar {
+        location: Location,
+        options: RegistrarOptions,
+        start: Instant,
+    }
+
+    /// One REGISTER of a test: lines after the mandatory ones, Call-ID, CSeq, flow, seconds since the start.
+    struct Sent<'a> {
+        to: &'a str,
+        lines: &'a str,
+        call_id: &'a str,
+        cseq: u32,
+        flow: Option<u64>,
+        at: u32,
+    }
+
+    const USUAL: Sent<'static> = Sent {
+        to: "<sip:a@example.org>",
+        lines: "",
+        call_id: "call",
+        cseq: 1,
+        flow: None,
+        at: 0,
+    };
+
+    impl Registrar {
+        fn new() -> Self {
+            let clock = Instant::now;
+            Self {
+                location: Location::new(),
+                options: RegistrarOptions {
+                    enabled: true,
+                    allow_to_tag: false,
+                    min_expires: 60,
+                    max_expires: 7200,
+                    default_expires: 3600,
+                    max_contacts: NonZeroUsize::new(3).unwrap(),
+                    max_total: NonZeroUsize::new(2).unwrap(),
+                },
+                start: clock(),
+            }
+        }
+
+        fn at(&self, seconds: u32) -> Instant {
+            self.start + Duration::from_secs(seconds.into())
+        }
+
+        fn send(&self, sent: Sent<'_>) -> Outcome {
+            let text = format!(
+                "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS h.example;branch=z9hG4bK1\r\n\
+                 From: <sip:a@example.org>;tag=1\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} REGISTER\r\n{}\r\n",
+                sent.to, sent.call_id, sent.cseq, sent.lines
+            );
+            self.send_text(text.as_bytes(), sent.flow, sent.at)
+        }
+
+        fn send_text(&self, text: &[u8], flow: Option<u64>, at: u32) -> Outcome {
+            let message = Message::parse(text, text.len(), 64);
+            let request = Request::read(&message, FromRule::Single).unwrap();
+            let flow = flow.map(FlowId);
+            register(&request, &self.location, &self.options, flow, self.at(at))
+        }
+
+        /// Sends lines with the given CSeq at second 0.
+        fn lines(&self, cseq: u32, lines: &str) -> Outcome {
+            self.send(Sent {
+                lines,
+                cseq,
+                ..USUAL
+            })
+        }
+
+        fn contacts(&self, at: u32) -> Vec<String> {
+            let found = self.location.lookup("a@example.org", self.at(at));
+            found
+                .iter()
+                .map(|b| String::from_utf8_lossy(b.uri_text()).into_owned())
+                .collect()
+        }
+    }
+
+    fn headers(outcome: &Outcome) -> &str {
+        std::str::from_utf8(&outcome.headers).unwrap()
+    }
+
+    fn answer(outcome: &Outcome) -> (u16, &'static str) {
+        (outcome.status.as_u16(), outcome.phrase)
+    }
+
+    #[test]
+    fn a_first_registration_is_answered_with_its_binding() {
+        let registrar = Registrar::new();
+        let outcome = registrar.lines(1, "Contact: <sip:a@192.0.2.1>\r\n");
+        assert_eq!(answer(&outcome), (200, "OK"));
+        assert_eq!(
+            headers(&outcome),
+            "Contact: <sip:a@192.0.2.1>;expires=3600\r\n"
+        );
+        let expected = Changes {
+            added: 1,
+            ..Changes::default()
+        };
+        assert_eq!(outcome.changes, expected);
+        assert_eq!(
+            outcome.registered, None,
+            "without a flow nothing is tied to one"
+        );
+    }
+
+    #[test]
+    fn intervals_come_from_contact_then_header_then_default() {
+        for (situation, lines, granted) in [
+            ("neither", "Contact: <sip:a@h>\r\n", 3600),
+            ("header", "Contact: <sip:a@h>\r\nExpires: 600\r\n", 600),
+            (
+                "contact over header",
+                "Contact: <sip:a@h>;expires=100\r\nExpires: 600\r\n",
+                100,
+            ),
+            ("no angle brackets", "Contact: sip:a@h;expires=100\r\n", 100),
+            (
+                "within angle brackets it is the URI's",
+                "Contact: <sip:a@h;expires=100>\r\n",
+                3600,
+            ),
+            ("too long", "Contact: <sip:a@h>;expires=99999\r\n", 7200),
+            (
+                "2**32 is unreadable",
+                "Contact: <sip:a@h>;expires=4294967296\r\n",
+                3600,
+            ),
+            (
+                "just below 2**32",
+                "Contact: <sip:a@h>;expires=4294967295\r\n",
+                7200,
+            ),
+            (
+                "letters",
+                "Contact: <sip:a@h>;expires=soon\r\nExpires: 600\r\n",
+                3600,
+            ),
+            ("a sign", "Contact: <sip:a@h>\r\nExpires: +600\r\n", 3600),
+            (
+                "huge header",
+                &format!("Contact: <sip:a@h>\r\nExpires: {}\r\n", "9".repeat(99)),
+                3600,
+            ),
+            ("the least", "Contact: <sip:a@h>;expires=60\r\n", 60),
+        ] {
+            let outcome = Registrar::new().lines(1, lines);
+            assert_eq!(answer(&outcome), (200, "OK"), "{situation}");
+            let end = format!(";expires={granted}\r\n");
+            assert!(
+                headers(&outcome).ends_with(&end),
+                "{situation}: {}",
+                headers(&outcome)
+            );
+        }
+    }
+
+    #[test]
+    fn an_interval_of_an_hour_is_never_too_brief() {
+        let mut registrar = Registrar::new();
+        registrar.options.min_expires = 7000;
+        let outcome = registrar.lines(1, "Contact: <sip:a@h>;expires=3599\r\n");
+        assert_eq!(answer(&outcome), (423, "Interval Too Brief"));
+        assert_eq!(headers(&outcome), "Min-Expires: 7000\r\n");
+        assert_eq!(
+            registrar
+                .lines(1, "Contact: <sip:a@h>;expires=3600\r\n")
+                .status,
+            StatusCode::OK
+        );
+        assert_eq!(
+            registrar.lines(2, "Contact: <sip:b@h>\r\n").status,
+            StatusCode::OK,
+            "our default"
+        );
+    }
+
+    #[test]
+    fn bad_requests_change_nothing() {
+        let to_a = USUAL.to;
+        let crowd: String = (0..7)
+            .map(|n| format!("Contact: <sip:a@h{n}>\r\n"))
+            .collect();
+        for (situation, to, lines, status, phrase) in [
+            (
+                "To tag",
+                "<sip:a@example.org>;tag=2",
+                "",
+                400,
+                "Registration requests can't have To: tags.",
+            ),
+            (
+                "To is no SIP",
+                "isbn:2983792873",
+                "Contact: <name:x>\r\n",
+                400,
+                "Bad/unsupported scheme in To",
+            ),
+            (
+                "no URI",
+                to_a,
+                "Contact: nonsense\r\n",
+                400,
+                "Malformed Contact",
+            ),
+            (
+                "an empty Contact",
+                to_a,
+                "Contact:\r\n",
+                400,
+                "Malformed Contact",
+            ),
+            (
+                "headers without brackets",
+                to_a,
+                "Contact: sip:a@h?Route=%3Csip:x%3E\r\n",
+                400,
+                "Malformed Contact",
+            ),
+            (
+                "bad q",
+                to_a,
+                "Contact: <sip:b@h>;q=7\r\n",
+                400,
+                "Malformed Contact",
+            ),
+            (
+                "good and bad",
+                to_a,
+                "Contact: <sip:b@h>, nonsense\r\n",
+                400,
+                "Malformed Contact",
+            ),
+            (
+                "star alone",
+                to_a,
+                "Contact: *\r\n",
+                400,
+                "Invalid use of 'Contact: *'",
+            ),
+            (
+                "star and time",
+                to_a,
+                "Contact: *\r\nExpires: 60\r\n",
+                400,
+                "Invalid use of 'Contact: *'",
+            ),
+            (
+                "star, unreadable",
+                to_a,
+                "Contact: *\r\nExpires: x\r\n",
+                400,
+                "Invalid use of 'Contact: *'",
+            ),
+            (
+                "star and contact",
+                to_a,
+                "Contact: *, <sip:b@h>\r\nExpires: 0\r\n",
+                400,
+                "Invalid use of 'Contact: *'",
+            ),
+            (
+                "two stars",
+                to_a,
+                "Contact: *\r\nm: *\r\nExpires: 0\r\n",
+                400,
+                "Invalid use of 'Contact: *'",
+            ),
+            (
+                "too brief",
+                to_a,
+                "Contact: <sip:b@h>;expires=59\r\n",
+                423,
+                "Interval Too Brief",
+            ),
+            (
+                "one of two too brief",
+                to_a,
+                "Contact: <sip:b@h>, <sip:c@h>;expires=1\r\n",
+                423,
+                "Interval Too Brief",
+            ),
+            ("a crowd", to_a, &crowd, 403, "Too Many Contacts"),
+            (
+                "three more",
+                to_a,
+                "Contact: <sip:b@h>, <sip:c@h>, <sip:d@h>\r\n",
+                403,
+                "Too Many Contacts",
+            ),
+            (
+                "one stale of two",
+                to_a,
+                "Contact: <sip:new@h>, <sip:a@h>\r\n",
+                500,
+                "REGISTER Out Of Order",
+            ),
+            (
+                "a requirement",
+                to_a,
+                "Contact: <sip:b@h>\r\nRequire: path\r\n",
+                420,
+                "Bad Extension",
+            ),
+        ] {
+            let registrar = Registrar::new();
+            registrar.lines(5, "Contact: <sip:a@h>\r\n");
+            let outcome = registrar.send(Sent {
+                to,
+                lines,
+                cseq: 5,
+                ..USUAL
+            });
+            assert_eq!(answer(&outcome), (status, phrase), "{situation}");
+            assert_eq!(outcome.changes, Changes::default(), "{situation}");
+            assert_eq!(registrar.contacts(0), ["sip:a@h"], "{situation}");
+        }
+    }
+
+    #[test]
+    fn required_extensions_are_listed_as_unsupported() {
+        let registrar = Registrar::new();
+        let outcome = registrar.lines(1, "Require: outbound, path\r\nRequire: <x>,gruu\r\n");
+        assert_eq!(answer(&outcome), (420, "Bad Extension"));
+        assert_eq!(headers(&outcome), "Unsupported: outbound, path, gruu\r\n");
+    }
+
+    #[test]
+    fn a_to_tag_passes_where_it_is_allowed() {
+        let mut registrar = Registrar::new();
+        registrar.options.allow_to_tag = true;
+        let to = "<sip:a@example.org>;tag=2";
+        let outcome = registrar.send(Sent {
+            to,
+            lines: "Contact: <sip:a@h>\r\n",
+            ..USUAL
+        });
+        assert_eq!(outcome.status, StatusCode::OK);
+    }
+
+    #[test]
+    fn a_query_lists_live_bindings_with_what_is_left() {
+        let registrar = Registrar::new();
+        registrar.lines(
+            1,
+            "Contact: <sip:a@h1>;expires=100;q=0.7, <sip:a@h2>;expires=200;foo=\"b;c\"\r\n",
+        );
+        let query = |at| {
+            registrar.send(Sent {
+                at,
+                cseq: 2,
+                ..USUAL
+            })
+        };
+        assert_eq!(
+            headers(&query(40)),
+            "Contact: <sip:a@h1>;q=0.7;expires=60\r\nContact: <sip:a@h2>;foo=\"b;c\";expires=160\r\n"
+        );
+        assert_eq!(
+            headers(&query(100)),
+            "Contact: <sip:a@h2>;foo=\"b;c\";expires=100\r\n"
+        );
+        let none = query(200);
+        assert_eq!((none.status, headers(&none)), (StatusCode::OK, ""));
+        assert!(
+            registrar.location.is_empty(),
+            "what a query finds expired is gone"
+        );
+    }
+
+    #[test]
+    fn call_id_and_cseq_decide_which_request_is_newer() {
+        for (situation, lines, call_id, cseq, status, contacts) in [
+            (
+                "higher refreshes",
+                "Contact: <sip:a@h>\r\n",
+                "call",
+                6,
+                200,
+                &["sip:a@h"][..],
+            ),
+            (
+                "equal fails",
+                "Contact: <sip:a@h>\r\n",
+                "call",
+                5,
+                500,
+                &["sip:a@h"],
+            ),
+            (
+                "lower fails",
+                "Contact: <sip:a@h>\r\n",
+                "call",
+                4,
+                500,
+                &["sip:a@h"],
+            ),
+            (
+                "lower removal fails",
+                "Contact: <sip:a@h>;expires=0\r\n",
+                "call",
+                4,
+                500,
+                &["sip:a@h"],
+            ),
+            (
+                "another Call-ID refreshes",
+                "Contact: <sip:a@h>\r\n",
+                "new",
+                1,
+                200,
+                &["sip:a@h"],
+            ),
+            (
+                "another Call-ID removes",
+                "Contact: <sip:a@h>;expires=0\r\n",
+                "new",
+                1,
+                200,
+                &[],
+            ),
+            (
+                "lower for another contact",
+                "Contact: <sip:b@h>\r\n",
+                "call",
+                4,
+                200,
+                &["sip:a@h", "sip:b@h"],
+            ),
+            (
+                "star, higher",
+                "Contact: *\r\nExpires: 0\r\n",
+                "call",
+                6,
+                200,
+                &[],
+            ),
+            (
+                "star, equal",
+                "Contact: *\r\nExpires: 0\r\n",
+                "call",
+                5,
+                500,
+                &["sip:a@h"],
+            ),
+            (
+                "star, another Call-ID",
+                "Contact: *\r\nExpires: 0\r\n",
+                "new",
+                1,
+                200,
+                &[],
+            ),
+        ] {
+            let registrar = Registrar::new();
+            registrar.lines(5, "Contact: <sip:a@h>\r\n");
+            let outcome = registrar.send(Sent {
+                lines,
+                call_id,
+                cseq,
+                ..USUAL
+            });
+            assert_eq!(outcome.status.as_u16(), status, "{situation}");
+            assert_eq!(registrar.contacts(0), contacts, "{situation}");
+        }
+    }
+
+    #[test]
+    fn a_star_spares_all_when_it_is_stale_for_one() {
+        let registrar = Registrar::new();
+        registrar.send(Sent {
+            lines: "Contact: <sip:old@h>\r\n",
+            call_id: "old",
+            ..USUAL
+        });
+        registrar.lines(5, "Contact: <sip:a@h>\r\n");
+        let outcome = registrar.lines(5, "Contact: *\r\nExpires: 0\r\n");
+        assert_eq!(answer(&outcome), (500, "REGISTER Out Of Order"));
+        assert_eq!(registrar.contacts(0).len(), 2);
+        assert_eq!(
+            registrar
+                .lines(6, "Contact: *\r\nExpires: 0\r\n")
+                .changes
+                .removed,
+            2
+        );
+        assert!(registrar.location.is_empty());
+    }
+
+    #[test]
+    fn contacts_are_replaced_in_one_request_even_when_full() {
+        let registrar = Registrar::new();
+        registrar.lines(1, "Contact: <sip:a@h1>, <sip:a@h2>, <sip:a@h3>\r\n");
+        assert_eq!(
+            registrar.lines(2, "Contact: <sip:a@h4>\r\n").status,
+            StatusCode::FORBIDDEN
+        );
+        let outcome = registrar.lines(
+            2,
+            "Contact: <sip:a@h1>;expires=0, <sip:a@h3>;expires=0, <sip:a@h2>, <sip:a@h4>, <sip:a@h9>;expires=0\r\n",
+        );
+        assert_eq!(
+            outcome.changes,
+            Changes {
+                added: 1,
+                refreshed: 1,
+                removed: 2
+            }
+        );
+        assert_eq!(registrar.contacts(0), ["sip:a@h2", "sip:a@h4"]);
+    }
+
+    #[test]
+    fn a_contact_named_twice_counts_as_last_named() {
+        let registrar = Registrar::new();
+        let outcome = registrar.lines(1, "Contact: <sip:a@H>;expires=0, <sip:a@h>;q=0.1\r\n");
+        assert_eq!(
+            headers(&outcome),
+            "Contact: <sip:a@h>;q=0.1;expires=3600\r\n"
+        );
+        assert_eq!(outcome.changes.added, 1);
+    }
+
+    #[test]
+    fn no_more_addresses_of_record_than_configured() {
+        let registrar = Registrar::new();
+        for (to, status) in [("a", 200), ("b", 200), ("c", 503), ("a", 200)] {
+            let outcome = registrar.send(Sent {
+                to: &format!("<sip:{to}@example.org>"),
+                lines: "Contact: <sip:a@h>\r\n",
+                call_id: &format!("{to}{}", registrar.location.len()),
+                ..USUAL
+            });
+            assert_eq!(outcome.status.as_u16(), status, "{to}");
+            if status == 503 {
+                assert_eq!(headers(&outcome), "Retry-After: 60\r\n");
+            }
+        }
+        let query = registrar.send(Sent {
+            to: "<sip:d@example.org>",
+            ..USUAL
+        });
+        assert_eq!(query.status, StatusCode::OK, "a query needs no room");
+    }
+
+    #[test]
+    fn spellings_of_one_address_of_record_share_their_bindings() {
+        let registrar = Registrar::new();
+        for (cseq, to) in [
+            "<sip:a@example.org>",
+            "sips:%61@EXAMPLE.org.:5061;user=phone",
+            "\"A\" <sip:a@example.org>",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let cseq = u32::try_from(cseq).unwrap();
+            let outcome = registrar.send(Sent {
+                to,
+                cseq,
+                lines: "Contact: <sip:a@h>\r\n",
+                ..USUAL
+            });
+            assert_eq!(outcome.status, StatusCode::OK, "{to}");
+        }
+        assert_eq!(registrar.location.len(), 1);
+    }
+
+    #[test]
+    fn a_connection_is_told_once_what_it_has_registered() {
+        let registrar = Registrar::new();
+        let send = |cseq, flow| {
+            let lines = "Contact: <sip:a@h>\r\n";
+            let outcome = registrar.send(Sent {
+                lines,
+                cseq,
+                flow: Some(flow),
+                ..USUAL
+            });
+            outcome.registered
+        };
+        let aor = send(1, 7).unwrap();
+        assert_eq!(aor.as_str(), "a@example.org");
+        assert_eq!(send(2, 7), None, "a refresh");
+        assert_eq!(send(3, 8), Some(aor.clone()), "a new connection");
+        assert_eq!(registrar.location.flow_closed(FlowId(7), [&aor]), 0);
+        assert_eq!(registrar.location.flow_closed(FlowId(8), [&aor]), 1);
+    }
+
+    #[test]
+    fn torture_registrations_get_the_answers_of_rfc_4475() {
+        for (situation, to, lines, contacts) in [
+            (
+                "escnull: one and two NUL",
+                "sip:null-%00-null@example.com",
+                "Contact: <sip:%00@host5.example.com>\r\nContact: <sip:%00%00@host5.example.com>\r\n",
+                "Contact: <sip:%00@host5.example.com>;expires=3600\r\n\
+                 Contact: <sip:%00%00@host5.example.com>;expires=3600\r\n",
+            ),
+            (
+                "cparam01: the header's parameter",
+                "sip:watson@example.com",
+                "Contact: sip:+19725552222@gw1.example.net;unknownparam\r\n",
+                "Contact: <sip:+19725552222@gw1.example.net>;unknownparam;expires=3600\r\n",
+            ),
+            (
+                "cparam02: the URI's parameter",
+                "sip:watson@example.com",
+                "Contact: <sip:+19725552222@gw1.example.net;unknownparam>\r\n",
+                "Contact: <sip:+19725552222@gw1.example.net;unknownparam>;expires=3600\r\n",
+            ),
+            (
+                "regescrt: an escaped Route",
+                "sip:user@example.com",
+                "M: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>\r\n",
+                "Contact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>;expires=3600\r\n",
+            ),
+            (
+                "a contact that is no SIP",
+                "sip:user@example.com",
+                "Contact: <mailto:watson@bell-telephone.com> ;q=0.1\r\n",
+                "Contact: <mailto:watson@bell-telephone.com>;q=0.1;expires=3600\r\n",
+            ),
+        ] {
+            let outcome = Registrar::new().send(Sent { to, lines, ..USUAL });
+            assert_eq!(answer(&outcome), (200, "OK"), "{situation}");
+            assert_eq!(headers(&outcome), contacts, "{situation}");
+        }
+    }
+}
