@@ -1,9 +1,25 @@
 //! Who is this peer, and may it say what it says?
 //!
-//! Pure. Names out of a certificate become identities (RFC 5922 §7.1), identities and rules become a verdict.
+//! Pure. Names out of a certificate become [`Identities`] (RFC 5922 §7.1); a request, its peer and the [`Rules`] become a
+//! [`Decision`]. Only [`admit`] makes an [`Admitted`], and nothing else goes on to the registrar or the proxy.
 
+mod admit;
+mod certificate;
+mod check;
+mod legacy;
+mod legacy_name;
+mod mac;
+mod mappings;
 mod options;
 mod peer_certificate;
+mod trust;
+mod verdict;
 
+pub use admit::{Admitted, Decision, Rules, admit, resume};
+pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
+pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use trust::{DomainSet, TrustedPeers};
+pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

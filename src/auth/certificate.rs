@@ -1,0 +1,526 @@
+//! SIP identities of a certificate: RFC 5922 §7.1, §7.2; repro's flat list of names beside them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::legacy_name;
+use super::mac::{Mac, is_dns_name};
+use super::peer_certificate::{PeerCertificate, SubjectAltName};
+use crate::sip::{Host, SipUri, Uri, canonical_domain, canonical_user};
+
+/// Names of one certificate that are looked at; the rest entitles to nothing. A certificate of a megabyte with 20,000
+/// names must not make every request of its holder slow.
+const MAX_NAMES: usize = 1_000;
+
+/// Unusable names that are remembered for the log.
+const MAX_UNUSABLE: usize = 16;
+
+/// Longest name that is looked at, in octets.
+const MAX_NAME_OCTETS: usize = 1_024;
+
+/// What an operator may widen about names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NamePolicy {
+    /// An e-mail SAN names a SIP user. repro: `TLSUseEmailAsSIP`.
+    pub email_as_sip: bool,
+    /// `*.example.org` stands for one label. repro: `AllowWildcardCertificates`. Deviation: RFC 5922 §7.2 forbids it.
+    pub wildcards: bool,
+}
+
+/// Where in the certificate a name stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NameSource {
+    /// subjectAltName of type URI.
+    Uri,
+    /// subjectAltName of type DNS.
+    Dns,
+    /// subjectAltName of type e-mail.
+    Email,
+    /// subjectAltName of type IP.
+    Ip,
+    /// The last commonName of the subject.
+    CommonName,
+    /// subjectAltName of another type.
+    Other,
+}
+
+impl NameSource {
+    /// As OpenSSL prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uri => "URI",
+            Self::Dns => "DNS",
+            Self::Email => "email",
+            Self::Ip => "IP",
+            Self::CommonName => "CN",
+            Self::Other => "SAN",
+        }
+    }
+}
+
+/// What a name entitles to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityKind {
+    /// Any user of exactly this domain.
+    Domain,
+    /// Any user of a domain with one label before this one.
+    Wildcard,
+    /// Exactly this user.
+    User,
+    /// Any user of this address literal.
+    Ip(IpAddr),
+    /// Nothing by itself; a trusted name or the key of a mapping.
+    Label,
+    /// Nothing by itself and no trusted name; only the key of a mapping. Says why.
+    KeyOnly(&'static str),
+}
+
+/// One usable name of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What it entitles to.
+    pub kind: IdentityKind,
+    /// Where it stands.
+    pub source: NameSource,
+    /// From a `sips:` URI: counts only for requests that came over TLS.
+    pub secure_only: bool,
+    /// `user@host`, host or label, in the form that is compared.
+    text: Box<str>,
+    /// As the certificate has it, where that differs: the keys of a mappings file are compared with this first.
+    written: Option<Box<str>>,
+}
+
+impl Identity {
+    /// `user@host`, host (for a wildcard without its `*.`) or label, in the form that is compared.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether this name entitles to `claim` without a mapping.
+    fn entitles(&self, claim: &SipUri<'_>, secure: bool) -> bool {
+        if self.secure_only && !secure {
+            return false;
+        }
+        match self.kind {
+            IdentityKind::Domain => host_is(&self.text, &claim.host),
+            IdentityKind::Wildcard => match claim.host {
+                Host::Name(name) => {
+                    let rest = name.split_once('.').filter(|(first, _)| is_label(first));
+                    rest.is_some_and(|(_, rest)| host_is(&self.text, &Host::Name(rest)))
+                }
+                Host::Ip(_) => false,
+            },
+            IdentityKind::User => user_and_host_are(&self.text, claim),
+            IdentityKind::Ip(ip) => {
+                matches!(claim.host, Host::Ip(other) if other.to_canonical() == ip.to_canonical())
+            }
+            IdentityKind::Label | IdentityKind::KeyOnly(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (self.source, self.secure_only) {
+            (NameSource::Uri, true) => "sips:",
+            (NameSource::Uri, false) => "sip:",
+            _ => "",
+        };
+        let star = match self.kind {
+            IdentityKind::Wildcard => "*.",
+            _ => "",
+        };
+        let text = self.text.escape_debug();
+        write!(f, "{}:{scheme}{star}{text}", self.source.as_str())
+    }
+}
+
+/// A name that counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Where it stands.
+    pub source: NameSource,
+    /// The name, escaped, shortened.
+    pub what: Box<str>,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.source.as_str(), self.what, self.why)
+    }
+}
+
+/// Everything that a certificate may say about who its holder is. One per connection, shared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identities {
+    names: Box<[Identity]>,
+    legacy: Box<[Box<[u8]>]>,
+    unusable: Box<[Unusable]>,
+}
+
+impl Identities {
+    /// Reads the names of a verified certificate (RFC 5922 §7.1).
+    ///
+    /// Fails closed: a name that is not understood entitles to nothing, and still hides the CN.
+    pub fn of(certificate: &PeerCertificate, policy: &NamePolicy) -> Self {
+        let mut reader = Reader::new(policy);
+        for name in &certificate.alt_names {
+            reader.alt_name(name);
+        }
+        if let Some(name) = certificate.common_names.last() {
+            reader.common_name(name);
+        }
+        Self {
+            names: reader.finish().into_boxed_slice(),
+            legacy: legacy_name::names(certificate, policy.email_as_sip).into_boxed_slice(),
+            unusable: reader.unusable.into_boxed_slice(),
+        }
+    }
+
+    /// The usable names, in the certificate's order.
+    pub fn names(&self) -> &[Identity] {
+        &self.names
+    }
+
+    /// The names that count for nothing, with what is wrong; the first few if there are many.
+    pub fn unusable(&self) -> &[Unusable] {
+        &self.unusable
+    }
+
+    /// repro's list of peer names: text without type, in order; one empty name when there is none.
+    pub fn legacy_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.legacy.iter().map(|name| &**name)
+    }
+
+    /// Whether the certificate speaks for this whole domain (RFC 5922 §7.2): what a client asks of a server.
+    pub fn is_domain(&self, domain: &str) -> bool {
+        let Some(host) = Host::parse(domain) else {
+            return false;
+        };
+        self.names.iter().any(|name| match name.kind {
+            IdentityKind::Domain => host_is(&name.text, &host),
+            IdentityKind::Ip(ip) => {
+                matches!(host, Host::Ip(other) if other.to_canonical() == ip.to_canonical())
+            }
+            IdentityKind::Wildcard => match host {
+                Host::Name(name_wanted) => name_wanted
+                    .split_once('.')
+                    .filter(|(first, _)| is_label(first))
+                    .is_some_and(|(_, rest)| host_is(&name.text, &Host::Name(rest))),
+                Host::Ip(_) => false,
+            },
+            _ => false,
+        })
+    }
+
+    /// The name that entitles to `claim` by itself, without a mapping.
+    pub(super) fn entitling(&self, claim: &SipUri<'_>, secure: bool) -> Option<&Identity> {
+        self.names.iter().find(|name| name.entitles(claim, secure))
+    }
+
+    /// The texts under which a mapping may name this peer.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().flat_map(|name| {
+            let other = name.written.as_deref().filter(|w| *w != &*name.text);
+            let canonical = match name.kind {
+                // `*.example.org` must not be found under `example.org`.
+                IdentityKind::Wildcard => None,
+                _ => Some(&*name.text),
+            };
+            other.into_iter().chain(canonical)
+        })
+    }
+
+    /// The texts under which the operator may trust this peer: domains and labels, never a user of a domain.
+    pub(super) fn trust_names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(|name| match name.kind {
+            IdentityKind::Domain | IdentityKind::Label => Some(&*name.text),
+            _ => None,
+        })
+    }
+}
+
+/// Whether `host` is the canonical host `text`. A `*` in `host` is never a name (RFC 5922 §7.2).
+pub(super) fn host_is(text: &str, host: &Host<'_>) -> bool {
+    match host {
+        Host::Name(name) => {
+            !name.contains('*')
+                && name
+                    .strip_suffix('.')
+                    .unwrap_or(name)
+                    .eq_ignore_ascii_case(text)
+        }
+        Host::Ip(ip) => text
+            .parse::<IpAddr>()
+            .is_ok_and(|own| own.to_canonical() == ip.to_canonical()),
+    }
+}
+
+/// Whether `claim` is the canonical `user@host`: the user with regard to case, its escapes in one spelling, the host
+/// without (RFC 3261 §19.1.4); scheme, password, port and parameters do not matter.
+pub(super) fn user_and_host_are(user_at_host: &str, claim: &SipUri<'_>) -> bool {
+    let (Some((user, host)), Some(claimed)) = (user_at_host.split_once('@'), claim.user) else {
+        return false;
+    };
+    canonical_user(claimed) == user && host_is(host, &claim.host)
+}
+
+/// One label of a host name that a wildcard may stand for.
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && text.bytes().all(|o| o.is_ascii_alphanumeric() || o == b'-')
+}
+
+/// Collects names in the certificate's order.
+struct Reader<'p> {
+    policy: &'p NamePolicy,
+    names: Vec<Identity>,
+    unusable: Vec<Unusable>,
+    /// A SAN of a type that may carry an identity is there, whatever it says.
+    hides_common_name: bool,
+    /// A URI SAN gave a domain identity.
+    domain_by_uri: bool,
+}
+
+impl<'p> Reader<'p> {
+    fn new(policy: &'p NamePolicy) -> Self {
+        Self {
+            policy,
+            names: Vec::new(),
+            unusable: Vec::new(),
+            hides_common_name: false,
+            domain_by_uri: false,
+        }
+    }
+
+    fn alt_name(&mut self, name: &SubjectAltName) {
+        let (source, raw, taken) = match name {
+            SubjectAltName::Uri(raw) => (NameSource::Uri, raw.as_slice(), self.uri(raw)),
+            SubjectAltName::Dns(raw) => (NameSource::Dns, raw.as_slice(), self.dns(raw)),
+            SubjectAltName::Email(raw) => (NameSource::Email, raw.as_slice(), self.email(raw)),
+            SubjectAltName::Ip(ip) => {
+                self.hides_common_name = true;
+                let ip = ip.to_canonical();
+                self.add(
+                    NameSource::Ip,
+                    IdentityKind::Ip(ip),
+                    ip.to_string().into(),
+                    None,
+                );
+                return;
+            }
+            SubjectAltName::Other(kind) => (
+                NameSource::Other,
+                kind.as_bytes(),
+                Err("never an identity: its type cannot name a SIP domain or user"),
+            ),
+        };
+        if let Err(why) = taken {
+            self.refuse(source, raw, why);
+        }
+    }
+
+    fn uri(&mut self, raw: &[u8]) -> Result<(), &'static str> {
+        self.hides_common_name = true;
+        let text = readable(raw)?;
+        let uri = match Uri::parse(text.as_bytes()) {
+            Some(Uri::Sip(uri)) => uri,
+            Some(Uri::Other { .. }) => {
+                return Err("its scheme is neither sip nor sips (RFC 5922 §7.1)");
+            }
+            None => return Err("no URI"),
+        };
+        if uri.password.is_some() {
+            return Err("a URI with a password names nobody");
+        }
+        let host = usable_host(&uri.host)?;
+        let (kind, text) = match uri.user {
+            Some(user) => (
+                IdentityKind::User,
+                format!("{}@{host}", canonical_user(user)),
+            ),
+            None => {
+                self.domain_by_uri = true;
+                (IdentityKind::Domain, host)
+            }
+        };
+        let at = self.names.len();
+        self.add(NameSource::Uri, kind, text.into(), None);
+        if let Some(name) = self.names.get_mut(at) {
+            name.secure_only = uri.secure;
+        }
+        Ok(())
+    }
+
+    fn dns(&mut self, raw: &[u8]) -> Result<(), &'static str> {
+        self.hides_common_name = true;
+        let text = readable(raw)?;
+        if !text.is_ascii() {
+            return Err("not ASCII: an internationalised name stands as A-labels (RFC 5280 §7.2)");
+        }
+        if text.contains('*') {
+            return self.wildcard(NameSource::Dns, text);
+        }
+        let name = canonical_domain(text);
+        if !is_dns_name(&name) {
+            return Err("no host name");
+        }
+        self.add(
+            NameSource::Dns,
+            IdentityKind::Domain,
+            (*name).into(),
+            Some(text),
+        );
+        Ok(())
+    }
+
+    fn wildcard(&mut self, source: NameSource, text: &str) -> Result<(), &'static str> {
+        if !self.policy.wildcards {
+            let why = "a wildcard is no SIP identity (RFC 5922 §7.2)";
+            self.add(source, IdentityKind::KeyOnly(why), text.into(), None);
+            return Err("a wildcard is no SIP identity (RFC 5922 §7.2; AllowWildcardCertificates)");
+        }
+        let name = canonical_domain(text);
+        let rest = name
+            .strip_prefix("*.")
+            .filter(|rest| is_dns_name(rest) && rest.contains('.'))
+            .ok_or("a wildcard must be one whole leftmost label before a domain")?;
+        self.add(source, IdentityKind::Wildcard, rest.into(), Some(text));
+        Ok(())
+    }
+
+    fn email(&mut self, raw: &[u8]) -> Result<(), &'static str> {
+        if !self.policy.email_as_sip {
+            return Err("an e-mail address names no SIP user unless TLSUseEmailAsSIP is on");
+        }
+        self.hides_common_name = true;
+        let text = user_at_host(readable(raw)?).ok_or("no user@domain")?;
+        self.add(NameSource::Email, IdentityKind::User, text.into(), None);
+        Ok(())
+    }
+
+    fn common_name(&mut self, raw: &[u8]) {
+        let taken = readable(raw).and_then(|text| {
+            let source = NameSource::CommonName;
+            if self.hides_common_name {
+                let why = "the subjectAltName hides the CN (RFC 5922 §7.1)";
+                self.add(source, IdentityKind::KeyOnly(why), text.into(), None);
+            } else if let Some(name) = user_at_host(text) {
+                self.add(source, IdentityKind::User, name.into(), Some(text));
+            } else if text.contains('*') {
+                return self.wildcard(source, text);
+            } else {
+                let name = canonical_domain(text);
+                // The MAC address of a phone is a host name by its letters only.
+                if is_dns_name(&name) && Mac::of_name(text).is_none() {
+                    self.add(source, IdentityKind::Domain, (*name).into(), Some(text));
+                } else {
+                    self.add(source, IdentityKind::Label, text.into(), None);
+                }
+            }
+            Ok(())
+        });
+        if let Err(why) = taken {
+            self.refuse(NameSource::CommonName, raw, why);
+        }
+    }
+
+    fn add(&mut self, source: NameSource, kind: IdentityKind, text: Box<str>, raw: Option<&str>) {
+        if self.names.len() >= MAX_NAMES {
+            self.refuse(source, text.as_bytes(), "one name too many");
+            return;
+        }
+        let written = raw.filter(|raw| **raw != *text).map(Box::from);
+        self.names.push(Identity {
+            kind,
+            source,
+            secure_only: false,
+            text,
+            written,
+        });
+    }
+
+    fn refuse(&mut self, source: NameSource, raw: &[u8], why: &'static str) {
+        if self.unusable.len() < MAX_UNUSABLE {
+            let shown = raw.get(..80).unwrap_or(raw);
+            self.unusable.push(Unusable {
+                source,
+                what: shown.escape_ascii().to_string().into(),
+                why,
+            });
+        }
+    }
+
+    /// DNS names count only when no URI gives a domain identity (RFC 5922 §7.1); they stay keys of mappings.
+    fn finish(&mut self) -> Vec<Identity> {
+        let mut names = std::mem::take(&mut self.names);
+        if self.domain_by_uri {
+            for name in names.iter_mut().filter(|n| n.source == NameSource::Dns) {
+                if name.kind == IdentityKind::Wildcard {
+                    name.text = format!("*.{}", name.text).into();
+                }
+                name.kind = IdentityKind::KeyOnly("a sip URI names the domain (RFC 5922 §7.1)");
+            }
+        }
+        names
+    }
+}
+
+/// The text of a name that can be shown and compared whole: a NUL or a control character makes it none, since other
+/// software would cut or break it there.
+fn readable(raw: &[u8]) -> Result<&str, &'static str> {
+    if raw.is_empty() {
+        return Err("empty");
+    }
+    if raw.len() > MAX_NAME_OCTETS {
+        return Err("too long");
+    }
+    if raw.contains(&0) {
+        return Err("has a NUL inside");
+    }
+    let text = std::str::from_utf8(raw).map_err(|_| "not UTF-8")?;
+    if text.chars().any(char::is_control) {
+        return Err("has a control character inside");
+    }
+    Ok(text)
+}
+
+/// The canonical form of a host that may be an identity.
+fn usable_host(host: &Host<'_>) -> Result<String, &'static str> {
+    match host {
+        Host::Ip(ip) => Ok(ip.to_canonical().to_string()),
+        Host::Name(name) if name.contains('*') => {
+            Err("a wildcard is no SIP identity (RFC 5922 §7.2)")
+        }
+        Host::Name(name) => {
+            let name = canonical_domain(name);
+            if is_dns_name(&name) {
+                Ok(name.into_owned())
+            } else {
+                Err("its host is no host name")
+            }
+        }
+    }
+}
+
+/// `user@host` in canonical form, if the text is exactly that.
+pub(super) fn user_at_host(text: &str) -> Option<String> {
+    let (user, host) = text.split_once('@')?;
+    let bare_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
+    let whole = if bare_ipv6 {
+        format!("sip:{user}@[{host}]")
+    } else {
+        format!("sip:{text}")
+    };
+    let uri = SipUri::parse(&whole)?;
+    if uri.password.is_some()
+        || uri.port.is_some()
+        || !uri.parameters.is_empty()
+        || !uri.headers.is_empty()
+    {
+        return None;
+    }
+    let host = usable_host(&uri.host).ok()?;
+    Some(format!("{}@{host}", canonical_user(uri.user?)))
+}

@@ -1,0 +1,248 @@
+//! Checks of one's own, asked before the built-in rules.
+//!
+//! A check looks at one claimed identity and abstains, allows, denies, or names a question that takes time (a data base,
+//! a directory). The question is answered on the lookup pool and the request goes on where it stopped.
+//!
+//! ```
+//! use sipvouch::auth::{Answer, Check, Claim, Opinion, Question};
+//!
+//! /// Emergency numbers may be used by whoever is connected; `robot` by nobody; guests are looked up.
+//! struct HouseRules;
+//!
+//! struct GuestBook(String);
+//!
+//! impl Question for GuestBook {
+//!     fn answer(self: Box<Self>) -> Answer {
+//!         // May block: this runs on the lookup pool.
+//!         match self.0.as_str() {
+//!             "guest-7" => Answer::Allow,
+//!             _ => Answer::Deny("not in the guest book".into()),
+//!         }
+//!     }
+//! }
+//!
+//! impl Check for HouseRules {
+//!     fn name(&self) -> &str {
+//!         "house-rules"
+//!     }
+//!
+//!     fn check(&self, claim: &Claim<'_>) -> Opinion {
+//!         match claim.uri.sip().and_then(|uri| uri.user) {
+//!             Some("112") => Opinion::Allow,
+//!             Some("robot") => Opinion::Deny("robots do not call".into()),
+//!             Some(user) if user.starts_with("guest-") => {
+//!                 Opinion::Pending(Box::new(GuestBook(user.to_owned())))
+//!             }
+//!             _ => Opinion::Abstain,
+//!         }
+//!     }
+//! }
+//!
+//! assert_eq!(HouseRules.name(), "house-rules");
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::certificate::Identities;
+use super::verdict::{IdentityPath, Role};
+use crate::sip::{Request, Uri};
+
+/// Over what a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// SIP over UDP: the source address proves nothing.
+    Udp,
+    /// SIP over TCP.
+    Tcp,
+    /// SIP over TLS.
+    Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Whether it is encrypted, so that its peer may have shown a certificate.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether a connection stands behind it, so that the source address is not just written on the datagram.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// The token of Via.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+}
+
+/// Who sent a request, as far as the transport knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'p> {
+    /// Over what it came.
+    pub transport: Transport,
+    /// Where it came from; with PROXY protocol, the address that the trusted balancer named.
+    pub source: SocketAddr,
+    /// The names of the certificate that the handshake verified; `None` without one.
+    pub identities: Option<&'p Identities>,
+}
+
+impl<'p> Peer<'p> {
+    /// The identities that count: those that came over TLS.
+    pub(super) fn proved(&self) -> Option<&'p Identities> {
+        self.identities.filter(|_| self.transport.is_secure())
+    }
+}
+
+/// One identity that a request claims.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Which of the request's identities.
+    pub role: Role,
+    /// The claimed URI.
+    pub uri: &'a Uri<'a>,
+    /// The claimed URI as written.
+    pub text: &'a [u8],
+    /// Who claims it.
+    pub peer: &'a Peer<'a>,
+    /// Who would handle the request.
+    pub path: IdentityPath,
+    /// The request.
+    pub request: &'a Request<'a>,
+}
+
+/// What a check says about a claim.
+pub enum Opinion {
+    /// Nothing: the next check, in the end the built-in rules decide.
+    Abstain,
+    /// The peer may use this identity.
+    Allow,
+    /// It may not. The text is for the operator, the peer gets a fixed phrase.
+    Deny(String),
+    /// It depends on the answer to a question that takes time.
+    Pending(Box<dyn Question>),
+}
+
+/// What a [`Question`] says; as [`Opinion`], but final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing: the next check, in the end the built-in rules decide.
+    Abstain,
+    /// The peer may use this identity.
+    Allow,
+    /// It may not. The text is for the operator, the peer gets a fixed phrase.
+    Deny(String),
+}
+
+/// A rule of one's own. Called on a worker thread: it must not block; what blocks is a [`Question`].
+pub trait Check: Send + Sync {
+    /// A stable word for logs.
+    fn name(&self) -> &str;
+
+    /// Judges one claim. Claims of one request are judged independently, maybe more than once.
+    fn check(&self, claim: &Claim<'_>) -> Opinion;
+}
+
+/// A question to be answered on the lookup pool. May block; fails closed by answering [`Answer::Deny`].
+pub trait Question: Send {
+    /// Finds the answer.
+    fn answer(self: Box<Self>) -> Answer;
+}
+
+/// A question and what it is about.
+pub(super) struct Asked {
+    pub(super) check: Arc<dyn Check>,
+    pub(super) role: Role,
+    pub(super) text: Box<[u8]>,
+    pub(super) question: Box<dyn Question>,
+}
+
+struct Answered {
+    check: Arc<dyn Check>,
+    role: Role,
+    text: Box<[u8]>,
+    answer: Answer,
+}
+
+/// The answers found so far for one request.
+///
+/// Each belongs to one check, one header field and one URI: when the rules are replaced while a question is open, the new
+/// rules' checks ask again instead of taking an answer that was not given to them.
+#[derive(Default)]
+pub struct Answers(Vec<Answered>);
+
+impl Answers {
+    pub(super) fn of(&self, check: &Arc<dyn Check>, role: Role, text: &[u8]) -> Option<&Answer> {
+        self.0
+            .iter()
+            .find(|a| Arc::ptr_eq(&a.check, check) && a.role == role && *a.text == *text)
+            .map(|a| &a.answer)
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(
+                self.0
+                    .iter()
+                    .map(|a| (a.check.name(), a.role.as_str(), &a.answer)),
+            )
+            .finish()
+    }
+}
+
+/// A request that waits for answers. Holds nothing of the request: whoever parks it keeps the message beside this.
+pub struct Pending {
+    pub(super) asked: Vec<Asked>,
+    pub(super) answers: Answers,
+}
+
+impl Pending {
+    /// Answers all open questions, one after the other, and gives what [`super::resume`] wants. May block: call it on
+    /// the lookup pool.
+    pub fn answer(self) -> Answers {
+        let mut answers = self.answers;
+        for asked in self.asked {
+            answers.0.push(Answered {
+                check: asked.check,
+                role: asked.role,
+                text: asked.text,
+                answer: asked.question.answer(),
+            });
+        }
+        answers
+    }
+
+    /// How many questions are open.
+    pub fn open_questions(&self) -> usize {
+        self.asked.len()
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("asked_by", &self.names().collect::<Vec<_>>())
+            .field("answers", &self.answers)
+            .finish()
+    }
+}
+
+impl Pending {
+    /// Names of the checks that wait for an answer.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().map(|asked| asked.check.name())
+    }
+}

@@ -1,0 +1,124 @@
+//! repro's rules, holes included, for `IdentityRules = repro` and `report`.
+//!
+//! Deviation: where repro would have asked for a digest answer, the request is refused as long as digest is not available.
+
+use super::admit::{Case, Judgement, MUTUAL_TLS, Outcome, Trace, referred_by};
+use super::certificate::Identities;
+use super::legacy_name::LegacyClaim;
+use super::verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
+use crate::sip::{Method, Request};
+
+/// Judges as repro's CertificateAuthenticator (proxy) or TlsPeerAuthManager (registrar) does.
+pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
+    let rules = case.rules;
+    if !rules.certificate_authenticator {
+        if let Some(judgement) = case.ask_checks(Role::From, &case.request.from, trace) {
+            return outcome(judgement);
+        }
+        return match case.without_certificates(Role::From, trace) {
+            Ok(ground) => Outcome::Allow(ground),
+            Err(refusal) => Outcome::Refuse(refusal),
+        };
+    }
+    if is_exempt(case.request, case.path) {
+        trace.step(|| "repro does not look at ACK, BYE and requests with a To tag".to_owned());
+        return exempt(case, Exemption::InDialog, false);
+    }
+    let (role, address) = match case.request.method {
+        Method::Refer => match referred_by(case.request) {
+            Ok(Some(address)) => (Role::ReferredBy, address),
+            Ok(None) => (Role::From, case.request.from),
+            Err(refusal) => return Outcome::Refuse(refusal),
+        },
+        _ => (Role::From, case.request.from),
+    };
+    trace.step(|| {
+        let text = address.text.escape_ascii();
+        format!("{} claims <{text}>, by repro's rules", role.as_str())
+    });
+    if let Some(judgement) = case.ask_checks(role, &address, trace) {
+        return outcome(judgement);
+    }
+    let claim = LegacyClaim::of(&address.uri, address.text);
+    let local = rules.domains.contains_legacy(&claim.host);
+    if !case.peer.transport.is_secure() {
+        trace.step(|| "  repro does not look at requests without TLS".to_owned());
+        return exempt(case, Exemption::NotTls, local);
+    }
+    let Some(identities) = case.peer.identities else {
+        if !local && rules.third_party_requires_certificate {
+            return Outcome::Refuse(Refusal::forbidden(
+                MUTUAL_TLS,
+                Reason::ThirdPartyNoCertificate,
+                role,
+            ));
+        }
+        if !local {
+            return Outcome::Allow(Ground::ThirdPartyUnchecked);
+        }
+        trace.step(|| "  repro lets a From of ours pass without a certificate".to_owned());
+        return exempt(case, Exemption::LocalWithoutCertificate, local);
+    };
+    if rules.trusted.has_legacy_name(identities) {
+        trace.step(|| "  a name is trusted: any identity".to_owned());
+        return Outcome::Allow(Ground::TrustedName);
+    }
+    // The registrar does not ask the address list.
+    if local && case.path == IdentityPath::Proxy && case.address_is_trusted() {
+        trace.step(|| "  the source address is trusted, and the domain is ours".to_owned());
+        return Outcome::Allow(Ground::TrustedAddress);
+    }
+    if is_authorised(case, identities, &claim) {
+        trace.step(|| "  a peer name or its mapping is equal".to_owned());
+        return Outcome::Allow(Ground::LegacyName);
+    }
+    trace.step(|| "  no peer name and no mapping is equal".to_owned());
+    Outcome::Refuse(Refusal::forbidden(
+        case.mismatch_phrase(),
+        Reason::CertMismatch,
+        role,
+    ))
+}
+
+fn outcome(judgement: Judgement) -> Outcome {
+    match judgement {
+        Judgement::Allow(ground) => Outcome::Allow(ground),
+        Judgement::Refuse(refusal) => Outcome::Refuse(refusal),
+        Judgement::Ask(asked) => Outcome::Ask(vec![asked]),
+    }
+}
+
+fn is_exempt(request: &Request<'_>, path: IdentityPath) -> bool {
+    match path {
+        IdentityPath::Proxy => {
+            matches!(request.method, Method::Ack | Method::Bye) || request.has_to_tag()
+        }
+        IdentityPath::Registrar => matches!(request.method, Method::Ack | Method::Cancel),
+    }
+}
+
+/// What the certificate check does not look at goes on to digest, if that is on.
+fn exempt(case: &Case<'_>, exemption: Exemption, local: bool) -> Outcome {
+    if local && case.address_is_trusted() {
+        return Outcome::Allow(Ground::TrustedAddress);
+    }
+    let unasked = matches!(case.request.method, Method::Ack | Method::Bye);
+    if !case.rules.digest || unasked {
+        return Outcome::Allow(Ground::LegacyExempt(exemption));
+    }
+    if case.address_is_trusted() {
+        return Outcome::Allow(Ground::TrustedAddress);
+    }
+    Outcome::Refuse(Refusal::forbidden(
+        "Authentication Failed",
+        Reason::DigestNotAvailable,
+        Role::From,
+    ))
+}
+
+/// Octet by octet: a name is the address-of-record or the host, or a mapping of it is.
+fn is_authorised(case: &Case<'_>, identities: &Identities, claim: &LegacyClaim) -> bool {
+    identities.legacy_names().any(|name| {
+        name == claim.aor || name == claim.host || case.rules.mappings.permits_legacy(name, claim)
+    })
+}

@@ -1,0 +1,271 @@
+//! CommonNameMappings: which SIP identities a name of a certificate may use besides its own.
+//!
+//! One entry a line, `key<TAB>user@domain,domain …`, in repro's grammar. Leading white space, empty lines and lines that
+//! begin with `#` do not count; values stand apart by commas, blanks or CR.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::certificate::{host_is, user_and_host_are, user_at_host};
+use super::legacy_name::LegacyClaim;
+use super::mac::{Mac, is_dns_name};
+use crate::sip::{SipUri, canonical_domain};
+
+/// What is wrong with one line of a mappings file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingFault {
+    /// The file, as given.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub kind: MappingFaultKind,
+}
+
+/// Kinds of [`MappingFault`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MappingFaultKind {
+    /// No TAB between key and values.
+    NoTab,
+    /// Octets that are not UTF-8.
+    NotUtf8,
+    /// A control character in the key.
+    ControlCharacter,
+    /// The key was there before; a MAC address in another spelling is the same key.
+    Repeated {
+        /// The key here.
+        key: String,
+        /// Line of the first one.
+        first: usize,
+    },
+    /// A value that is neither `user@domain` nor `domain`.
+    UnusableValue {
+        /// The value.
+        value: String,
+        /// What was expected instead.
+        hint: &'static str,
+    },
+}
+
+impl fmt::Display for MappingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        match &self.kind {
+            MappingFaultKind::NoTab => {
+                f.write_str("no TAB: expected name<TAB>user@domain,domain; blanks do not separate")
+            }
+            MappingFaultKind::NotUtf8 => f.write_str("not UTF-8 text"),
+            MappingFaultKind::ControlCharacter => f.write_str("control character in the name"),
+            MappingFaultKind::Repeated { key, first } => write!(
+                f,
+                "{key:?} repeated, it stands in line {first}: put all its identities on one line"
+            ),
+            MappingFaultKind::UnusableValue { value, hint } => write!(f, "{value:?}: {hint}"),
+        }
+    }
+}
+
+impl std::error::Error for MappingFault {}
+
+/// One identity that a key may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    /// `user@host` or host, in the form that is compared.
+    text: Box<str>,
+    /// As the file has it, where that differs; repro's rules compare this.
+    written: Option<Box<str>>,
+}
+
+impl Value {
+    fn parse(text: &str) -> Option<Self> {
+        let canonical = if text.contains('@') {
+            user_at_host(text)?
+        } else if let Ok(ip) = text.parse::<IpAddr>() {
+            ip.to_canonical().to_string()
+        } else {
+            let name = canonical_domain(text);
+            if !is_dns_name(&name) {
+                return None;
+            }
+            name.into_owned()
+        };
+        Some(Self {
+            written: (canonical != text).then(|| text.into()),
+            text: canonical.into(),
+        })
+    }
+
+    fn permits(&self, claim: &SipUri<'_>) -> bool {
+        if self.text.contains('@') {
+            user_and_host_are(&self.text, claim)
+        } else {
+            host_is(&self.text, &claim.host)
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    key: Arc<str>,
+    line: u32,
+    values: SmallVec<[Value; 1]>,
+}
+
+/// The entries of a mappings file. Looking one up takes the same time for one entry and for 100,000.
+#[derive(Debug, Clone, Default)]
+pub struct Mappings {
+    entries: Vec<Entry>,
+    by_text: HashMap<Arc<str>, u32>,
+    by_mac: HashMap<Mac, u32>,
+}
+
+impl Mappings {
+    /// Reads a mappings file. Gives the entries of the good lines and every bad line; whether good ones count beside bad
+    /// ones is for the caller to decide (`CommonNameMappingsIgnoreBadLines`).
+    pub fn parse(text: &[u8], file: &str) -> (Self, Vec<MappingFault>) {
+        let mut mappings = Self::default();
+        let mut faults = Vec::new();
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        for (at, line) in text.split(|o| *o == b'\n').enumerate() {
+            let line_number = at.saturating_add(1);
+            if let Err(kind) = mappings.line(line, line_number) {
+                faults.push(MappingFault {
+                    file: file.to_owned(),
+                    line: line_number,
+                    kind,
+                });
+            }
+        }
+        (mappings, faults)
+    }
+
+    fn line(&mut self, line: &[u8], number: usize) -> Result<(), MappingFaultKind> {
+        let is_space = |o: &u8| matches!(o, b' ' | b'\t' | b'\r');
+        let start = line.iter().position(|o| !is_space(o)).unwrap_or(line.len());
+        let line = line.get(start..).unwrap_or_default();
+        if line.is_empty() || line.starts_with(b"#") {
+            return Ok(());
+        }
+        let tab = memchr::memchr(b'\t', line).ok_or(MappingFaultKind::NoTab)?;
+        let line = std::str::from_utf8(line).map_err(|_| MappingFaultKind::NotUtf8)?;
+        let (key, rest) = line
+            .split_at_checked(tab)
+            .ok_or(MappingFaultKind::NotUtf8)?;
+        if key.chars().any(char::is_control) {
+            return Err(MappingFaultKind::ControlCharacter);
+        }
+        let mut values = SmallVec::new();
+        for value in rest.split([',', '\r', ' ']) {
+            let value = value.trim_start_matches(['\t', ' ']);
+            if value.is_empty() {
+                continue;
+            }
+            values.push(
+                Value::parse(value).ok_or_else(|| MappingFaultKind::UnusableValue {
+                    value: value.to_owned(),
+                    hint: hint(value),
+                })?,
+            );
+        }
+        self.insert(key, number, values)
+    }
+
+    fn insert(
+        &mut self,
+        key: &str,
+        line: usize,
+        values: SmallVec<[Value; 1]>,
+    ) -> Result<(), MappingFaultKind> {
+        let at = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let mac = Mac::of_key(key);
+        let repeated = mac
+            .and_then(|mac| self.by_mac.get(&mac))
+            .or_else(|| self.by_text.get(key))
+            .and_then(|first| self.entries.get(*first as usize));
+        if let Some(first) = repeated {
+            return Err(MappingFaultKind::Repeated {
+                key: key.to_owned(),
+                first: first.line as usize,
+            });
+        }
+        let key: Arc<str> = key.into();
+        // A key that is a MAC address to the operator and a host name to a CA (`dead.beef.cafe`) is found as both.
+        let also_a_name = Mac::of_name(&key).is_none();
+        if let Some(Slot::Vacant(slot)) = mac.map(|mac| self.by_mac.entry(mac)) {
+            slot.insert(at);
+        }
+        if also_a_name {
+            self.by_text.insert(Arc::clone(&key), at);
+        }
+        self.entries.push(Entry {
+            key,
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            values,
+        });
+        Ok(())
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry; repro then asks its data base.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let at = match self.by_text.get(name) {
+            Some(at) => at,
+            None => self.by_mac.get(&Mac::of_name(name)?)?,
+        };
+        self.entries.get(*at as usize)
+    }
+
+    /// Key and line of the entry that this name of a certificate finds, whatever it permits.
+    pub fn find(&self, name: &str) -> Option<(&str, u32)> {
+        self.entry(name).map(|entry| (&*entry.key, entry.line))
+    }
+
+    /// The key of the entry by which a peer of this name may use `claim`.
+    pub(super) fn permitting(&self, name: &str, claim: &SipUri<'_>) -> Option<&Arc<str>> {
+        let entry = self.entry(name)?;
+        entry
+            .values
+            .iter()
+            .any(|value| value.permits(claim))
+            .then_some(&entry.key)
+    }
+
+    /// repro's comparison, octet by octet.
+    pub(super) fn permits_legacy(&self, name: &[u8], claim: &LegacyClaim) -> bool {
+        let Some(entry) = std::str::from_utf8(name).ok().and_then(|n| self.entry(n)) else {
+            return false;
+        };
+        entry.key.as_bytes() == name
+            && entry.values.iter().any(|value| {
+                let text = value.written.as_deref().unwrap_or(&value.text).as_bytes();
+                text == claim.aor || text == claim.host
+            })
+    }
+}
+
+/// What to do about an unusable value.
+fn hint(value: &str) -> &'static str {
+    let scheme = value.split(':').next().unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
+        "expected user@domain or domain, without sip:"
+    } else if value.contains('*') {
+        "expected user@domain or domain; to allow all users of a domain write the domain alone"
+    } else if value.contains('\t') {
+        "expected user@domain or domain; a TAB inside a value belongs to it, separate by commas"
+    } else {
+        "expected user@domain or domain"
+    }
+}

@@ -1,0 +1,279 @@
+//! Answers to "may this peer say that?", with their reasons.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::certificate::{Identity, IdentityKind, NameSource};
+use crate::sip::StatusCode;
+
+/// Who handles the request if it is admitted. The reason phrases differ as repro's do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdentityPath {
+    /// Everything that is forwarded or answered by the proxy core.
+    #[default]
+    Proxy,
+    /// What is handled here for one of our domains: REGISTER, and later presence.
+    Registrar,
+}
+
+/// Which of a request's identities is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// From.
+    From,
+    /// Referred-By of a REFER (RFC 3892 §3).
+    ReferredBy,
+    /// To of a REGISTER: the address-of-record whose bindings change (RFC 3261 §10.2).
+    To,
+}
+
+impl Role {
+    /// The header field's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::From => "From",
+            Self::ReferredBy => "Referred-By",
+            Self::To => "To",
+        }
+    }
+}
+
+/// What repro would not have looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exemption {
+    /// ACK, BYE, or a To tag: takes itself for part of a dialog.
+    InDialog,
+    /// Came over a transport without TLS.
+    NotTls,
+    /// A From of ours without any certificate.
+    LocalWithoutCertificate,
+}
+
+/// Why a request was admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// The certificate speaks for the whole domain.
+    DomainIdentity,
+    /// A wildcard does (`AllowWildcardCertificates`).
+    Wildcard,
+    /// The certificate names this user.
+    UserIdentity,
+    /// The certificate names this address.
+    IpIdentity,
+    /// An e-mail SAN names this user (`TLSUseEmailAsSIP`).
+    Email,
+    /// The CN names this user or domain.
+    CommonName,
+    /// The entry with this key permits it.
+    Mapping(Arc<str>),
+    /// The source address is trusted.
+    TrustedAddress,
+    /// A name of the certificate is trusted.
+    TrustedName,
+    /// A check of this name allowed it.
+    Custom(Box<str>),
+    /// A From of a third party, and `ThirdPartyRequiresCertificate` is off. Proves nothing.
+    ThirdPartyUnchecked,
+    /// No authenticator is on. Proves nothing.
+    OpenServer,
+    /// repro's rules: a peer name is equal.
+    LegacyName,
+    /// repro's rules: not looked at. Proves nothing.
+    LegacyExempt(Exemption),
+}
+
+impl Ground {
+    pub(super) fn of(identity: &Identity) -> Self {
+        match (identity.source, identity.kind) {
+            (_, IdentityKind::Wildcard) => Self::Wildcard,
+            (NameSource::CommonName, _) => Self::CommonName,
+            (NameSource::Email, _) => Self::Email,
+            (_, IdentityKind::User) => Self::UserIdentity,
+            (_, IdentityKind::Ip(_)) => Self::IpIdentity,
+            _ => Self::DomainIdentity,
+        }
+    }
+
+    /// A stable word for logs and counters.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::DomainIdentity => "domain-identity",
+            Self::Wildcard => "wildcard",
+            Self::UserIdentity => "user-identity",
+            Self::IpIdentity => "ip-identity",
+            Self::Email => "email",
+            Self::CommonName => "common-name",
+            Self::Mapping(_) => "mapping",
+            Self::TrustedAddress => "trusted-address",
+            Self::TrustedName => "trusted-name",
+            Self::Custom(_) => "check",
+            Self::ThirdPartyUnchecked => "third-party-unchecked",
+            Self::OpenServer => "open-server",
+            Self::LegacyName => "legacy-name",
+            Self::LegacyExempt(Exemption::InDialog) => "legacy-in-dialog",
+            Self::LegacyExempt(Exemption::NotTls) => "legacy-not-tls",
+            Self::LegacyExempt(Exemption::LocalWithoutCertificate) => "legacy-no-certificate",
+        }
+    }
+
+    /// Whether the identity is proved or the peer trusted, rather than let through.
+    pub fn is_proof(&self) -> bool {
+        !matches!(
+            self,
+            Self::ThirdPartyUnchecked | Self::OpenServer | Self::LegacyExempt(_)
+        )
+    }
+
+    /// Whether the peer is trusted to say anything, as repro's trusted node.
+    pub fn is_trust(&self) -> bool {
+        matches!(self, Self::TrustedAddress | Self::TrustedName)
+    }
+}
+
+impl fmt::Display for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mapping(key) => write!(f, "mapping({key:?})"),
+            Self::Custom(name) => write!(f, "check({name:?})"),
+            _ => f.write_str(self.id()),
+        }
+    }
+}
+
+/// Why a request was refused. The words are stable: logs, counters and tests name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The certificate names somebody else.
+    CertMismatch,
+    /// The certificate has no usable name at all.
+    NoUsableName,
+    /// The identity is no SIP URI, so no certificate can name it.
+    NotSipUri,
+    /// A From of ours, and no certificate.
+    NoCertificate,
+    /// A From of another domain, and no certificate.
+    ThirdPartyNoCertificate,
+    /// The transport is not TLS and nothing else authenticates.
+    NotTls,
+    /// The Referred-By is not this peer's.
+    ReferredByNotYours,
+    /// The address-of-record of a REGISTER is not this peer's.
+    ToNotYours,
+    /// Referred-By cannot be read, or stands twice.
+    MalformedReferredBy,
+    /// More than one From; only repro's rules take the first.
+    SeveralFrom,
+    /// Digest authentication is wanted and not there.
+    DigestNotAvailable,
+    /// A check said no.
+    CheckDenied,
+}
+
+impl Reason {
+    /// The stable word.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::CertMismatch => "cert-mismatch",
+            Self::NoUsableName => "no-usable-name",
+            Self::NotSipUri => "not-sip-uri",
+            Self::NoCertificate => "no-certificate",
+            Self::ThirdPartyNoCertificate => "third-party-no-certificate",
+            Self::NotTls => "not-tls",
+            Self::ReferredByNotYours => "referred-by-not-yours",
+            Self::ToNotYours => "to-not-yours",
+            Self::MalformedReferredBy => "malformed-referred-by",
+            Self::SeveralFrom => "several-from",
+            Self::DigestNotAvailable => "digest-not-available",
+            Self::CheckDenied => "check-denied",
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::CertMismatch => {
+                "give the peer a certificate with that identity, or add a CommonNameMappings line"
+            }
+            Self::NoUsableName => {
+                "the certificate has no name that can be compared: see its SANs and CN"
+            }
+            Self::NotSipUri => "a From must be a sip: or sips: URI; TrustedPeers may send others",
+            Self::NoCertificate => {
+                "the peer sent no certificate: configure one on it, and TLSClientVerification Optional or Mandatory here"
+            }
+            Self::ThirdPartyNoCertificate => {
+                "another domain proves itself by mutual TLS, or ThirdPartyRequiresCertificate = false"
+            }
+            Self::NotTls => {
+                "connect over TLS with a client certificate, or list the address in TrustedPeers"
+            }
+            Self::ReferredByNotYours => "Referred-By names an identity that this peer may not use",
+            Self::ToNotYours => {
+                "registering for somebody else takes a certificate or a mapping for that user"
+            }
+            Self::MalformedReferredBy => {
+                "exactly one Referred-By with one SIP address is understood"
+            }
+            Self::SeveralFrom => "a request has exactly one From (RFC 3261 §7.3.1)",
+            Self::DigestNotAvailable => {
+                "digest is not available yet: use a client certificate, or DisableAuth = true"
+            }
+            Self::CheckDenied => "see the check's own text",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// A request refused: what the peer is told, and what the operator is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// Reason phrase of the answer, repro's.
+    pub phrase: &'static str,
+    /// Why.
+    pub reason: Reason,
+    /// The header field whose identity was refused.
+    pub role: Role,
+    /// What a check said; not for the peer.
+    pub detail: Option<Box<str>>,
+}
+
+impl Refusal {
+    pub(super) fn forbidden(phrase: &'static str, reason: Reason, role: Role) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            phrase,
+            reason,
+            role,
+            detail: None,
+        }
+    }
+
+    pub(super) fn bad_request(phrase: &'static str, reason: Reason, role: Role) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            ..Self::forbidden(phrase, reason, role)
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn hint(&self) -> &'static str {
+        self.reason.hint()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.role.as_str())?;
+        match &self.detail {
+            Some(detail) => write!(f, " {detail:?}"),
+            None => Ok(()),
+        }
+    }
+}
