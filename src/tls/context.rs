@@ -1,6 +1,7 @@
 //! Options → SSL contexts: versions, ciphers, tickets, verification, SNI; one [`ServerContext`] for each listener.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use openssl::dh::Dh;
@@ -8,11 +9,12 @@ use openssl::error::ErrorStack;
 use openssl::pkey::Params;
 use openssl::sha::Sha256;
 use openssl::ssl::{
-    AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext, SslContextBuilder, SslMethod,
-    SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
+    AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext,
+    SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
 };
-use openssl::x509::verify::X509VerifyParam;
 use openssl::x509::X509PurposeId;
+use openssl::x509::verify::X509VerifyParam;
 
 use super::fault::{Faults, LoadFault};
 use super::handshake::{self, Slot};
@@ -102,6 +104,17 @@ impl ServerContext {
     }
 }
 
+impl fmt::Debug for ServerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerContext")
+            .field("generation", &self.generation)
+            .field("domain", &self.domain)
+            .field("sni_domains", &self.sni_domains)
+            .field("verification", &self.verification)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Settings that are the same for all listeners, parsed.
 pub(super) struct Common {
     set: SslOptions,
@@ -125,11 +138,12 @@ impl Common {
             Some(names) => ssl_options::parse("OpenSSLCTXSetOptions", names, faults),
             None => SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3,
         };
-        let clear =
-            ssl_options::parse("OpenSSLCTXClearOptions", &options.clear_options, faults);
+        let clear = ssl_options::parse("OpenSSLCTXClearOptions", &options.clear_options, faults);
         let clear = kept(clear, faults);
         let dh = options.dh_params.as_ref().and_then(|path| {
-            let text = store::read(path).map_err(|fault| faults.push(fault)).ok()?;
+            let text = store::read(path)
+                .map_err(|fault| faults.push(*fault))
+                .ok()?;
             Dh::params_from_pem(&text)
                 .map_err(|e| {
                     faults.push(LoadFault::file(
@@ -205,7 +219,7 @@ pub(super) fn build(
     identities: &Identities,
     trust: &TrustStore,
     place: Place,
-) -> Result<ServerContext, LoadFault> {
+) -> Result<ServerContext, Box<LoadFault>> {
     let maker = Maker {
         options,
         common,
@@ -267,7 +281,11 @@ fn choose_by_sni(
                 .map_err(|_| SniError::ALERT_FATAL);
         }
         // An unknown name is served the default: phones are often set to an address or an alias.
-        if name == own { Ok(()) } else { Err(SniError::NOACK) }
+        if name == own {
+            Ok(())
+        } else {
+            Err(SniError::NOACK)
+        }
     });
 }
 
@@ -281,7 +299,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// A context with everything but certificates and anchors.
-    fn settings(&self) -> Result<SslAcceptorBuilder, LoadFault> {
+    fn settings(&self) -> Result<SslAcceptorBuilder, Box<LoadFault>> {
         let mut builder = self.basics().map_err(|e| internal(&e))?;
         let setting = |name: &'static str, e: &ErrorStack| {
             LoadFault::setting(
@@ -293,7 +311,11 @@ impl Maker<'_> {
         builder
             .set_cipher_list(&self.common.ciphers)
             .map_err(|e| setting("OpenSSLCipherList", &e))?;
-        let suites = self.options.cipher_suites.as_deref().unwrap_or(CIPHER_SUITES);
+        let suites = self
+            .options
+            .cipher_suites
+            .as_deref()
+            .unwrap_or(CIPHER_SUITES);
         builder
             .set_ciphersuites(suites)
             .map_err(|e| setting("TLSCipherSuites", &e))?;
@@ -314,7 +336,9 @@ impl Maker<'_> {
     }
 
     fn basics(&self) -> Result<SslAcceptorBuilder, ErrorStack> {
-        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        // The acceptor that changes least: versions and suites, which are set again. Its `intermediate` brings groups
+        // and DH parameters that could not be taken back.
+        let mut builder = SslAcceptor::mozilla_modern_v5(SslMethod::tls_server())?;
         builder.set_min_proto_version(Some(version(self.options.minimum)))?;
         builder.set_max_proto_version(Some(version(self.options.maximum)))?;
         builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | self.common.set);
@@ -377,7 +401,7 @@ impl Maker<'_> {
         domain: &str,
         identities: &[Identity],
         verifier: &Verifier,
-    ) -> Result<(), LoadFault> {
+    ) -> Result<(), Box<LoadFault>> {
         self.judge(builder, verifier).map_err(|e| internal(&e))?;
         for identity in identities {
             present(builder, identity).map_err(|e| {
@@ -445,10 +469,10 @@ fn alpn_protocols(mut offered: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A failure that no setting explains.
-fn internal(errors: &ErrorStack) -> LoadFault {
-    LoadFault::setting(
+fn internal(errors: &ErrorStack) -> Box<LoadFault> {
+    Box::new(LoadFault::setting(
         "TLS",
         format!("OpenSSL failed ({})", pem::first_reason(errors)),
         "check OpenSSL's own configuration file, and that there is memory left",
-    )
+    ))
 }

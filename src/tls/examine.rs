@@ -18,13 +18,19 @@ use crate::auth::PeerCertificate;
 /// Security level that a handshake has unless `OpenSSLCipherList` says otherwise.
 const SECURITY_LEVEL: i32 = 2;
 
+/// The level that a cipher list sets, as `@SECLEVEL=0`.
+fn own_level(ciphers: &str) -> Option<i32> {
+    let (_, level) = ciphers.rsplit_once("@SECLEVEL=")?;
+    level.get(..1)?.parse().ok()
+}
+
 /// What a client with this file would be to us.
 #[derive(Debug, Clone)]
 pub struct ExaminedCertificate {
     /// Its names. Only with an `Ok` in `verdict` was anything of it verified.
     pub certificate: Arc<PeerCertificate>,
     /// What the handshake would say; `None` when no anchors were given to hold it against.
-    pub verdict: Option<Result<(), HandshakeRefusal>>,
+    pub verdict: Option<Result<(), Box<HandshakeRefusal>>>,
     /// Faults met while loading the anchors.
     pub warnings: Vec<LoadFault>,
 }
@@ -44,9 +50,8 @@ pub fn read_certificate_file(
     let Some((place, leaf)) = certificates.next() else {
         return Err(faults.found);
     };
-    let unusable = |reason: String| {
-        vec![LoadFault::file(path, reason, "issue it anew").in_block(&place)]
-    };
+    let unusable =
+        |reason: String| vec![LoadFault::file(path, reason, "issue it anew").in_block(&place)];
     let fingerprint = peer::fingerprint(&leaf).map_err(|e| unusable(e.to_string()))?;
     let certificate = peer::peer_certificate(&leaf, fingerprint, None)
         .map(Arc::new)
@@ -82,14 +87,14 @@ fn verify(
     policy: EkuPolicy,
     leaf: &X509,
     intermediates: &[X509],
-) -> Result<Result<Arc<PeerCertificate>, HandshakeRefusal>, ErrorStack> {
+) -> Result<Result<Arc<PeerCertificate>, Box<HandshakeRefusal>>, ErrorStack> {
     let mut param = X509VerifyParam::new()?;
     param.set_purpose(match policy {
         EkuPolicy::ClientAuth => X509PurposeId::SSL_CLIENT,
         _ => X509PurposeId::ANY,
     })?;
     param.set_depth(i32::try_from(options.verify_depth).unwrap_or(i32::MAX));
-    param.set_auth_level(SECURITY_LEVEL);
+    param.set_auth_level(own_level(&options.cipher_list).unwrap_or(SECURITY_LEVEL));
     ffi::trust_for_clients(&mut param);
     let store = load.trust.build(&param)?;
     Verifier::new(policy, store, 0).check(leaf, intermediates)

@@ -32,9 +32,7 @@ unsafe extern "C" {
     );
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn X509_STORE_CTX_get0_cert(context: *mut sys::X509_STORE_CTX) -> *mut sys::X509;
-    fn X509_STORE_CTX_get0_untrusted(
-        context: *mut sys::X509_STORE_CTX,
-    ) -> *mut sys::stack_st_X509;
+    fn X509_STORE_CTX_get0_untrusted(context: *mut sys::X509_STORE_CTX) -> *mut sys::stack_st_X509;
     fn X509_STORE_CTX_set0_verified_chain(
         context: *mut sys::X509_STORE_CTX,
         chain: *mut sys::stack_st_X509,
@@ -108,12 +106,10 @@ pub(super) fn verify_result(code: i32) -> X509VerifyResult {
 
 /// How long a session may be resumed, in seconds.
 pub(super) fn set_session_lifetime(builder: &mut SslContextBuilder, seconds: u32) {
+    let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
     // SAFETY: sets one number in a live context.
     unsafe {
-        SSL_CTX_set_timeout(
-            builder.as_ptr(),
-            c_long::try_from(seconds).unwrap_or(c_long::MAX),
-        );
+        SSL_CTX_set_timeout(builder.as_ptr(), c_long::from(seconds));
     }
 }
 
@@ -139,7 +135,11 @@ pub(super) fn add_chain_certificate(
             certificate.as_ptr().cast(),
         )
     };
-    if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+    if done == 1 {
+        Ok(())
+    } else {
+        Err(ErrorStack::get())
+    }
 }
 
 /// Another handle of the same store.

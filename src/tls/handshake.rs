@@ -46,8 +46,8 @@ impl Slot {
         self.set(Outcome::Accepted(certificate));
     }
 
-    pub(super) fn refuse(&self, refusal: HandshakeRefusal) {
-        self.set(Outcome::Refused(Box::new(refusal)));
+    pub(super) fn refuse(&self, refusal: Box<HandshakeRefusal>) {
+        self.set(Outcome::Refused(refusal));
     }
 
     fn set(&self, outcome: Outcome) {
@@ -100,10 +100,10 @@ pub struct Established {
 /// # Errors
 /// A resumed session whose certificate can no longer be verified, and any state that should not be: the connection has
 /// to be closed.
-pub fn established(ssl: &SslRef) -> Result<Established, HandshakeRefusal> {
-    let with_sni = |refusal: HandshakeRefusal| HandshakeRefusal {
-        sni: sni(ssl),
-        ..refusal
+pub fn established(ssl: &SslRef) -> Result<Established, Box<HandshakeRefusal>> {
+    let with_sni = |mut refusal: Box<HandshakeRefusal>| {
+        refusal.sni = sni(ssl);
+        refusal
     };
     if !ssl.is_init_finished() {
         return Err(with_sni(HandshakeRefusal::internal(
@@ -135,21 +135,20 @@ fn identity(
     ssl: &SslRef,
     slot: &Slot,
     resumed: bool,
-) -> Result<Option<Arc<PeerCertificate>>, HandshakeRefusal> {
+) -> Result<Option<Arc<PeerCertificate>>, Box<HandshakeRefusal>> {
     if let Some(certificate) = slot.accepted() {
         return Ok(Some(certificate));
     }
     match ssl.peer_certificate() {
-        Some(leaf) if resumed => {
-            slot.verifier
-                .resumed(&leaf)
-                .map(Some)
-                .map_err(|refusal| HandshakeRefusal {
-                    subject: Some(peer::name_line(leaf.subject_name())),
-                    serial: Some(peer::serial(&leaf)),
-                    ..refusal
-                })
-        }
+        Some(leaf) if resumed => slot
+            .verifier
+            .resumed(&leaf)
+            .map(Some)
+            .map_err(|mut refusal| {
+                refusal.subject = Some(peer::name_line(leaf.subject_name()));
+                refusal.serial = Some(peer::serial(&leaf));
+                refusal
+            }),
         Some(_) => Err(HandshakeRefusal::internal(
             "a certificate came in that was never verified",
         )),
@@ -216,11 +215,11 @@ impl fmt::Display for HandshakeRefusal {
 
 impl HandshakeRefusal {
     /// A refusal without a chain to speak of.
-    pub(super) fn internal(reason: &str) -> Self {
-        Self {
+    pub(super) fn internal(reason: &str) -> Box<Self> {
+        Box::new(Self {
             reason: reason.to_owned(),
             ..Self::default()
-        }
+        })
     }
 
     /// A chain that failed with this code, in our words if we have better ones.
@@ -228,7 +227,7 @@ impl HandshakeRefusal {
         context: &X509StoreContextRef,
         code: i32,
         reason: Option<String>,
-    ) -> Self {
+    ) -> Box<Self> {
         let in_chain = |at: usize| context.chain().and_then(|chain| chain.get(at));
         let leaf: Option<&X509Ref> = ffi::presented_leaf(context).or_else(|| in_chain(0));
         // After a good chain OpenSSL's position is the anchor; a fault that we found is the leaf's.
@@ -238,7 +237,7 @@ impl HandshakeRefusal {
             (context.error_depth(), context.current_cert().or(leaf))
         };
         let names = leaf.and_then(|leaf| peer::peer_certificate(leaf, [0; 32], None).ok());
-        Self {
+        Box::new(Self {
             sni: None,
             subject: leaf.map(|leaf| peer::name_line(leaf.subject_name())),
             alt_names: names.map_or_else(Vec::new, |names| {
@@ -249,25 +248,26 @@ impl HandshakeRefusal {
             depth: Some(depth),
             issuer: at_fault.map(|at| peer::name_line(at.issuer_name())),
             code: Some(code),
-            reason: reason
-                .unwrap_or_else(|| ffi::verify_result(code).error_string().to_owned()),
+            reason: reason.unwrap_or_else(|| ffi::verify_result(code).error_string().to_owned()),
             hint: hint_for_code(code),
-        }
+        })
     }
 }
 
 /// Why the handshake on this connection failed with this error.
 #[must_use]
 pub fn refusal(ssl: &SslRef, error: &Error) -> HandshakeRefusal {
-    let mut refusal = slot(ssl).and_then(|slot| slot.refused()).unwrap_or_else(|| {
-        let reason = reason_of(error);
-        let hint = hint_for_reason(&reason);
-        HandshakeRefusal {
-            reason,
-            hint,
-            ..HandshakeRefusal::default()
-        }
-    });
+    let mut refusal = slot(ssl)
+        .and_then(|slot| slot.refused())
+        .unwrap_or_else(|| {
+            let reason = reason_of(error);
+            let hint = hint_for_reason(&reason);
+            HandshakeRefusal {
+                reason,
+                hint,
+                ..HandshakeRefusal::default()
+            }
+        });
     refusal.sni = sni(ssl);
     refusal
 }
@@ -318,7 +318,9 @@ fn hint_for_code(code: i32) -> &'static str {
         28 => "this trust anchor is marked as not to be trusted for TLS clients",
         34 => "it has a critical extension that OpenSSL does not know; issue it without",
         47 | 48 => "its names are outside of what its CA may issue",
-        66 => "its key is too short for the security level; issue a longer one, or lower it by @SECLEVEL in OpenSSLCipherList",
+        66 => {
+            "its key is too short for the security level; issue a longer one, or lower it by @SECLEVEL in OpenSSLCipherList"
+        }
         67 | 68 => {
             "key or signature of its chain is too weak for the security level (SHA-1, MD5, short keys); issue it anew, \
              or lower the level by @SECLEVEL in OpenSSLCipherList"
@@ -330,19 +332,55 @@ fn hint_for_code(code: i32) -> &'static str {
 /// Advice for failures that are not about the client's certificate, by OpenSSL's words.
 fn hint_for_reason(reason: &str) -> &'static str {
     let table: [(&str, &str); 13] = [
-        ("peer did not return a certificate", "the client has to be given a certificate, or TLSClientVerification set to Optional"),
-        ("no shared cipher", "see OpenSSLCipherList, and whether our certificate's key type suits the client"),
-        ("unsupported protocol", "the client offers no TLS version from TLSMinimumProtocol on"),
-        ("version too low", "the client offers no TLS version from TLSMinimumProtocol on"),
+        (
+            "peer did not return a certificate",
+            "the client has to be given a certificate, or TLSClientVerification set to Optional",
+        ),
+        (
+            "no shared cipher",
+            "see OpenSSLCipherList, and whether our certificate's key type suits the client",
+        ),
+        (
+            "unsupported protocol",
+            "the client offers no TLS version from TLSMinimumProtocol on",
+        ),
+        (
+            "version too low",
+            "the client offers no TLS version from TLSMinimumProtocol on",
+        ),
         ("http request", "somebody speaks HTTP to this port"),
-        ("https proxy request", "somebody takes this port for a web proxy"),
-        ("wrong version number", "what came in is not TLS; is the client set to TCP or UDP on this port?"),
-        ("packet length too long", "what came in is not TLS; is the client set to TCP or UDP on this port?"),
-        ("unknown ca", "the client does not trust our certificate's CA: give it the root, and check that our chain file has the intermediates"),
-        ("certificate expired", "the client finds our certificate expired: check it, and the client's clock"),
-        ("alert bad certificate", "the client refuses our certificate"),
-        ("alert certificate unknown", "the client refuses our certificate: does it hold the name that the client is set to?"),
-        (UNEXPECTED_EOF, "the client closed the connection; its own log may say why"),
+        (
+            "https proxy request",
+            "somebody takes this port for a web proxy",
+        ),
+        (
+            "wrong version number",
+            "what came in is not TLS; is the client set to TCP or UDP on this port?",
+        ),
+        (
+            "packet length too long",
+            "what came in is not TLS; is the client set to TCP or UDP on this port?",
+        ),
+        (
+            "unknown ca",
+            "the client does not trust our certificate's CA: give it the root, and check that our chain file has the intermediates",
+        ),
+        (
+            "certificate expired",
+            "the client finds our certificate expired: check it, and the client's clock",
+        ),
+        (
+            "alert bad certificate",
+            "the client refuses our certificate",
+        ),
+        (
+            "alert certificate unknown",
+            "the client refuses our certificate: does it hold the name that the client is set to?",
+        ),
+        (
+            UNEXPECTED_EOF,
+            "the client closed the connection; its own log may say why",
+        ),
     ];
     table
         .iter()

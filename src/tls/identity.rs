@@ -88,7 +88,7 @@ pub(super) fn read_chain(path: &Path, faults: &mut Faults) -> Option<Vec<(PemBlo
     let text = match store::read(path) {
         Ok(text) => text,
         Err(fault) => {
-            faults.push(fault);
+            faults.push(*fault);
             return None;
         }
     };
@@ -139,7 +139,7 @@ fn read_key(
     let mut text = match store::read(path) {
         Ok(text) => text,
         Err(fault) => {
-            faults.push(fault);
+            faults.push(*fault);
             return None;
         }
     };
@@ -153,7 +153,7 @@ fn read_key(
             Some(found)
         }
         Err(fault) => {
-            faults.push(fault);
+            faults.push(*fault);
             None
         }
     }
@@ -163,33 +163,28 @@ fn parse_key(
     path: &Path,
     text: &[u8],
     pass_phrase: Option<&PassPhrase>,
-) -> Result<(PKey<Private>, PemBlock), LoadFault> {
+) -> Result<(PKey<Private>, PemBlock), Box<LoadFault>> {
+    let fault = |reason: &str, mend: &str| Box::new(LoadFault::file(path, reason, mend));
     if text.trim_ascii().is_empty() {
-        return Err(LoadFault::file(
-            path,
-            "is empty",
-            "put the private key there, as PEM",
-        ));
+        return Err(fault("is empty", "put the private key there, as PEM"));
     }
     let blocks = pem::blocks(text);
     let Some(block) = blocks.iter().find(|block| block.is_private_key()) else {
-        return Err(LoadFault::file(
-            path,
+        return Err(fault(
             "holds no private key in PEM form",
             "put the private key there, as PEM",
         ));
     };
     if !block.complete {
-        return Err(LoadFault::file(
-            path,
+        let fault = fault(
             "its END line is missing",
             "copy the key file again, it was cut off",
-        )
-        .in_block(&block.place));
+        );
+        return Err(Box::new(fault.in_block(&block.place)));
     }
     decode_key(block, pass_phrase)
         .map(|key| (key, block.place.clone()))
-        .map_err(|(reason, mend)| LoadFault::file(path, reason, mend).in_block(&block.place))
+        .map_err(|(reason, mend)| Box::new(fault(&reason, mend).in_block(&block.place)))
 }
 
 fn decode_key(
@@ -307,13 +302,7 @@ fn check_order(
     }
 }
 
-fn check_domain(
-    path: &Path,
-    place: &PemBlock,
-    leaf: &X509Ref,
-    domain: &str,
-    faults: &mut Faults,
-) {
+fn check_domain(path: &Path, place: &PemBlock, leaf: &X509Ref, domain: &str, faults: &mut Faults) {
     let Ok(names) = peer::peer_certificate(leaf, [0; 32], None) else {
         return;
     };

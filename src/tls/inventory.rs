@@ -51,12 +51,7 @@ pub struct LoadedCertificate {
 }
 
 impl LoadedCertificate {
-    pub(super) fn new(
-        role: CertificateRole,
-        file: &Path,
-        certificate: &X509Ref,
-        now: i64,
-    ) -> Self {
+    pub(super) fn new(role: CertificateRole, file: &Path, certificate: &X509Ref, now: i64) -> Self {
         let fingerprint = peer::fingerprint(certificate).unwrap_or([0; 32]);
         let not_after = peer::unix_time(certificate.not_after()).unwrap_or(i64::MIN);
         let names = peer::peer_certificate(certificate, fingerprint, None);

@@ -79,7 +79,9 @@ pub(super) fn peer_certificate(
 pub fn names_of_der(der: &[u8]) -> Option<PeerCertificate> {
     let certificate = X509::from_der(der).ok()?;
     let fingerprint = fingerprint(&certificate).ok()?;
-    peer_certificate(&certificate, fingerprint, None).ok()
+    let names = peer_certificate(&certificate, fingerprint, None).ok();
+    drop(ErrorStack::get());
+    names
 }
 
 /// Seconds since 1970-01-01 UTC.
@@ -109,8 +111,7 @@ pub(super) fn name_line(name: &X509NameRef) -> String {
             Ok(short) if object.nid() != Nid::UNDEF => short.to_owned(),
             _ => dotted(ffi::object_octets(object)),
         };
-        let value =
-            ffi::utf8(entry.data()).unwrap_or_else(|| entry.data().as_slice().to_vec());
+        let value = ffi::utf8(entry.data()).unwrap_or_else(|| entry.data().as_slice().to_vec());
         parts.push(format!("{key}={}", escaped(&value)));
     }
     let mut line = String::new();
@@ -161,9 +162,7 @@ fn escaped(value: &[u8]) -> String {
 fn common_names(subject: &X509NameRef) -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = subject
         .entries_by_nid(Nid::COMMONNAME)
-        .map(|entry| {
-            ffi::utf8(entry.data()).unwrap_or_else(|| entry.data().as_slice().to_vec())
-        })
+        .map(|entry| ffi::utf8(entry.data()).unwrap_or_else(|| entry.data().as_slice().to_vec()))
         .collect();
     if names.len() > MAX_COMMON_NAMES {
         names.drain(..names.len() - MAX_COMMON_NAMES);

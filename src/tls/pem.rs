@@ -165,9 +165,19 @@ mod tests {
         let found = blocks(file);
         let seen: Vec<_> = found
             .iter()
-            .map(|b| (b.place.number, b.place.line, b.place.kind.as_str(), b.complete))
+            .map(|b| {
+                (
+                    b.place.number,
+                    b.place.line,
+                    b.place.kind.as_str(),
+                    b.complete,
+                )
+            })
             .collect();
-        assert_eq!(seen, [(1, 2, "A", true), (2, 6, "B", false), (3, 8, "C", false)]);
+        assert_eq!(
+            seen,
+            [(1, 2, "A", true), (2, 6, "B", false), (3, 8, "C", false)]
+        );
     }
 
     #[test]
@@ -180,7 +190,10 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
         ] {
             let reason = blocks(text.as_bytes())[0].certificate().unwrap_err();
-            assert!(!reason.contains("SECRET") && !reason.contains("U0VD"), "{reason}");
+            assert!(
+                !reason.contains("SECRET") && !reason.contains("U0VD"),
+                "{reason}"
+            );
         }
     }
 }

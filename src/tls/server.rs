@@ -52,9 +52,17 @@ impl ServerTls {
                 generation,
             };
             let trust = &load.trust;
-            match context::build(options, &common, listener, domain, &identities, trust, place) {
+            match context::build(
+                options,
+                &common,
+                listener,
+                domain,
+                &identities,
+                trust,
+                place,
+            ) {
                 Ok(context) => contexts.push(context),
-                Err(fault) => load.faults.push(fault),
+                Err(fault) => load.faults.push(*fault),
             }
         }
         if load.faults.any_error() {
@@ -166,8 +174,7 @@ impl<'a> Load<'a> {
         let mut loaded: Vec<Identity> = Vec::new();
         for pair in files {
             let mut faults = Faults::default();
-            let identity =
-                identity::load(pair, domain, phrase, &self.trust, self.now, &mut faults);
+            let identity = identity::load(pair, domain, phrase, &self.trust, self.now, &mut faults);
             for fault in faults.found {
                 self.faults.push(match wanted {
                     Wanted::Yes => fault,
@@ -178,7 +185,10 @@ impl<'a> Load<'a> {
                 self.faults.note(note);
             }
             let Some(identity) = identity else { continue };
-            if let Some(first) = loaded.iter().find(|known| known.key.id() == identity.key.id()) {
+            if let Some(first) = loaded
+                .iter()
+                .find(|known| known.key.id() == identity.key.id())
+            {
                 self.faults.push(
                     LoadFault::file(
                         &pair.chain,

@@ -9,6 +9,8 @@ use super::fault::{Faults, LoadFault};
 enum Standing {
     /// A bit of this value, the same in OpenSSL 1.1.1 and 3.x.
     Bit(u64),
+    /// The harmless workarounds, which differ between versions.
+    All,
     /// OpenSSL has done so always since 1.1.0; nothing to set.
     Always,
     /// Worked around a peer or protocol that OpenSSL no longer knows.
@@ -17,10 +19,10 @@ enum Standing {
     Harmful,
 }
 
-use Standing::{Always, Bit, Gone, Harmful};
+use Standing::{All, Always, Bit, Gone, Harmful};
 
 const OPTIONS: &[(&str, Standing)] = &[
-    ("SSL_OP_ALL", Bit(0x8000_0850)),
+    ("SSL_OP_ALL", All),
     ("SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION", Bit(0x0004_0000)),
     ("SSL_OP_CIPHER_SERVER_PREFERENCE", Bit(0x0040_0000)),
     ("SSL_OP_CISCO_ANYCONNECT", Bit(0x0000_8000)),
@@ -41,7 +43,10 @@ const OPTIONS: &[(&str, Standing)] = &[
     ("SSL_OP_NO_ENCRYPT_THEN_MAC", Bit(0x0008_0000)),
     ("SSL_OP_NO_QUERY_MTU", Bit(0x0000_1000)),
     ("SSL_OP_NO_RENEGOTIATION", Bit(0x4000_0000)),
-    ("SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION", Bit(0x0001_0000)),
+    (
+        "SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION",
+        Bit(0x0001_0000),
+    ),
     ("SSL_OP_NO_SSLv2", Always),
     ("SSL_OP_NO_SSLv3", Bit(0x0200_0000)),
     ("SSL_OP_NO_TICKET", Bit(0x0000_4000)),
@@ -73,12 +78,8 @@ pub(super) fn parse(setting: &'static str, names: &[String], faults: &mut Faults
     for name in names.iter().map(|name| name.trim()) {
         let known = OPTIONS.iter().find(|(known, _)| *known == name);
         match known.map(|(_, standing)| *standing) {
-            #[expect(
-                clippy::unnecessary_cast,
-                clippy::cast_possible_truncation,
-                reason = "the type is 32 bits wide on some platforms with OpenSSL 1.1.1, and so are the values"
-            )]
             Some(Bit(bits)) => options |= SslOptions::from_bits_retain(bits as _),
+            Some(All) => options |= SslOptions::ALL,
             Some(Always) => {}
             Some(Gone) => faults.push(
                 LoadFault::setting(
@@ -115,7 +116,10 @@ mod tests {
     #[test]
     fn every_value_is_the_one_openssl_has() {
         for (name, option) in [
-            ("SSL_OP_CIPHER_SERVER_PREFERENCE", SslOptions::CIPHER_SERVER_PREFERENCE),
+            (
+                "SSL_OP_CIPHER_SERVER_PREFERENCE",
+                SslOptions::CIPHER_SERVER_PREFERENCE,
+            ),
             ("SSL_OP_NO_COMPRESSION", SslOptions::NO_COMPRESSION),
             ("SSL_OP_NO_RENEGOTIATION", SslOptions::NO_RENEGOTIATION),
             ("SSL_OP_NO_SSLv3", SslOptions::NO_SSLV3),
@@ -137,9 +141,15 @@ mod tests {
     fn an_unknown_name_is_an_error_and_a_dead_one_a_warning() {
         let mut faults = Faults::default();
         let names = ["SSL_OP_NO_SSLv4", "SSL_OP_TLS_D5_BUG", "SSL_OP_NO_SSLv2"];
-        parse("OpenSSLCTXSetOptions", &names.map(str::to_owned), &mut faults);
+        parse(
+            "OpenSSLCTXSetOptions",
+            &names.map(str::to_owned),
+            &mut faults,
+        );
         assert_eq!(faults.found.len(), 2);
-        assert!(faults.found[0].is_error() && faults.found[0].to_string().contains("SSL_OP_NO_SSLv4"));
+        assert!(
+            faults.found[0].is_error() && faults.found[0].to_string().contains("SSL_OP_NO_SSLv4")
+        );
         assert!(!faults.found[1].is_error());
     }
 }

@@ -13,7 +13,7 @@ use openssl::x509::{X509, X509Name};
 
 use super::fault::{Faults, LoadFault};
 use super::options::TlsOptions;
-use super::{CertificateFiles, pem, peer};
+use super::{CertificateFiles, peer, pem};
 
 /// Largest file read; a certificate bundle of the web is under 1 MiB.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -289,7 +289,7 @@ impl Loader<'_> {
         let text = match read(path) {
             Ok(text) => text,
             Err(fault) => {
-                self.faults.push(severity(fault));
+                self.faults.push(severity(*fault));
                 return;
             }
         };
@@ -365,24 +365,20 @@ fn files_of(path: &Path, faults: &mut Faults) -> Vec<PathBuf> {
 }
 
 /// Reads a whole regular file of a bearable size.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Box<LoadFault>> {
+    let refuse = |reason: String, mend: &str| Box::new(LoadFault::file(path, reason, mend));
     let permission = "check the name, and that the user the server starts as may read it";
-    let kind = fs::metadata(path).map_err(|e| LoadFault::file(path, io_reason(&e), permission))?;
+    let kind = fs::metadata(path).map_err(|e| refuse(io_reason(&e), permission))?;
     if !kind.is_file() {
-        return Err(LoadFault::file(
-            path,
-            "is not a file",
-            "name a PEM file here",
-        ));
+        return Err(refuse("is not a file".to_owned(), "name a PEM file here"));
     }
     if kind.len() > MAX_FILE_BYTES {
-        return Err(LoadFault::file(
-            path,
-            "is larger than 16 MiB",
+        return Err(refuse(
+            "is larger than 16 MiB".to_owned(),
             "name a PEM file here",
         ));
     }
-    fs::read(path).map_err(|e| LoadFault::file(path, io_reason(&e), permission))
+    fs::read(path).map_err(|e| refuse(io_reason(&e), permission))
 }
 
 fn io_reason(error: &io::Error) -> String {

@@ -89,7 +89,10 @@ impl VerifiedChains {
             let Ok(fingerprint) = peer::fingerprint(&certificate) else {
                 continue;
             };
-            let known = self.intermediates.iter().any(|(kept, _)| *kept == fingerprint);
+            let known = self
+                .intermediates
+                .iter()
+                .any(|(kept, _)| *kept == fingerprint);
             if !known && self.intermediates.len() < MAX_INTERMEDIATES {
                 self.intermediates.push((fingerprint, certificate));
             }

@@ -52,7 +52,10 @@ pub(super) fn judge(context: &mut X509StoreContextRef) -> bool {
         context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
         return false;
     };
-    match slot.verifier.verify(context) {
+    let verdict = slot.verifier.verify(context);
+    // What reading extensions left in the thread's error queue would turn the next "want read" into a failure.
+    drop(ErrorStack::get());
+    match verdict {
         Ok(certificate) => {
             slot.accept(certificate);
             context.set_error(X509VerifyResult::OK);
@@ -86,7 +89,7 @@ impl Verifier {
     fn verify(
         &self,
         context: &mut X509StoreContextRef,
-    ) -> Result<Arc<PeerCertificate>, HandshakeRefusal> {
+    ) -> Result<Arc<PeerCertificate>, Box<HandshakeRefusal>> {
         let now = now();
         let Some(leaf) = ffi::presented_leaf(context) else {
             return Err(HandshakeRefusal::internal(
@@ -114,7 +117,10 @@ impl Verifier {
 
     /// The identity of a resumed session, whose ticket holds the certificate but no chain. What this load has verified
     /// before is taken at its word within its dates; else the chain is built again, dates as of now.
-    pub(super) fn resumed(&self, leaf: &X509Ref) -> Result<Arc<PeerCertificate>, HandshakeRefusal> {
+    pub(super) fn resumed(
+        &self,
+        leaf: &X509Ref,
+    ) -> Result<Arc<PeerCertificate>, Box<HandshakeRefusal>> {
         let unverifiable = || HandshakeRefusal::internal(handshake::UNVERIFIABLE);
         let fingerprint = peer::fingerprint(leaf).map_err(|_| unverifiable())?;
         if let Some(known) = self.chains().find(&fingerprint, None, now()) {
@@ -125,9 +131,9 @@ impl Verifier {
         let verified = self
             .check_outside_handshake(leaf, &intermediates, fingerprint, sent)
             .map_err(|_| unverifiable())?
-            .map_err(|refusal| HandshakeRefusal {
-                reason: format!("{}: {}", handshake::UNVERIFIABLE, refusal.reason),
-                ..refusal
+            .map_err(|mut refusal| {
+                refusal.reason = format!("{}: {}", handshake::UNVERIFIABLE, refusal.reason);
+                refusal
             })?;
         // Not remembered: the intermediates that this client sends in a full handshake are not known here.
         Ok(verified.certificate)
@@ -138,7 +144,7 @@ impl Verifier {
         &self,
         leaf: &X509Ref,
         intermediates: &[X509],
-    ) -> Result<Result<Arc<PeerCertificate>, HandshakeRefusal>, ErrorStack> {
+    ) -> Result<Result<Arc<PeerCertificate>, Box<HandshakeRefusal>>, ErrorStack> {
         let fingerprint = peer::fingerprint(leaf)?;
         let verdict = self.check_outside_handshake(leaf, intermediates, fingerprint, [0; 32])?;
         Ok(verdict.map(|verified| verified.certificate))
@@ -150,16 +156,18 @@ impl Verifier {
         intermediates: &[X509],
         fingerprint: [u8; 32],
         sent: [u8; 32],
-    ) -> Result<Result<Verified, HandshakeRefusal>, ErrorStack> {
+    ) -> Result<Result<Verified, Box<HandshakeRefusal>>, ErrorStack> {
         let mut untrusted = Stack::new()?;
         for certificate in intermediates {
             untrusted.push(certificate.clone())?;
         }
         let mut context = X509StoreContext::new()?;
-        context.init(&self.store, leaf, &untrusted, |context| {
+        let verdict = context.init(&self.store, leaf, &untrusted, |context| {
             let verified = self.build_and_check(context, fingerprint, sent);
             Ok(verified.map(|(verified, _)| verified))
-        })
+        });
+        drop(ErrorStack::get());
+        verdict
     }
 
     fn build_and_check(
@@ -167,7 +175,7 @@ impl Verifier {
         context: &mut X509StoreContextRef,
         fingerprint: [u8; 32],
         sent: [u8; 32],
-    ) -> Result<(Verified, Vec<X509>), HandshakeRefusal> {
+    ) -> Result<(Verified, Vec<X509>), Box<HandshakeRefusal>> {
         let good = context.verify_cert().unwrap_or(false);
         if !good || context.error() != X509VerifyResult::OK {
             let code = match context.error().as_raw() {
@@ -208,8 +216,14 @@ impl Verifier {
             fingerprint,
             sent,
             // A date that cannot be read makes an entry that is never valid.
-            not_before: not_before.map(|t| t.unwrap_or(i64::MAX)).max().unwrap_or(i64::MAX),
-            not_after: not_after.map(|t| t.unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN),
+            not_before: not_before
+                .map(|t| t.unwrap_or(i64::MAX))
+                .max()
+                .unwrap_or(i64::MAX),
+            not_after: not_after
+                .map(|t| t.unwrap_or(i64::MIN))
+                .min()
+                .unwrap_or(i64::MIN),
             certificate: Arc::new(certificate),
         };
         let intermediates = between.iter().map(|c| (*c).to_owned()).collect();
@@ -322,19 +336,48 @@ mod tests {
 
     #[test]
     fn an_intermediate_limits_what_is_below_it() {
-        let usages = |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).to_owned()).collect() };
+        let usages =
+            |list: &[&str]| -> Vec<String> { list.iter().map(|s| (*s).to_owned()).collect() };
         let free = Purposes::of(None);
         let server = Purposes::of(Some(&usages(&[oid::SERVER_AUTH])));
         let both = Purposes::of(Some(&usages(&[oid::SERVER_AUTH, oid::CLIENT_AUTH])));
         let email = Purposes::of(Some(&usages(&["1.3.6.1.5.5.7.3.4"])));
         for (situation, below, any, client, server_left) in [
             ("no extension anywhere", free.below(free), true, true, true),
-            ("a free leaf below serverAuth", free.below(server), false, false, true),
-            ("a leaf of both below serverAuth", both.below(server), false, false, true),
-            ("a free leaf below an e-mail CA", free.below(email), false, false, false),
-            ("any is all", Purposes::of(Some(&usages(&[oid::ANY]))), true, true, true),
+            (
+                "a free leaf below serverAuth",
+                free.below(server),
+                false,
+                false,
+                true,
+            ),
+            (
+                "a leaf of both below serverAuth",
+                both.below(server),
+                false,
+                false,
+                true,
+            ),
+            (
+                "a free leaf below an e-mail CA",
+                free.below(email),
+                false,
+                false,
+                false,
+            ),
+            (
+                "any is all",
+                Purposes::of(Some(&usages(&[oid::ANY]))),
+                true,
+                true,
+                true,
+            ),
         ] {
-            assert_eq!((below.any, below.client, below.server), (any, client, server_left), "{situation}");
+            assert_eq!(
+                (below.any, below.client, below.server),
+                (any, client, server_left),
+                "{situation}"
+            );
         }
     }
 }

@@ -40,7 +40,10 @@ fn encrypted_keys_open_with_their_pass_phrase_only() {
                 None => assert!(faults.is_empty(), "{text}"),
                 Some(part) => {
                     assert!(text.contains(part), "{phrase:?}: {text}");
-                    assert!(text.contains("block 1 (ENCRYPTED PRIVATE KEY, line 1)"), "{text}");
+                    assert!(
+                        text.contains("block 1 (ENCRYPTED PRIVATE KEY, line 1)"),
+                        "{text}"
+                    );
                     assert!(!text.contains("correct"), "{text}");
                 }
             }
@@ -56,7 +59,10 @@ fn encrypted_keys_open_with_their_pass_phrase_only() {
 
 #[test]
 fn every_broken_file_is_named_with_its_reason() {
-    let place = directory(&[("good.crt", "server/server-rsa.crt"), ("good.key", "server/server-rsa.key")]);
+    let place = directory(&[
+        ("good.crt", "server/server-rsa.crt"),
+        ("good.key", "server/server-rsa.key"),
+    ]);
     let path = |name: &str| place.path().join(name);
     let good_key = fs::read_to_string(path("good.key")).unwrap();
     let good_crt = fs::read_to_string(path("good.crt")).unwrap();
@@ -64,7 +70,11 @@ fn every_broken_file_is_named_with_its_reason() {
     fs::write(path("empty"), " \n").unwrap();
     fs::write(path("noise"), "hello\n").unwrap();
     fs::write(path("cut.key"), &good_key[..good_key.len() - 40]).unwrap();
-    fs::write(path("odd.key"), good_key.replacen(&secret, &secret[..40], 1)).unwrap();
+    fs::write(
+        path("odd.key"),
+        good_key.replacen(&secret, &secret[..40], 1),
+    )
+    .unwrap();
     let odd = good_crt.replacen(good_crt.lines().nth(5).unwrap(), "!!!!", 1);
     fs::write(path("odd.crt"), format!("{good_crt}{odd}")).unwrap();
     let intermediate = fs::read_to_string(pki().join("ca/int-users.crt")).unwrap();
@@ -77,17 +87,47 @@ fn every_broken_file_is_named_with_its_reason() {
         ("good.crt", "empty", "empty: is empty"),
         ("empty", "good.key", "empty: is empty"),
         ("good.crt", "folder", "folder: is not a file"),
-        ("noise", "good.key", "noise: holds no certificate in PEM form"),
-        ("good.key", "good.key", "good.key: holds no certificate in PEM form"),
-        ("good.crt", "noise", "noise: holds no private key in PEM form"),
-        ("good.crt", "good.crt", "good.crt: holds no private key in PEM form"),
-        ("good.crt", "cut.key", "cut.key: block 1 (PRIVATE KEY, line 1): its END line is missing"),
-        ("good.crt", "odd.key", "odd.key: block 1 (PRIVATE KEY, line 1): it is not a private key"),
+        (
+            "noise",
+            "good.key",
+            "noise: holds no certificate in PEM form",
+        ),
+        (
+            "good.key",
+            "good.key",
+            "good.key: holds no certificate in PEM form",
+        ),
+        (
+            "good.crt",
+            "noise",
+            "noise: holds no private key in PEM form",
+        ),
+        (
+            "good.crt",
+            "good.crt",
+            "good.crt: holds no private key in PEM form",
+        ),
+        (
+            "good.crt",
+            "cut.key",
+            "cut.key: block 1 (PRIVATE KEY, line 1): its END line is missing",
+        ),
+        (
+            "good.crt",
+            "odd.key",
+            "odd.key: block 1 (PRIVATE KEY, line 1): it is not a private key",
+        ),
         ("odd.crt", "good.key", "odd.crt: block 2 (CERTIFICATE"),
-        ("order.crt", "good.key", "put the certificate of block 2 (CERTIFICATE"),
+        (
+            "order.crt",
+            "good.key",
+            "put the certificate of block 2 (CERTIFICATE",
+        ),
     ] {
         let listener = explicit(&path(chain), &path(key), Some("correct horse"));
-        let faults = ServerTls::load(&options(), &[&listener]).err().unwrap_or_default();
+        let faults = ServerTls::load(&options(), &[&listener])
+            .err()
+            .unwrap_or_default();
         let text = lines(&faults);
         assert!(text.contains(part), "{chain} {key}: {text}");
         for line in good_key.lines().filter(|line| line.len() > 30) {
@@ -95,12 +135,25 @@ fn every_broken_file_is_named_with_its_reason() {
         }
     }
     let other = pki().join("server/server-ec.key");
-    let text = lines(&faults_of(&options(), &explicit(&path("good.crt"), &other, None)));
-    assert!(text.contains("does not match the first certificate"), "{text}");
+    let text = lines(&faults_of(
+        &options(),
+        &explicit(&path("good.crt"), &other, None),
+    ));
+    assert!(
+        text.contains("does not match the first certificate"),
+        "{text}"
+    );
 
     fs::set_permissions(path("good.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let faults = faults_of(&options(), &explicit(&path("good.crt"), &path("good.key"), None));
-    assert!(lines(&faults).contains("every user of this machine"), "{}", lines(&faults));
+    let faults = faults_of(
+        &options(),
+        &explicit(&path("good.crt"), &path("good.key"), None),
+    );
+    assert!(
+        lines(&faults).contains("every user of this machine"),
+        "{}",
+        lines(&faults)
+    );
     assert!(faults.iter().all(|fault| !fault.is_error()));
 }
 
@@ -114,15 +167,25 @@ fn expired_and_foreign_certificates_of_ours_are_warnings() {
         let chain = pki().join(format!("clients/{name}.crt"));
         let key = pki().join(format!("clients/{name}.key"));
         let (_, report) = ServerTls::load(&options(), &[&explicit(&chain, &key, None)]).unwrap();
-        assert!(lines(&report.warnings).contains(part), "{}", lines(&report.warnings));
+        assert!(
+            lines(&report.warnings).contains(part),
+            "{}",
+            lines(&report.warnings)
+        );
     }
     // Too weak for the security level is no warning: OpenSSL does not serve it.
     let (chain, key) = (
         pki().join("clients/alice-rsa1024.crt"),
         pki().join("clients/alice-rsa1024.key"),
     );
-    let faults = ServerTls::load(&options(), &[&explicit(&chain, &key, None)]).err().unwrap();
-    assert!(lines(&faults).contains("ee key too small"), "{}", lines(&faults));
+    let faults = ServerTls::load(&options(), &[&explicit(&chain, &key, None)])
+        .err()
+        .unwrap();
+    assert!(
+        lines(&faults).contains("ee key too small"),
+        "{}",
+        lines(&faults)
+    );
 }
 
 #[test]
@@ -141,7 +204,9 @@ fn all_faults_are_told_at_once() {
         sni_domains: Some(vec!["third.org".to_owned()]),
         ..listener(ClientVerification::None)
     };
-    let faults = ServerTls::load(&options, &[&nameless, &other]).err().unwrap();
+    let faults = ServerTls::load(&options, &[&nameless, &other])
+        .err()
+        .unwrap();
     let text = lines(&faults);
     for part in [
         "/nonexistent/ca.pem: does not exist",
@@ -159,11 +224,42 @@ fn all_faults_are_told_at_once() {
 fn a_wrong_cipher_list_or_group_is_a_fault_of_its_setting() {
     let listener = listener(ClientVerification::None);
     for (options, part) in [
-        (TlsOptions { cipher_list: "NOSUCH".to_owned(), ..options() }, "OpenSSLCipherList"),
-        (TlsOptions { cipher_suites: Some("NOSUCH".to_owned()), ..options() }, "TLSCipherSuites"),
-        (TlsOptions { groups: Some("NOSUCH".to_owned()), ..options() }, "TLSGroups"),
-        (TlsOptions { minimum: ProtocolVersion::Tls1_3, maximum: ProtocolVersion::Tls1_2, ..options() }, "TLSMinimumProtocol"),
-        (TlsOptions { dh_params: Some(pki().join("ca/root-example.crt")), ..options() }, "holds no DH parameters"),
+        (
+            TlsOptions {
+                cipher_list: "NOSUCH".to_owned(),
+                ..options()
+            },
+            "OpenSSLCipherList",
+        ),
+        (
+            TlsOptions {
+                cipher_suites: Some("NOSUCH".to_owned()),
+                ..options()
+            },
+            "TLSCipherSuites",
+        ),
+        (
+            TlsOptions {
+                groups: Some("NOSUCH".to_owned()),
+                ..options()
+            },
+            "TLSGroups",
+        ),
+        (
+            TlsOptions {
+                minimum: ProtocolVersion::Tls1_3,
+                maximum: ProtocolVersion::Tls1_2,
+                ..options()
+            },
+            "TLSMinimumProtocol",
+        ),
+        (
+            TlsOptions {
+                dh_params: Some(pki().join("ca/root-example.crt")),
+                ..options()
+            },
+            "holds no DH parameters",
+        ),
     ] {
         let faults = ServerTls::load(&options, &[&listener]).err().unwrap();
         assert!(lines(&faults).contains(part), "{}", lines(&faults));
@@ -247,7 +343,10 @@ fn anchors_come_from_every_source() {
     assert_eq!(anchors(&both), [example, vendor]);
     let listener = listener(ClientVerification::None);
     let text = lines(&faults_of(&both, &listener));
-    assert!(text.contains("key.pem: holds no certificate, skipped"), "{text}");
+    assert!(
+        text.contains("key.pem: holds no certificate, skipped"),
+        "{text}"
+    );
     assert!(!text.contains("MII"), "{text}");
 
     let file = TlsOptions {
@@ -260,7 +359,11 @@ fn anchors_come_from_every_source() {
         certificate_path: Some(pki().join("trust")),
         ..none.clone()
     };
-    assert_eq!(anchors(&bare), [example, vendor], "no legacy name: a CA directory");
+    assert_eq!(
+        anchors(&bare),
+        [example, vendor],
+        "no legacy name: a CA directory"
+    );
     let not_bare = TlsOptions {
         ca_files: vec![pki().join("ca/root-vendor.crt")],
         ..bare
@@ -292,7 +395,11 @@ fn an_expired_anchor_is_loaded_and_told() {
     let listener = listener(ClientVerification::None);
     let (_, report) = ServerTls::load(&options, &[&listener]).unwrap();
     assert!(lines(&report.warnings).contains("has expired"));
-    let expired = report.certificates.iter().find(|c| c.days_left < 0).unwrap();
+    let expired = report
+        .certificates
+        .iter()
+        .find(|c| c.days_left < 0)
+        .unwrap();
     assert_eq!(expired.role, CertificateRole::Anchor);
     let own = &report.certificates[0];
     assert_eq!(own.key, "RSA 2048");
@@ -315,7 +422,11 @@ fn a_certificate_file_is_examined_as_a_client_would_be() {
     ] {
         let trust = Some((&options, EkuPolicy::Rfc5924));
         let examined = read_certificate_file(&file(name), trust).unwrap();
-        let found = examined.verdict.unwrap().err().and_then(|refusal| refusal.code);
+        let found = examined
+            .verdict
+            .unwrap()
+            .err()
+            .and_then(|refusal| refusal.code);
         let same = found == code || (found, code) == (Some(21), Some(20));
         assert!(same, "{name}: {found:?}");
         let anchored = !examined.certificate.anchor_subject.is_empty();
@@ -331,7 +442,10 @@ fn names_of_any_der_never_panic() {
     assert!(names_of_der(b"").is_none());
     assert!(names_of_der(&[0x30, 0x82, 0xff, 0xff]).is_none());
     let pem = fs::read(pki().join("clients/multi-san.crt")).unwrap();
-    let der = openssl::x509::X509::from_pem(&pem).unwrap().to_der().unwrap();
+    let der = openssl::x509::X509::from_pem(&pem)
+        .unwrap()
+        .to_der()
+        .unwrap();
     assert_eq!(names_of_der(&der).unwrap().alt_names.len(), 4);
     for at in 0..der.len() {
         for value in [0x00, 0x30, 0x7f, 0xff] {

@@ -9,6 +9,7 @@
 
 mod clients;
 mod files;
+mod odd;
 mod resumption;
 mod serving;
 
@@ -26,6 +27,10 @@ use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode,
     SslStream, SslVerifyMode, SslVersion,
 };
+
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyParam;
+use openssl::x509::{X509, X509PurposeId};
 
 use super::*;
 
@@ -101,6 +106,17 @@ pub(super) fn lines(faults: &[LoadFault]) -> String {
     faults.iter().map(|fault| format!("{fault}\n")).collect()
 }
 
+/// What a listener that trusts the example root holds certificates against.
+pub(super) fn verifier() -> verify::Verifier {
+    let root = fs::read(pki().join("ca/root-example.crt")).unwrap();
+    let mut store = X509StoreBuilder::new().unwrap();
+    store.add_cert(X509::from_pem(&root).unwrap()).unwrap();
+    let mut param = X509VerifyParam::new().unwrap();
+    param.set_purpose(X509PurposeId::ANY).unwrap();
+    store.set_param(&param).unwrap();
+    verify::Verifier::new(EkuPolicy::Rfc5924, store.build(), 100)
+}
+
 /// A client as the tests need it.
 #[derive(Clone, Default)]
 pub(super) struct Client {
@@ -142,9 +158,13 @@ impl Client {
         if let Some(name) = &self.certificate {
             let file = pki().join("clients").join(format!("{name}.pem"));
             builder.set_certificate_chain_file(&file).unwrap();
-            builder.set_private_key_file(&file, SslFiletype::PEM).unwrap();
+            builder
+                .set_private_key_file(&file, SslFiletype::PEM)
+                .unwrap();
         }
-        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT);
+        // Without NO_INTERNAL the end of this context would make its sessions useless.
+        builder
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         let kept = Arc::clone(sessions);
         builder.set_new_session_callback(move |_, session| kept.lock().unwrap().push(session));
         let context: SslContext = builder.build();
@@ -173,13 +193,15 @@ fn resume(ssl: &mut Ssl, session: &SslSession) {
 
 /// What both sides saw.
 pub(super) struct Met {
-    pub(super) server: Result<Established, HandshakeRefusal>,
+    pub(super) server: Result<Established, Box<HandshakeRefusal>>,
     /// Number of the TLS alert that the client received.
     pub(super) alert: Option<i32>,
     /// Subject of the certificate that the server showed, and how many it sent.
     pub(super) shown: Option<(String, usize)>,
     pub(super) sessions: Vec<SslSession>,
     pub(super) alpn: Option<Vec<u8>>,
+    /// Time on a processor that the server's side of the handshake took.
+    pub(super) cost: Duration,
 }
 
 impl Met {
@@ -229,18 +251,24 @@ pub(super) fn meet(server: &ServerContext, client: &Client) -> Met {
                 .find(|alert| (0..256).contains(alert))
         });
         let shown = stream.ssl().peer_certificate().map(|certificate| {
-            let sent = stream.ssl().peer_cert_chain().map_or(0, |chain| chain.len());
+            let sent = stream
+                .ssl()
+                .peer_cert_chain()
+                .map_or(0, |chain| chain.len());
             (peer::name_line(certificate.subject_name()), sent)
         });
         let alpn = stream.ssl().selected_alpn_protocol().map(<[u8]>::to_vec);
         let _ = stream.shutdown();
         (alert, shown, alpn)
     });
+    let began = on_processor();
+    let mut cost = Duration::ZERO;
     let outcome = {
         let mut stream = SslStream::new(server.accept_state().unwrap(), ours).unwrap();
         match stream.accept() {
             Ok(()) => {
                 let outcome = established(stream.ssl());
+                cost = on_processor().saturating_sub(began);
                 if outcome.is_ok() {
                     stream.ssl_write(b"k").unwrap();
                     let _ = stream.shutdown();
@@ -248,7 +276,7 @@ pub(super) fn meet(server: &ServerContext, client: &Client) -> Met {
                 }
                 outcome
             }
-            Err(error) => Err(refusal(stream.ssl(), &error)),
+            Err(error) => Err(Box::new(refusal(stream.ssl(), &error))),
         }
     };
     let (alert, shown, alpn) = client.join().unwrap();
@@ -259,5 +287,19 @@ pub(super) fn meet(server: &ServerContext, client: &Client) -> Met {
         shown,
         sessions,
         alpn,
+        cost,
     }
+}
+
+/// Time that this thread has spent on a processor.
+#[expect(unsafe_code, reason = "no crate in use has this clock")]
+fn on_processor() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: fills in the structure that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::from_secs(time.tv_sec.unsigned_abs())
+        + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }

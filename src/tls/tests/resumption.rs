@@ -2,6 +2,8 @@
 
 use openssl::ssl::SslVersion;
 
+use openssl::x509::X509;
+
 use super::*;
 
 fn first_and_second(server: &ServerContext, again: &ServerContext, client: &Client) -> (Met, Met) {
@@ -38,7 +40,11 @@ fn a_resumed_session_reports_the_certificate_it_began_with() {
                 let (first, second) = (first.server.unwrap(), second.server.unwrap());
                 assert!(!first.resumed && second.resumed, "{what}");
                 assert_eq!(first.certificate, second.certificate, "{what}");
-                assert_eq!(second.certificate.is_some(), certificate != "none", "{what}");
+                assert_eq!(
+                    second.certificate.is_some(),
+                    certificate != "none",
+                    "{what}"
+                );
             }
         }
     }
@@ -48,7 +54,10 @@ fn a_resumed_session_reports_the_certificate_it_began_with() {
 fn another_load_does_not_resume_but_greets_anew() {
     for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
         let listener = listener(ClientVerification::Mandatory);
-        let (old, new) = (context(&options(), &listener), context(&options(), &listener));
+        let (old, new) = (
+            context(&options(), &listener),
+            context(&options(), &listener),
+        );
         assert!(new.generation() > old.generation());
         let client = Client {
             version: Some(version),
@@ -80,7 +89,10 @@ fn without_tickets_nothing_is_resumed() {
             session: Some(session.clone()),
             ..client
         };
-        assert!(!meet(&server, &client).server.unwrap().resumed, "{version:?}");
+        assert!(
+            !meet(&server, &client).server.unwrap().resumed,
+            "{version:?}"
+        );
     }
 }
 
@@ -90,4 +102,33 @@ fn a_listener_that_asks_nobody_resumes_without_an_identity() {
     let (_, second) = first_and_second(&server, &server, &Client::with("alice-uri"));
     let second = second.server.unwrap();
     assert!(second.resumed && second.certificate.is_none());
+}
+
+/// The certificate in a ticket may have expired since, or rest on an intermediate that nobody has shown to this load.
+#[test]
+fn a_resumed_certificate_that_no_longer_verifies_is_refused() {
+    let read = |name: &str| X509::from_pem(&fs::read(pki().join(name)).unwrap()).unwrap();
+    let verifier = verifier();
+    for (name, code) in [
+        ("alice-uri", None),
+        ("alice-expired", Some(10)),
+        ("alice-int", Some(20)),
+        ("alice-untrusted", Some(20)),
+        ("eku-email", Some(26)),
+    ] {
+        match (
+            verifier.resumed(&read(&format!("clients/{name}.crt"))),
+            code,
+        ) {
+            (Ok(certificate), None) => {
+                assert_eq!(certificate.subject, "CN=Alice,O=Example Organisation")
+            }
+            (Err(refusal), Some(code)) => {
+                assert_eq!(refusal.code, Some(code), "{name}: {refusal}");
+                let text = "resumed session without a verifiable identity: ";
+                assert!(refusal.reason.starts_with(text), "{refusal}");
+            }
+            (other, _) => panic!("{name}: {other:?}"),
+        }
+    }
 }
