@@ -230,3 +230,70 @@ fn what_is_not_tls_is_named_in_the_refusal() {
         assert!(!refused.hint.is_empty());
     }
 }
+
+#[test]
+fn the_depth_limit_counts_intermediates() {
+    for (depth, wanted) in [(1, "handshake-ok"), (0, "alert:unknown_ca")] {
+        let options = TlsOptions {
+            verify_depth: depth,
+            ..options()
+        };
+        let server = context(&options, &listener(ClientVerification::Optional));
+        assert_eq!(
+            meet(&server, &Client::with("alice-uri")).outcome(),
+            "handshake-ok"
+        );
+        assert_eq!(
+            meet(&server, &Client::with("alice-int-chain")).outcome(),
+            wanted
+        );
+    }
+}
+
+#[test]
+fn an_anchor_marked_as_rejected_for_clients_lets_nobody_in() {
+    let directory = tempfile::tempdir().unwrap();
+    for (mark, wanted) in [
+        ("-addtrust", "handshake-ok"),
+        ("-addreject", "alert:bad_certificate"),
+    ] {
+        let file = directory.path().join(mark);
+        let made = Command::new("openssl")
+            .args(["x509", "-trustout", mark, "clientAuth", "-in"])
+            .arg(pki().join("ca/root-example.crt"))
+            .arg("-out")
+            .arg(&file)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let options = TlsOptions {
+            certificate_path: None,
+            ca_files: vec![file],
+            ..options()
+        };
+        let listener = ListenerTls {
+            certificates: vec![CertificateFiles {
+                chain: pki().join("server/server-rsa.crt"),
+                key: pki().join("server/server-rsa.key"),
+            }],
+            ..listener(ClientVerification::Optional)
+        };
+        let met = meet(&context(&options, &listener), &Client::with("alice-uri"));
+        assert_eq!(met.outcome(), wanted, "{mark}");
+    }
+}
+
+#[test]
+fn a_weaker_level_is_had_by_the_cipher_list() {
+    let options = TlsOptions {
+        cipher_list: "DEFAULT:@SECLEVEL=0".to_owned(),
+        ..options()
+    };
+    let server = context(&options, &listener(ClientVerification::Optional));
+    for certificate in ["alice-sha1", "alice-rsa1024"] {
+        assert_eq!(
+            meet(&server, &Client::with(certificate)).outcome(),
+            "handshake-ok"
+        );
+    }
+}

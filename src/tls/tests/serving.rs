@@ -55,10 +55,12 @@ fn sni_chooses_the_certificate_and_unknown_names_get_the_default() {
             let client = Client {
                 sni: sni.map(str::to_owned),
                 version: Some(version),
+                alpn: Some(b"\x03sip"),
                 ..Client::with("alice-uri")
             };
             let met = meet(&server, &client);
             assert_eq!(met.outcome(), "handshake-ok", "{sni:?}");
+            assert_eq!(met.alpn.as_deref(), Some(&b"sip"[..]), "{sni:?}");
             assert_eq!(met.shown.unwrap().0, wanted, "{sni:?}");
             let established = met.server.unwrap();
             assert_eq!(established.sni.as_deref(), sni);
@@ -284,4 +286,26 @@ fn cost_of_a_handshake_with_client_certificate() {
             eprintln!("{certificate}, {what}: {mean:?} per handshake");
         }
     }
+}
+
+#[test]
+fn dhe_is_served_with_parameters_only() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("dh.pem");
+    let parameters = openssl::dh::Dh::get_2048_256().unwrap();
+    fs::write(&file, parameters.params_to_pem().unwrap()).unwrap();
+    let options = TlsOptions {
+        dh_params: Some(file),
+        ..options()
+    };
+    let client = Client {
+        version: Some(SslVersion::TLS1_2),
+        ciphers: Some("DHE-RSA-AES128-GCM-SHA256"),
+        ..Client::with("none")
+    };
+    let met = meet(
+        &context(&options, &listener(ClientVerification::None)),
+        &client,
+    );
+    assert_eq!(met.outcome(), "handshake-ok");
 }
