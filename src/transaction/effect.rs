@@ -1,0 +1,34 @@
+//! What a transaction wants done.
+
+use std::sync::Arc;
+
+/// Names one transaction for as long as the process runs; never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionId(pub(super) u64);
+
+/// What the shell around a machine does for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this response the way the request came (RFC 3261 §18.2.2).
+    Send(Arc<[u8]>),
+    /// The core has been silent for so long that it should respond with 100 now (RFC 3261 §17.2.1, RFC 4320 §4.1).
+    TryingDue,
+    /// The core is told that no ACK came (Timer H), or that its answer comes too late to be sent at all
+    /// (RFC 4320 §4.2).
+    Timeout,
+    /// The core is told that a response could not be sent (RFC 3261 §17.2.4).
+    TransportFailed,
+    /// The transaction is over and forgotten. Always its last effect.
+    Ended,
+}
+
+/// An effect, whose it is, and the way its request came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output<P> {
+    /// The transaction; after [`Effect::Ended`] nobody knows it any more.
+    pub id: TransactionId,
+    /// What was given to [`super::Layer::begin`].
+    pub path: P,
+    /// What to do.
+    pub effect: Effect,
+}
