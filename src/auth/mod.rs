@@ -6,18 +6,22 @@
 mod admit;
 mod certificate;
 mod check;
+mod explain;
 mod legacy;
 mod legacy_name;
 mod mac;
 mod mappings;
 mod options;
 mod peer_certificate;
+#[cfg(test)]
+mod test_support;
 mod trust;
 mod verdict;
 
 pub use admit::{Admitted, Decision, Rules, admit, resume};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use explain::{Explanation, Statement, Verdict, explain};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};

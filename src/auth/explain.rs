@@ -1,0 +1,449 @@
+//! The whole decision as a readable trace: `sipvouch explain`.
+//!
+//! No second implementation: the claim is written as a request, parsed like any other, and judged by [`super::admit`] with
+//! somebody listening.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::admit::{Decision, Rules, Trace, decide};
+use super::certificate::{Identities, IdentityKind, NameSource};
+use super::check::{Answers, Peer, Transport};
+use super::options::IdentityRules;
+use super::peer_certificate::PeerCertificate;
+use super::verdict::{Ground, IdentityPath, Reason, Refusal};
+use crate::sip::{Fault, Message, Request, SipUri};
+
+/// Rounds of questions that are answered before the explanation gives up. Each check can ask once per claim.
+const MAX_ROUNDS: usize = 64;
+
+/// The request to explain.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement<'a> {
+    /// From: a URI, or a whole header value with `<…>`.
+    pub from: &'a str,
+    /// To; the From if not given.
+    pub to: Option<&'a str>,
+    /// Referred-By of a REFER.
+    pub referred_by: Option<&'a str>,
+    /// Method.
+    pub method: &'a str,
+    /// Whether To has a tag.
+    pub to_tag: bool,
+    /// Over what it comes.
+    pub transport: Transport,
+    /// Where it comes from.
+    pub source: SocketAddr,
+    /// Who handles it.
+    pub path: IdentityPath,
+}
+
+/// How it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Goes on.
+    Admitted(Ground),
+    /// Answered with this.
+    Refused(Refusal),
+    /// An ACK: dropped.
+    Dropped(Refusal),
+    /// Answered as malformed before anybody asks who sent it.
+    Malformed(Fault),
+    /// A check goes on asking.
+    Undecided,
+}
+
+/// The trace of one decision. Its `Display` is for people; the last line is the verdict.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// How it ends.
+    pub verdict: Verdict,
+    /// What the secure rules would have said, under `IdentityRules = report`.
+    pub would_refuse: Option<Refusal>,
+    /// Names found, rules tried, in order.
+    pub steps: Vec<String>,
+    /// What would make it pass; empty if it does.
+    pub remedies: Vec<String>,
+}
+
+impl Explanation {
+    /// Whether the request goes on: what the exit status says.
+    pub fn is_admitted(&self) -> bool {
+        matches!(self.verdict, Verdict::Admitted(_))
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{step}")?;
+        }
+        if let Some(refusal) = &self.would_refuse {
+            writeln!(
+                f,
+                "the secure rules would refuse: {refusal}: {}",
+                refusal.hint()
+            )?;
+        }
+        if !self.remedies.is_empty() {
+            writeln!(f, "what would make it pass (any of these):")?;
+            for remedy in &self.remedies {
+                writeln!(f, "  - {remedy}")?;
+            }
+        }
+        match &self.verdict {
+            Verdict::Admitted(ground) => write!(f, "verdict: admitted, ground={ground}"),
+            Verdict::Refused(refusal) => write!(
+                f,
+                "verdict: refused, {} {}, reason={refusal}: {}",
+                refusal.status,
+                refusal.phrase,
+                refusal.hint()
+            ),
+            Verdict::Dropped(refusal) => {
+                write!(f, "verdict: dropped (ACK has no answer), reason={refusal}")
+            }
+            Verdict::Malformed(fault) => {
+                write!(f, "verdict: refused, {} {}", fault.status, fault.phrase)
+            }
+            Verdict::Undecided => f.write_str("verdict: refused, the checks do not come to an end"),
+        }
+    }
+}
+
+impl Trace for Vec<String> {
+    fn step(&mut self, text: impl FnOnce() -> String) {
+        self.push(text());
+    }
+}
+
+/// Explains what these rules say to this statement of a peer with this certificate.
+pub fn explain(
+    certificate: Option<&PeerCertificate>,
+    statement: &Statement<'_>,
+    rules: &Rules,
+) -> Explanation {
+    let identities = certificate.map(|c| Identities::of(c, &rules.names));
+    let mut steps = Vec::new();
+    describe(certificate, identities.as_ref(), &mut steps);
+    steps.push(format!(
+        "rules: {}, certificate authenticator {}, digest {}, {} mappings",
+        match rules.identity {
+            IdentityRules::Secure => "secure",
+            IdentityRules::Report => "report",
+            IdentityRules::Repro => "repro",
+        },
+        on_off(rules.certificate_authenticator),
+        on_off(rules.digest),
+        rules.mappings.len()
+    ));
+    let malformed = |fault, steps| Explanation {
+        verdict: Verdict::Malformed(fault),
+        would_refuse: None,
+        steps,
+        remedies: Vec::new(),
+    };
+    let Some(text) = write_request(statement) else {
+        return malformed(Fault::bad_request("Malformed From header"), steps);
+    };
+    let message = Message::parse(text.as_bytes(), text.len(), 64);
+    let request = match Request::read(&message, rules.identity.from_rule()) {
+        Ok(request) => request,
+        Err(fault) => return malformed(fault, steps),
+    };
+    let peer = Peer {
+        transport: statement.transport,
+        source: statement.source,
+        identities: identities.as_ref(),
+    };
+    let mut answers = Answers::default();
+    let mut verdict = Verdict::Undecided;
+    let mut would_refuse = None;
+    for _ in 0..MAX_ROUNDS {
+        match decide(request, &peer, statement.path, rules, answers, &mut steps) {
+            Decision::Admit(admitted) => {
+                would_refuse = admitted.would_refuse().cloned();
+                verdict = Verdict::Admitted(admitted.ground().clone());
+                break;
+            }
+            Decision::Refuse(refusal) => {
+                verdict = Verdict::Refused(refusal);
+                break;
+            }
+            Decision::Drop(refusal) => {
+                verdict = Verdict::Dropped(refusal);
+                break;
+            }
+            Decision::Pending(pending) => {
+                let names: Vec<_> = pending.names().map(|n| format!("{n:?}")).collect();
+                steps.push(format!("asking for check {}", names.join(", ")));
+                answers = pending.answer();
+            }
+        }
+    }
+    let refusal = match &verdict {
+        Verdict::Refused(refusal) | Verdict::Dropped(refusal) => Some(refusal),
+        _ => would_refuse.as_ref(),
+    };
+    let remedies = refusal.map_or_else(Vec::new, |refusal| {
+        remedies(refusal, &request, identities.as_ref(), rules, statement)
+    });
+    Explanation {
+        verdict,
+        would_refuse,
+        steps,
+        remedies,
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+/// What the certificate says.
+fn describe(
+    certificate: Option<&PeerCertificate>,
+    identities: Option<&Identities>,
+    steps: &mut Vec<String>,
+) {
+    let (Some(certificate), Some(identities)) = (certificate, identities) else {
+        steps.push("certificate: none".to_owned());
+        return;
+    };
+    steps.push(format!(
+        "certificate: {:?}, serial {}, issued by {:?}",
+        certificate.subject, certificate.serial, certificate.issuer
+    ));
+    for name in identities.names() {
+        let meaning = match name.kind {
+            IdentityKind::Domain => "any user of exactly this domain".to_owned(),
+            IdentityKind::Wildcard => "any user of a domain one label below".to_owned(),
+            IdentityKind::User => "exactly this user".to_owned(),
+            IdentityKind::Ip(_) => "any user of this address".to_owned(),
+            IdentityKind::Label => "only what a mapping says".to_owned(),
+            IdentityKind::KeyOnly(why) => format!("only what a mapping says: {why}"),
+        };
+        steps.push(format!("  {name}: {meaning}"));
+    }
+    for name in identities.unusable() {
+        steps.push(format!("  {name} (entitles to nothing)"));
+    }
+    if identities.names().is_empty() {
+        steps.push("  no usable name".to_owned());
+    }
+}
+
+/// The statement as a message; `None` when a part of it would not stay in its place.
+fn write_request(statement: &Statement<'_>) -> Option<String> {
+    let parts = [
+        Some(statement.from),
+        statement.to,
+        statement.referred_by,
+        Some(statement.method),
+    ];
+    let breaks_out = |text: &str| text.chars().any(char::is_control);
+    if parts.into_iter().flatten().any(breaks_out) || statement.method.contains(' ') {
+        return None;
+    }
+    let address = |text: &str| match text.contains('<') {
+        true => text.to_owned(),
+        false => format!("<{text}>"),
+    };
+    let method = statement.method;
+    let to = address(statement.to.unwrap_or(statement.from));
+    let to_tag = if statement.to_tag { ";tag=there" } else { "" };
+    let referred_by = statement
+        .referred_by
+        .map(|r| format!("Referred-By: {}\r\n", address(r)))
+        .unwrap_or_default();
+    Some(format!(
+        "{method} sip:explain.invalid SIP/2.0\r\nVia: SIP/2.0/{} explain.invalid;branch=z9hG4bKexplain\r\n\
+         From: {};tag=here\r\nTo: {to}{to_tag}\r\nCall-ID: explain\r\nCSeq: 1 {method}\r\n{referred_by}\
+         Content-Length: 0\r\n\r\n",
+        statement.transport.as_str(),
+        address(statement.from),
+    ))
+}
+
+/// What would turn the refusal into an admission.
+fn remedies(
+    refusal: &Refusal,
+    request: &Request<'_>,
+    identities: Option<&Identities>,
+    rules: &Rules,
+    statement: &Statement<'_>,
+) -> Vec<String> {
+    let mut remedies = Vec::new();
+    let claimed = match refusal.role {
+        super::Role::From => request.from.uri,
+        super::Role::To => request.to.uri,
+        super::Role::ReferredBy => match super::admit::referred_by(request) {
+            Ok(Some(address)) => address.uri,
+            _ => return vec![refusal.hint().to_owned()],
+        },
+    };
+    if matches!(refusal.reason, Reason::CheckDenied | Reason::SeveralFrom) {
+        return vec![refusal.hint().to_owned()];
+    }
+    let Some(claimed) = claimed.sip() else {
+        return vec![format!("a sip: URI in {}", refusal.role.as_str())];
+    };
+    if !rules.certificate_authenticator {
+        remedies.push(
+            "EnableCertificateAuthenticator = true, and a client certificate for the peer".into(),
+        );
+        return remedies;
+    }
+    if !statement.transport.is_secure() {
+        remedies.push("a connection over TLS, with one of these:".into());
+    } else if identities.is_none() {
+        remedies.push(
+            "a client certificate on the peer, and TLSClientVerification = Optional or Mandatory here, with one of these:"
+                .into(),
+        );
+    }
+    certificates(claimed, &mut remedies);
+    mapping(claimed, identities, rules, &mut remedies);
+    let ours = rules.domains.contains(&claimed.host);
+    if ours {
+        remedies.push(format!(
+            "TrustedPeers with {} (if that is a proxy which checks its users itself)",
+            statement.source.ip()
+        ));
+    }
+    if let Some(name) = identities.and_then(|i| i.trust_names().next()) {
+        remedies.push(format!(
+            "TrustedPeers with {name:?} (if that is a proxy which checks its users itself)"
+        ));
+    }
+    remedies
+}
+
+fn certificates(claimed: &SipUri<'_>, remedies: &mut Vec<String>) {
+    let host = claimed.host.canonical();
+    match claimed.user {
+        Some(_) => {
+            let aor = claimed.address_of_record();
+            remedies.push(format!(
+                "a certificate with subjectAltName = URI:sip:{aor} (this user), or URI:sip:{host} (the whole domain)"
+            ));
+        }
+        None => remedies.push(format!(
+            "a certificate with subjectAltName = URI:sip:{host} (the whole domain)"
+        )),
+    }
+}
+
+fn mapping(
+    claimed: &SipUri<'_>,
+    identities: Option<&Identities>,
+    rules: &Rules,
+    remedies: &mut Vec<String>,
+) {
+    let aor = claimed.address_of_record();
+    let Some(identities) = identities else {
+        return;
+    };
+    if let Some((key, line)) = identities.keys().find_map(|key| rules.mappings.find(key)) {
+        remedies.push(format!(
+            "CommonNameMappings line {line} ({key:?}) with {aor} added after a comma"
+        ));
+        return;
+    }
+    let by_common_name = identities
+        .names()
+        .iter()
+        .find(|name| name.source == NameSource::CommonName);
+    if let Some(name) = by_common_name.or_else(|| identities.names().first()) {
+        let key = name.text();
+        remedies.push(format!(
+            "a line in the CommonNameMappings file: {key}<TAB>{aor}"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::test_support::{cert, rules};
+    use super::*;
+
+    fn statement(from: &str) -> Statement<'_> {
+        Statement {
+            from,
+            to: None,
+            referred_by: None,
+            method: "MESSAGE",
+            to_tag: false,
+            transport: Transport::Tls,
+            source: "127.0.0.3:5060".parse().unwrap(),
+            path: IdentityPath::Proxy,
+        }
+    }
+
+    #[test]
+    fn a_refused_phone_is_told_the_mapping_line_to_add() {
+        let phone = cert("0004F2999999", &[]);
+        let explanation = explain(
+            Some(&phone),
+            &statement("sip:alice@example.org"),
+            &rules(IdentityRules::Secure, "0004F22B3EB5\tbob@example.org\n"),
+        );
+        let text = explanation.to_string();
+        assert!(!explanation.is_admitted());
+        for wanted in [
+            "CN:0004F2999999: only what a mapping says",
+            "0004F2999999<TAB>alice@example.org",
+            "URI:sip:alice@example.org",
+            "reason=cert-mismatch (From)",
+            "403 Authentication Failed for peer cert",
+        ] {
+            assert!(text.contains(wanted), "{wanted:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_admitted_statement_names_its_ground() {
+        let phone = cert("00:04:f2:2b:3e:b5", &[]);
+        let explanation = explain(
+            Some(&phone),
+            &statement("sip:alice@example.org"),
+            &rules(IdentityRules::Secure, "0004F22B3EB5\talice@example.org\n"),
+        );
+        assert!(explanation.is_admitted(), "{explanation}");
+        assert!(explanation.remedies.is_empty());
+        assert!(
+            explanation
+                .to_string()
+                .contains("ground=mapping(\"0004F22B3EB5\")")
+        );
+    }
+
+    #[test]
+    fn the_report_mode_tells_both_verdicts() {
+        let explanation = explain(
+            None,
+            &statement("sip:alice@example.org"),
+            &rules(IdentityRules::Report, ""),
+        );
+        assert!(explanation.is_admitted());
+        let text = explanation.to_string();
+        assert!(
+            text.contains("the secure rules would refuse: no-certificate"),
+            "{text}"
+        );
+        assert!(!explanation.remedies.is_empty());
+    }
+
+    #[test]
+    fn a_statement_cannot_smuggle_header_fields() {
+        for from in ["sip:a@b\r\nFrom: <sip:x@y>", "", "nobody", "sip:a@b\0c"] {
+            let explanation = explain(None, &statement(from), &rules(IdentityRules::Secure, ""));
+            assert!(
+                matches!(explanation.verdict, Verdict::Malformed(_)),
+                "{from:?}: {explanation}"
+            );
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Certificates, rules and requests for the tables of this room's tests.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::mappings::Mappings;
+use super::options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
+use super::peer_certificate::{PeerCertificate, SubjectAltName};
+use super::{Decision, IdentityPath, Peer, Refusal, Rules, admit};
+use crate::sip::{Message, Request};
+
+/// A certificate with a last CN (none if empty) and SANs as `openssl` writes them: `URI:…`, `DNS:…`, `email:…`, `IP:…`.
+/// `~` is a NUL.
+pub(super) fn cert(common_name: &str, alt_names: &[&str]) -> PeerCertificate {
+    let raw = |text: &str| text.replace('~', "\0").into_bytes();
+    PeerCertificate {
+        subject: format!("CN={common_name}"),
+        issuer: "CN=Root".into(),
+        serial: "01".into(),
+        fingerprint: [0; 32],
+        not_before: 0,
+        not_after: 0,
+        common_names: common_name
+            .split('+')
+            .filter(|cn| !cn.is_empty())
+            .map(raw)
+            .collect(),
+        alt_names: alt_names
+            .iter()
+            .map(|san| match san.split_once(':').unwrap() {
+                ("URI", text) => SubjectAltName::Uri(raw(text)),
+                ("DNS", text) => SubjectAltName::Dns(raw(text)),
+                ("email", text) => SubjectAltName::Email(raw(text)),
+                ("IP", text) => SubjectAltName::Ip(text.parse().unwrap()),
+                _ => SubjectAltName::Other("otherName"),
+            })
+            .collect(),
+        extended_key_usage: None,
+        anchor_subject: "CN=Root".into(),
+        anchor_fingerprint: [0; 32],
+    }
+}
+
+/// Options like those of the recorded variant `opt-cert`: three domains, the ACL of the legacy data set.
+pub(super) fn options(identity: IdentityRules) -> AuthOptions {
+    AuthOptions {
+        certificate_authenticator: true,
+        rules: identity,
+        third_party_requires_certificate: true,
+        domains: ["example.org", "pocock.com.au", "sub.example.org"]
+            .map(str::to_owned)
+            .to_vec(),
+        trusted_peers: vec![
+            TrustedPeer::Network(IpNetwork {
+                address: "127.0.0.7".parse().unwrap(),
+                prefix: 32,
+            }),
+            TrustedPeer::Name("Trunk.Carrier.Example".into()),
+            TrustedPeer::Name("gateway1".into()),
+            TrustedPeer::Name("gw.example.net".into()),
+        ],
+        ..AuthOptions::default()
+    }
+}
+
+/// [`options`] with these mappings.
+pub(super) fn rules(identity: IdentityRules, mappings: &str) -> Rules {
+    let (mappings, faults) = Mappings::parse(mappings.as_bytes(), "mappings.txt");
+    assert_eq!(faults, []);
+    Rules::new(&options(identity), mappings, Vec::new())
+}
+
+/// A request's octets. `extra` is whole header lines, each with its CRLF.
+pub(super) fn request(method: &str, from: &str, to: &str, extra: &str) -> String {
+    format!(
+        "{method} sip:eve@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.3;branch=z9hG4bK1\r\n\
+         From: {from}\r\nTo: {to}\r\nCall-ID: 1\r\nCSeq: 1 {method}\r\n{extra}\r\n"
+    )
+}
+
+/// Judges these octets and hands the decision on.
+pub(super) fn judge<R>(
+    text: &str,
+    peer: &Peer<'_>,
+    path: IdentityPath,
+    rules: &Rules,
+    look: impl FnOnce(Decision<'_>) -> R,
+) -> R {
+    let message = Message::parse(text.as_bytes(), text.len(), 64);
+    match Request::read(&message, rules.identity.from_rule()) {
+        Ok(request) => look(admit(request, peer, path, rules)),
+        Err(fault) => panic!("{fault:?} in {text}"),
+    }
+}
+
+/// `ground`, or `status phrase` of the refusal, or `dropped`, or `pending`.
+pub(super) fn answer(decision: &Decision<'_>) -> String {
+    let told = |r: &Refusal| format!("{} {}", r.status, r.phrase);
+    match decision {
+        Decision::Admit(admitted) => admitted.ground().to_string(),
+        Decision::Refuse(refusal) => told(refusal),
+        Decision::Drop(_) => "dropped".into(),
+        Decision::Pending(_) => "pending".into(),
+    }
+}
