@@ -7,6 +7,7 @@ mod binding;
 mod location;
 mod options;
 mod register;
+mod wish;
 
 pub use binding::{Aor, Binding, FlowId, QValue};
 pub use location::Location;

@@ -355,7 +355,7 @@ mod tests {
         (Layer::new(options), clock())
     }
 
-    fn sent<'o>(out: &'o [Output<u8>]) -> Vec<&'o [u8]> {
+    fn sent(out: &[Output<u8>]) -> Vec<&[u8]> {
         out.iter()
             .filter_map(|o| match &o.effect {
                 Effect::Send(bytes) => Some(&bytes[..]),
