@@ -690,6 +690,20 @@ mod tests {
     }
 
     #[test]
+    fn two_contacts_that_are_both_like_a_third_stay_two() {
+        let registrar = Registrar::new();
+        registrar.lines(1, "Contact: <sip:a@h>\r\n");
+        let outcome = registrar.lines(2, "Contact: <sip:a@h;x=1>, <sip:a@h;x=2>\r\n");
+        let expected = Changes {
+            added: 1,
+            refreshed: 1,
+            removed: 0,
+        };
+        assert_eq!(outcome.changes, expected);
+        assert_eq!(registrar.contacts(0), ["sip:a@h;x=1", "sip:a@h;x=2"]);
+    }
+
+    #[test]
     fn no_more_addresses_of_record_than_configured() {
         let registrar = Registrar::new();
         for (to, status) in [("a", 200), ("b", 200), ("c", 503), ("a", 200)] {
