@@ -116,6 +116,10 @@ impl<'m> Admitted<'m> {
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box for the usual outcome would cost each request an allocation"
+)]
 pub enum Decision<'m> {
     /// It goes on.
     Admit(Admitted<'m>),

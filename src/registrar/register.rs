@@ -7,6 +7,7 @@ use super::binding::{Aor, FlowId};
 use super::location::Location;
 use super::options::RegistrarOptions;
 use super::wish::Wish;
+use crate::auth::Admitted;
 use crate::sip::{HeaderName, Request, StatusCode, Uri};
 
 /// Seconds after which a phone that found the location service full may come again.
@@ -63,20 +64,20 @@ impl Outcome {
 
 /// Registers, removes or lists the contacts of the address-of-record in To.
 ///
-/// The request must have been admitted for that address-of-record, its method be REGISTER and its Request-URI name a
-/// domain of ours. `flow` is the connection that the contacts can be reached over, if the request came straight from
+/// Its method must be REGISTER and its Request-URI name a domain of ours; that it was admitted, for that
+/// address-of-record too, is what [`Admitted`] says. `flow` is the connection that the contacts can be reached over, if the request came straight from
 /// the device. The request is done whole or not at all.
 ///
 /// Refuses with 400 (To, To tag, Contact), 403 (more contacts than `max_contacts`), 420, 423, 500 (not newer than what
 /// it would change, §10.3 step 7) and 503 (more addresses-of-record than `max_total`).
 pub fn register(
-    request: &Request<'_>,
+    admitted: &Admitted<'_>,
     location: &Location,
     options: &RegistrarOptions,
     flow: Option<FlowId>,
     now: Instant,
 ) -> Outcome {
-    process(request, location, options, flow, now).unwrap_or_else(|refusal| refusal)
+    process(admitted.request(), location, options, flow, now).unwrap_or_else(|refusal| refusal)
 }
 
 fn process(
@@ -223,7 +224,8 @@ mod tests {
             let message = Message::parse(text, text.len(), 64);
             let request = Request::read(&message, FromRule::Single).unwrap();
             let flow = flow.map(FlowId);
-            register(&request, &self.location, &self.options, flow, self.at(at))
+            process(&request, &self.location, &self.options, flow, self.at(at))
+                .unwrap_or_else(|refusal| refusal)
         }
 
         /// Sends lines with the given CSeq at second 0.

@@ -13,8 +13,8 @@ use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::ProxyOptions;
 use crate::registrar::RegistrarOptions;
-use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
 use crate::sip::FrameLimits;
+use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
 use crate::transport::{Deadlines, EngineOptions};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.

@@ -319,7 +319,7 @@ impl Connection {
             .subject_name()
             .entries_by_nid(Nid::COMMONNAME)
             .next()?;
-        Some(name.data().to_string().ok()?)
+        name.data().to_string().ok()
     }
 
     /// Whether the server showed an RSA or an EC key.
