@@ -15,7 +15,7 @@ use libc::{c_int, c_long, c_uchar, c_void};
 use openssl::asn1::{Asn1Object, Asn1ObjectRef, Asn1StringRef};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::ssl::SslContextBuilder;
+use openssl::ssl::{SslContextBuilder, SslRef};
 use openssl::stack::{Stack, StackRef};
 use openssl::x509::store::{X509Store, X509StoreRef};
 use openssl::x509::verify::X509VerifyParamRef;
@@ -30,6 +30,7 @@ unsafe extern "C" {
         callback: Option<CertVerifyCallback>,
         argument: *mut c_void,
     );
+    fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn X509_STORE_CTX_get0_cert(context: *mut sys::X509_STORE_CTX) -> *mut sys::X509;
     fn X509_STORE_CTX_get0_untrusted(context: *mut sys::X509_STORE_CTX) -> *mut sys::stack_st_X509;
@@ -48,6 +49,12 @@ unsafe extern "C" {
 
 /// `X509_TRUST_SSL_CLIENT` of x509.h.
 const TRUST_SSL_CLIENT: c_int = 2;
+
+/// Whether octets of the peer wait inside OpenSSL, decrypted or not.
+pub(super) fn has_pending(ssl: &SslRef) -> bool {
+    // SAFETY: the connection is alive; the function only looks.
+    unsafe { SSL_has_pending(ssl.as_ptr()) == 1 }
+}
 
 /// Has every certificate of a client judged by [`super::verify::judge`] in place of OpenSSL's own verification.
 pub(super) fn judge_certificates(builder: &mut SslContextBuilder) {

@@ -17,6 +17,7 @@ mod pem;
 mod server;
 mod ssl_options;
 mod store;
+mod stream;
 mod verified;
 mod verify;
 
@@ -35,3 +36,4 @@ pub use options::{
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;
 pub use server::{Report, ServerTls};
+pub use stream::{HandshakeStep, Progress, TlsStream};

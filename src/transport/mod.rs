@@ -1,5 +1,24 @@
 //! Sockets and threads: RFC 3261 §18. Acceptors, workers, connections, the lookup pool.
+//!
+//! An acceptor blocks in `accept`, a worker in its poller, a lookup thread in its question; nobody blocks on a peer.
+//! A connection belongs to one worker, which alone reads and writes it, so that no lock is taken on its way.
 
+mod acceptor;
+mod admission;
+mod connection;
+mod deadline;
+mod engine;
+mod limiter;
+mod lookup;
+mod memory;
 mod options;
+mod proxy_protocol;
+mod shared;
+mod socket;
+mod tags;
+mod wire;
+mod worker;
 
+pub use engine::{Engine, Error, Listeners};
 pub use options::{Deadlines, EngineOptions, ListenerOptions, StreamKind};
+pub use shared::{Counter, Counters, Snapshot};

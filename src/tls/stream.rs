@@ -1,0 +1,114 @@
+//! A TLS connection over a non-blocking stream, without OpenSSL types at its surface.
+
+use std::io::{self, Read, Write};
+
+use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslStream};
+
+use super::ffi;
+use super::{Established, HandshakeRefusal, established, refusal};
+
+/// What became of a read or a write.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many octets.
+    Octets(usize),
+    /// None now; the poller will tell.
+    Wait,
+    /// The peer closed the connection properly.
+    Closed,
+    /// The connection is broken: why.
+    Broken(String),
+}
+
+/// A TLS connection, server side.
+pub struct TlsStream<S> {
+    stream: SslStream<S>,
+}
+
+/// What became of a handshake.
+#[derive(Debug)]
+pub enum HandshakeStep {
+    /// It is done.
+    Done(Established),
+    /// It goes on when the poller says so.
+    Wait,
+    /// It failed; an alert has been sent where the protocol has one.
+    Refused(Box<HandshakeRefusal>),
+}
+
+impl<S: Read + Write> TlsStream<S> {
+    /// A connection whose handshake begins.
+    ///
+    /// # Errors
+    /// OpenSSL is out of memory.
+    pub fn new(ssl: Ssl, stream: S) -> io::Result<Self> {
+        Ok(Self {
+            stream: SslStream::new(ssl, stream).map_err(io::Error::other)?,
+        })
+    }
+
+    /// Goes on with the handshake as far as it will go.
+    pub fn handshake(&mut self) -> HandshakeStep {
+        match self.stream.accept() {
+            Ok(()) => match established(self.stream.ssl()) {
+                Ok(established) => HandshakeStep::Done(established),
+                Err(refusal) => HandshakeStep::Refused(refusal),
+            },
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                HandshakeStep::Wait
+            }
+            Err(error) => HandshakeStep::Refused(Box::new(refusal(self.stream.ssl(), &error))),
+        }
+    }
+
+    /// Reads what has been decrypted.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Progress {
+        let result = self.stream.ssl_read(buffer);
+        Self::progress(result)
+    }
+
+    /// Encrypts and writes.
+    pub fn write(&mut self, octets: &[u8]) -> Progress {
+        let result = self.stream.ssl_write(octets);
+        Self::progress(result)
+    }
+
+    fn progress(result: Result<usize, openssl::ssl::Error>) -> Progress {
+        let error = match result {
+            Ok(octets) => return Progress::Octets(octets),
+            Err(error) => error,
+        };
+        match error.code() {
+            ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => Progress::Wait,
+            ErrorCode::ZERO_RETURN => Progress::Closed,
+            // An end of stream without close_notify: everything whole has been framed, so nothing can have been cut.
+            ErrorCode::SYSCALL if error.io_error().is_none() => Progress::Closed,
+            _ => Progress::Broken(match error.io_error() {
+                Some(io) => io.to_string(),
+                None => error
+                    .ssl_error()
+                    .and_then(|stack| stack.errors().first()?.reason())
+                    .unwrap_or("?")
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Whether octets of this connection wait inside OpenSSL, so that no poller will report them.
+    pub fn has_pending(&self) -> bool {
+        ffi::has_pending(self.stream.ssl())
+    }
+
+    /// Sends close_notify, if the connection still takes it.
+    pub fn close(&mut self) {
+        if !self.stream.get_shutdown().contains(ShutdownState::SENT) {
+            // Nothing to do about a peer that does not take it: the socket is closed next.
+            let _ = self.stream.shutdown();
+        }
+    }
+
+    /// The stream below.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.stream.get_mut()
+    }
+}

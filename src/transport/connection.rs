@@ -1,0 +1,233 @@
+//! One connection: where it stands, what is received and queued, when it is due. A state machine without a thread.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::admission::Admit;
+use super::deadline::Limit;
+use super::options::Deadlines;
+use super::socket::Socket;
+use super::wire::Wire;
+use crate::auth::{Identities, PeerCertificate};
+use crate::registrar::Aor;
+use crate::sip::Framer;
+use crate::tls::{Progress, TlsStream};
+
+/// How far a connection has come.
+pub(crate) enum Stage {
+    /// A PROXY header has to come first.
+    ProxyHeader(Socket),
+    /// TLS handshake.
+    Handshake(TlsStream<Socket>),
+    /// SIP.
+    Open(Wire),
+    /// All is said; what the peer still sends is thrown away, so that it can read our last words.
+    Linger(Wire),
+    /// Between two stages; never seen outside the change.
+    Changing,
+}
+
+/// What the peer has proved.
+#[derive(Debug, Clone)]
+pub(crate) struct Proof {
+    pub(crate) certificate: Arc<PeerCertificate>,
+    pub(crate) identities: Arc<Identities>,
+}
+
+/// A connection that a worker owns.
+pub(crate) struct Connection {
+    pub(crate) id: u64,
+    /// Its place with its worker, and its token with the poller.
+    pub(crate) slot: usize,
+    pub(crate) listener: usize,
+    pub(crate) peer: SocketAddr,
+    pub(crate) place: Admit,
+    pub(crate) stage: Stage,
+    pub(crate) framer: Framer,
+    /// A message has begun and is not whole yet.
+    pub(crate) begun: bool,
+    /// Octets received behind the last whole message; holds no memory while it is empty.
+    pub(crate) received: Vec<u8>,
+    pub(crate) proof: Option<Proof>,
+    /// Questions of this connection with the lookup pool.
+    pub(crate) pending: usize,
+    /// Addresses-of-record registered over it.
+    pub(crate) registered: Vec<Aor>,
+    /// Generation of the snapshot that its identities were made by.
+    pub(crate) generation: u64,
+    queue: Vec<u8>,
+    queue_taken: usize,
+    /// Reading is put off until the queue is empty or a question is answered.
+    pub(crate) paused: bool,
+    read_limit: Limit,
+    read_due: Option<Instant>,
+    write_due: Option<Instant>,
+    /// Earliest alarm that stands for it.
+    pub(crate) armed: Option<Instant>,
+    partial: bool,
+}
+
+/// How long a peer may take to read our last words.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(
+        id: u64,
+        slot: usize,
+        listener: usize,
+        peer: SocketAddr,
+        place: Admit,
+        stage: Stage,
+    ) -> Self {
+        Self {
+            id,
+            slot,
+            listener,
+            peer,
+            place,
+            stage,
+            framer: Framer::default(),
+            begun: false,
+            received: Vec::new(),
+            proof: None,
+            pending: 0,
+            registered: Vec::new(),
+            generation: 0,
+            queue: Vec::new(),
+            queue_taken: 0,
+            paused: false,
+            read_limit: Limit::Handshake,
+            read_due: None,
+            write_due: None,
+            armed: None,
+            partial: false,
+        }
+    }
+
+    /// The socket below, whatever the stage.
+    pub(crate) fn socket(&mut self) -> Option<&mut Socket> {
+        match &mut self.stage {
+            Stage::ProxyHeader(socket) => Some(socket),
+            Stage::Handshake(stream) => Some(stream.get_mut()),
+            Stage::Open(wire) | Stage::Linger(wire) => Some(wire.socket()),
+            Stage::Changing => None,
+        }
+    }
+
+    /// Begins to wait for something of the peer's; zero waits for ever.
+    pub(crate) fn wait_for(&mut self, limit: Limit, now: Instant, patience: Duration) {
+        self.read_limit = limit;
+        self.read_due = (!patience.is_zero()).then(|| now + patience);
+    }
+
+    /// What to wait for once everything received has been looked at.
+    pub(crate) fn wait_for_next(
+        &mut self,
+        partial: bool,
+        whole: bool,
+        deadlines: &Deadlines,
+        now: Instant,
+    ) {
+        if partial && (whole || !self.partial) {
+            self.wait_for(Limit::PartialMessage, now, deadlines.partial_message);
+        } else if whole && !partial {
+            self.wait_for(Limit::Idle, now, deadlines.idle);
+        }
+        self.partial = partial;
+    }
+
+    /// When the earliest of its deadlines is due, and which.
+    pub(crate) fn due(&self) -> Option<(Instant, Limit)> {
+        let read = self.read_due.map(|at| (at, self.read_limit));
+        let write = self.write_due.map(|at| (at, Limit::Write));
+        match (read, write) {
+            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Octets that the peer has not taken yet.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len() - self.queue_taken
+    }
+
+    /// Sends, as far as the peer takes it; the rest is queued. `Err` when the connection is broken.
+    pub(crate) fn send(
+        &mut self,
+        octets: &[u8],
+        now: Instant,
+        patience: Duration,
+    ) -> Result<(), String> {
+        let mut rest = octets;
+        if self.queued() == 0 {
+            while !rest.is_empty() {
+                let Stage::Open(wire) = &mut self.stage else {
+                    return Ok(());
+                };
+                match wire.write(rest) {
+                    Progress::Octets(written) => rest = rest.get(written..).unwrap_or_default(),
+                    Progress::Wait => break,
+                    Progress::Closed => return Err("closed by the peer".to_owned()),
+                    Progress::Broken(why) => return Err(why),
+                }
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.write_due = (!patience.is_zero()).then(|| now + patience);
+        }
+        self.queue.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Goes on with what is queued. True when there is nothing any more.
+    pub(crate) fn flush(&mut self, now: Instant, patience: Duration) -> Result<bool, String> {
+        while self.queued() > 0 {
+            let Stage::Open(wire) = &mut self.stage else {
+                return Ok(true);
+            };
+            match wire.write(self.queue.get(self.queue_taken..).unwrap_or_default()) {
+                Progress::Octets(written) => {
+                    self.queue_taken += written;
+                    self.write_due = (!patience.is_zero()).then(|| now + patience);
+                }
+                Progress::Wait => return Ok(false),
+                Progress::Closed => return Err("closed by the peer".to_owned()),
+                Progress::Broken(why) => return Err(why),
+            }
+        }
+        self.queue = Vec::new();
+        self.queue_taken = 0;
+        self.write_due = None;
+        Ok(true)
+    }
+
+    /// Says goodbye and waits a moment for the peer to hear it.
+    pub(crate) fn linger(&mut self, now: Instant) {
+        let wire = match std::mem::replace(&mut self.stage, Stage::Changing) {
+            Stage::Open(mut wire) | Stage::Linger(mut wire) => {
+                wire.finish();
+                wire
+            }
+            Stage::Handshake(mut stream) => {
+                stream.get_mut().finish();
+                Wire::Tls(stream)
+            }
+            Stage::ProxyHeader(socket) => Wire::Plain(socket),
+            Stage::Changing => return,
+        };
+        self.stage = Stage::Linger(wire);
+        self.received = Vec::new();
+        self.queue = Vec::new();
+        self.queue_taken = 0;
+        self.write_due = None;
+        self.wait_for(Limit::Linger, now, LINGER);
+    }
+
+    /// Whether it has nothing under way: no message half read, nothing queued, no question out.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.partial && self.queued() == 0 && self.pending == 0
+    }
+}

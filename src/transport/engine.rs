@@ -1,0 +1,156 @@
+//! Starts and ends the threads: acceptors in front, workers behind them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use mio::{Poll, Waker};
+
+use super::acceptor::{self, Acceptor};
+use super::options::{EngineOptions, ListenerOptions};
+use super::shared::{Counters, Mailbox, Shared, Snapshot};
+use super::worker::{MAIL, MAILBOX, Worker};
+use crate::registrar::Location;
+
+/// Why a listener or a thread cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A listener cannot be opened.
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting that asks for it.
+        setting: String,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gives no thread or no poller.
+    #[error("cannot start the threads: {0}")]
+    Threads(#[from] io::Error),
+}
+
+/// Opened listeners, in the order of the options; nothing is accepted yet.
+#[derive(Debug)]
+pub struct Listeners(Vec<TcpListener>);
+
+impl Listeners {
+    /// Opens all of them.
+    ///
+    /// # Errors
+    /// Every listener that cannot be opened; then none is.
+    pub fn open(options: &[ListenerOptions]) -> Result<Self, Vec<Error>> {
+        let mut errors = Vec::new();
+        let mut listeners = Vec::with_capacity(options.len());
+        for ListenerOptions {
+            address, setting, ..
+        } in options
+        {
+            match acceptor::listen(*address) {
+                Ok(listener) => listeners.push(listener),
+                Err(source) => errors.push(Error::Listen {
+                    setting: setting.clone(),
+                    address: *address,
+                    source,
+                }),
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self(listeners))
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// The running threads.
+pub struct Engine {
+    shared: Arc<Shared>,
+    acceptors: Vec<Acceptor>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts workers, then acceptors.
+    ///
+    /// # Errors
+    /// The system gives no thread or no poller.
+    pub fn start(
+        options: EngineOptions,
+        listeners: Listeners,
+        snapshot: Snapshot,
+        location: Location,
+    ) -> Result<Self, Error> {
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in 0..options.workers.get() {
+            let poll = Poll::new()?;
+            let (sender, mail) = crossbeam_channel::bounded(MAILBOX);
+            mailboxes.push(Mailbox {
+                sender,
+                waker: Waker::new(poll.registry(), MAIL)?,
+            });
+            polls.push((poll, mail));
+        }
+        let addresses = listeners
+            .0
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<_, _>>()?;
+        let shared = Arc::new(Shared::new(
+            options, snapshot, location, addresses, mailboxes,
+        ));
+        let mut engine = Self {
+            shared,
+            acceptors: Vec::new(),
+            workers: Vec::new(),
+        };
+        for (number, (poll, mail)) in polls.into_iter().enumerate() {
+            let worker = Worker::new(number, Arc::clone(&engine.shared), poll, mail);
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            engine.workers.push(thread.spawn(move || worker.run())?);
+        }
+        for (index, listener) in listeners.0.into_iter().enumerate() {
+            engine
+                .acceptors
+                .push(Acceptor::start(listener, index, &engine.shared)?);
+        }
+        Ok(engine)
+    }
+
+    /// Puts a new snapshot in the place of the one in force. Live connections stay.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.shared.snapshot.store(Arc::new(snapshot));
+        self.shared.wake_workers();
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.load_full()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Connections now.
+    pub fn connections(&self) -> usize {
+        self.shared.admission.connections()
+    }
+
+    /// Accepts nothing any more, answers what has been received, closes everything, and ends the threads; no later than
+    /// `DrainTimeout`.
+    pub fn drain(self) {
+        self.shared.drain();
+        for acceptor in self.acceptors {
+            acceptor.stop();
+        }
+        for worker in self.workers {
+            if worker.join().is_err() {
+                log::error!("worker.panicked a worker was gone before the stop");
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What acceptors, workers and the lookup pool share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, TrySendError};
+
+use super::admission::{Admission, AdmissionLimits};
+use super::limiter::Limiter;
+use super::lookup::LookupPool;
+use super::options::EngineOptions;
+use super::worker::{Answered, Mail};
+use crate::proxy::Policy;
+use crate::registrar::Location;
+use crate::tls::ServerContext;
+
+/// Everything that a reload replaces, as one value: no request ever sees half of the old and half of the new.
+pub struct Snapshot {
+    /// Counts loads; 1 is the start.
+    pub generation: u64,
+    /// Rules and settings of the pure rooms.
+    pub policy: Policy,
+    /// TLS of each listener, by its number; `None` for plain TCP.
+    pub tls: Vec<Option<ServerContext>>,
+}
+
+/// A counter that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The sum.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident: $doc:literal;)*) => {
+        /// What has happened since the start.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $(#[doc = $doc] pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Names and values, for the log.
+            pub fn values(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.value()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    accepted: "Connections handed to a worker.";
+    accept_refused: "Connections closed by a limit before anything was read.";
+    accept_errors: "Failed `accept` calls.";
+    handshakes: "TLS handshakes that were completed.";
+    handshakes_resumed: "Those of them that resumed a session.";
+    handshakes_refused: "TLS handshakes that failed.";
+    requests: "Requests read.";
+    responses_dropped: "Responses that belong to no transaction of ours.";
+    refused: "Requests refused by admission.";
+    malformed: "Messages that broke the grammar.";
+    timeouts: "Connections closed by a deadline.";
+    slow_receivers: "Connections closed because the peer took too little.";
+    lookups_refused: "Requests answered 503 because the lookup pool was full.";
+}
+
+/// State of the engine.
+pub(crate) struct Shared {
+    pub(crate) options: EngineOptions,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) location: Location,
+    pub(crate) lookups: LookupPool,
+    pub(crate) limiter: Limiter,
+    pub(crate) counters: Counters,
+    pub(crate) listeners: Vec<SocketAddr>,
+    mailboxes: Vec<Mailbox>,
+    next_worker: AtomicUsize,
+    next_connection: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// The way to one worker.
+pub(crate) struct Mailbox {
+    pub(crate) sender: Sender<Mail>,
+    pub(crate) waker: mio::Waker,
+}
+
+/// The mail has not been taken; it is given back.
+pub(crate) struct NotTaken;
+
+impl Shared {
+    pub(crate) fn new(
+        options: EngineOptions,
+        snapshot: Snapshot,
+        location: Location,
+        listeners: Vec<SocketAddr>,
+        mailboxes: Vec<Mailbox>,
+    ) -> Self {
+        let limits = AdmissionLimits {
+            total: options.max_connections,
+            per_source: options.max_connections_per_source,
+            handshakes: options.max_handshakes,
+            exempt: options.exempt.clone(),
+        };
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            admission: Admission::new(limits),
+            location,
+            lookups: LookupPool::new(options.lookup_threads.get(), options.max_pending_lookups),
+            limiter: Limiter::new(Instant::now()),
+            counters: Counters::default(),
+            listeners,
+            mailboxes,
+            next_worker: AtomicUsize::new(0),
+            next_connection: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            options,
+        }
+    }
+
+    /// Gives mail to the workers in turn.
+    pub(crate) fn post_to_next(&self, mail: Mail) -> Result<(), NotTaken> {
+        let next = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
+        self.post(next, mail)
+    }
+
+    /// Gives mail to one worker.
+    pub(crate) fn post(&self, worker: usize, mail: Mail) -> Result<(), NotTaken> {
+        let mailbox = self.mailboxes.get(worker).ok_or(NotTaken)?;
+        match mailbox.sender.try_send(mail) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(NotTaken),
+        }
+        if let Err(error) = mailbox.waker.wake() {
+            log::error!("worker.wake worker={worker} error={error:?}");
+        }
+        Ok(())
+    }
+
+    /// Gives answers to the worker that asked, and waits for room: only for lookup threads, whose number is bounded.
+    pub(crate) fn post_answers(&self, worker: usize, answered: Answered) {
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            // The worker is gone only when the server ends; then nobody waits for the answers.
+            let _ = mailbox.sender.send(Mail::Answers(Box::new(answered)));
+            let _ = mailbox.waker.wake();
+        }
+    }
+
+    /// A number that no other connection has had.
+    pub(crate) fn connection_number(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the server is ending.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Lets every thread know that the server is ending.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake_workers();
+    }
+
+    /// Makes every worker look around.
+    pub(crate) fn wake_workers(&self) {
+        for (number, mailbox) in self.mailboxes.iter().enumerate() {
+            if let Err(error) = mailbox.waker.wake() {
+                log::error!("worker.wake worker={number} error={error:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A non-blocking stream socket that knows when it has been read dry.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+/// TCP socket under a connection.
+///
+/// Readiness is edge-triggered, so a reader has to go on until the kernel has no more. A read that fills less than its
+/// buffer has emptied the socket, and `Socket` remembers that instead of asking the kernel again: one system call a
+/// request less.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    dry: bool,
+    ending: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: std::net::TcpStream) -> Self {
+        Self {
+            stream: TcpStream::from_std(stream),
+            dry: false,
+            ending: false,
+        }
+    }
+
+    /// The poller has reported it readable; `ending` when the peer has closed its side.
+    pub(crate) fn readable(&mut self, ending: bool) {
+        self.dry = false;
+        self.ending |= ending;
+    }
+
+    /// Whether a read would find nothing.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry
+    }
+
+    /// The source to register with the poller.
+    pub(crate) fn source(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Looks at what has arrived and leaves it there.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.peek(buffer)
+    }
+
+    /// Says that we send no more.
+    pub(crate) fn finish(&self) {
+        // The peer may have gone already; there is nobody to tell then.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.dry {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = self.stream.read(buffer);
+        match &result {
+            // A short read leaves nothing behind, unless the end of the stream is what comes next.
+            Ok(read) if *read > 0 && *read < buffer.len() => self.dry = !self.ending,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.dry = true,
+            _ => {}
+        }
+        result
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

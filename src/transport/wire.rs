@@ -1,0 +1,65 @@
+//! What a connection speaks over: a plain socket or TLS over it.
+
+use std::io::{self, Read as _, Write as _};
+
+use super::socket::Socket;
+use crate::tls::{Progress, TlsStream};
+
+/// A stream that carries SIP.
+pub(crate) enum Wire {
+    Plain(Socket),
+    Tls(TlsStream<Socket>),
+}
+
+impl Wire {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Progress {
+        match self {
+            Self::Plain(socket) => match socket.read(buffer) {
+                Ok(0) => Progress::Closed,
+                Ok(octets) => Progress::Octets(octets),
+                Err(error) => progress(&error),
+            },
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    pub(crate) fn write(&mut self, octets: &[u8]) -> Progress {
+        match self {
+            Self::Plain(socket) => match socket.write(octets) {
+                Ok(written) => Progress::Octets(written),
+                Err(error) => progress(&error),
+            },
+            Self::Tls(stream) => stream.write(octets),
+        }
+    }
+
+    /// Whether another read can find anything before the poller speaks again.
+    pub(crate) fn has_more(&mut self) -> bool {
+        match self {
+            Self::Plain(socket) => !socket.is_dry(),
+            Self::Tls(stream) => !stream.get_mut().is_dry() || stream.has_pending(),
+        }
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_mut(),
+        }
+    }
+
+    /// Says goodbye as the protocol has it, and that we send no more.
+    pub(crate) fn finish(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.close();
+        }
+        self.socket().finish();
+    }
+}
+
+fn progress(error: &io::Error) -> Progress {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Progress::Wait,
+        _ => Progress::Broken(error.to_string()),
+    }
+}
