@@ -11,12 +11,17 @@
 //! with values. Sockets, threads, files and OpenSSL live in `transport`, `tls`, `config` and `logging` around them.
 
 pub mod auth;
+mod commands;
 pub mod config;
 pub mod logging;
 pub mod process;
 pub mod proxy;
 pub mod registrar;
+mod serve;
+pub mod server;
 pub mod sip;
 pub mod tls;
 pub mod transaction;
 pub mod transport;
+
+pub use commands::main;

@@ -1,0 +1,251 @@
+//! The commands that print something and end: check, settings, certs, explain.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
+use crate::config::cli::{Question, SettingsForm};
+use crate::config::{self, Command, NoteClass, Override};
+use crate::serve::serve;
+use crate::server::{self, Fault};
+use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
+use crate::transport::StreamKind;
+
+/// Wrong usage of the command line.
+const USAGE: u8 = 2;
+/// Days before its end from which a certificate is pointed out.
+const SOON: i64 = 30;
+
+/// The program: understands its arguments, does what they ask, and says how it went.
+///
+/// Exit status: 0 all is well, 1 it failed (or `check` found something to mend, or `explain` a refusal), 2 the command
+/// line or, for `check`, the configuration is wrong. `checks` are consulted before the built-in rules.
+pub fn main(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    checks: Vec<Arc<dyn Check>>,
+) -> ExitCode {
+    let command = match config::cli::parse(arguments) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("sipvouch: {error}; see sipvouch --help");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match command {
+        Command::Serve { file, overrides } => serve(&file, overrides, checks),
+        Command::Check { file, overrides } => check(&file, &overrides, &checks),
+        Command::Settings {
+            form: SettingsForm::Sample,
+            ..
+        } => print(&config::sample()),
+        Command::Settings {
+            form: SettingsForm::Markdown,
+            ..
+        } => print(&config::markdown()),
+        Command::Settings {
+            form: SettingsForm::InForce,
+            file,
+            overrides,
+        } => match config::in_force(&file, &overrides) {
+            Ok(text) => print(&text),
+            Err(errors) => fail(errors),
+        },
+        Command::Certs { file, overrides } => certs(&file, &overrides, &checks),
+        Command::Explain(question) => explain_one(&question, &checks),
+        Command::Version => print(concat!("sipvouch ", env!("SIPVOUCH_VERSION"), "\n")),
+        Command::Help => print(&config::help()),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    // A reader that has seen enough (`| head`) is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn fail(faults: impl IntoIterator<Item: std::fmt::Display>) -> ExitCode {
+    for fault in faults {
+        eprintln!("sipvouch: {fault}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Exit status 0: all is honoured and safe; 1: it would serve, with notes; 2: it would not start.
+fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
+    let loaded = match server::load(path, overrides, checks) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            fail(&faults);
+            let errors = faults
+                .iter()
+                .filter(|f| !matches!(f, Fault::Tls(t) if !t.is_error()))
+                .count();
+            eprintln!(
+                "sipvouch: {}: {errors} to mend; the server would not start",
+                path.display()
+            );
+            return ExitCode::from(USAGE);
+        }
+    };
+    let mut text = String::new();
+    let configuration = &loaded.configuration;
+    for listener in &configuration.listeners {
+        let _ = match &listener.kind {
+            StreamKind::Tcp => writeln!(
+                text,
+                "listens   tcp {} ({})",
+                listener.address, listener.setting
+            ),
+            StreamKind::Tls(tls) => writeln!(
+                text,
+                "listens   tls {} ({}) for {}, client certificates {:?}",
+                listener.address, listener.setting, tls.domain, tls.verification
+            ),
+        };
+    }
+    let _ = writeln!(text, "domains   {}", configuration.auth.domains.join(", "));
+    let _ = writeln!(
+        text,
+        "identity  rules {:?}, {} mappings",
+        configuration.auth.rules,
+        loaded.snapshot.policy.rules.mappings.len()
+    );
+    let _ = writeln!(text, "{}", inventory(&loaded.report.certificates));
+    let mut to_mend = 0;
+    for note in &configuration.notes {
+        to_mend += usize::from(note.class != NoteClass::Info);
+        let _ = writeln!(text, "{note}");
+    }
+    for warning in &loaded.report.warnings {
+        to_mend += 1;
+        let _ = writeln!(text, "{warning}");
+    }
+    for fault in &loaded.mapping_faults {
+        to_mend += 1;
+        let _ = writeln!(text, "{fault}; this line is not used");
+    }
+    let _ = match to_mend {
+        0 => writeln!(text, "{}: good", path.display()),
+        notes => writeln!(
+            text,
+            "{}: the server would start; {notes} things to know above",
+            path.display()
+        ),
+    };
+    print(&text);
+    if to_mend == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn certs(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
+    match server::load(path, overrides, checks) {
+        Ok(loaded) => print(&inventory(&loaded.report.certificates)),
+        Err(faults) => fail(faults),
+    }
+}
+
+/// One line a certificate, those that expire soon marked.
+fn inventory(certificates: &[LoadedCertificate]) -> String {
+    let mut text = String::new();
+    for certificate in certificates {
+        let role = match &certificate.role {
+            CertificateRole::Anchor => "anchor".to_owned(),
+            CertificateRole::Server { domain } => format!("server {domain}"),
+            CertificateRole::Intermediate { domain } => format!("chain of {domain}"),
+        };
+        let days = match certificate.days_left {
+            days if days < 0 => format!("EXPIRED {} days ago", -days),
+            days if days < SOON => format!("EXPIRES in {days} days"),
+            days => format!("{days} days left"),
+        };
+        let names = certificate
+            .names
+            .iter()
+            .map(|n| n.escape_debug().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let _ = writeln!(
+            text,
+            "{role}: {days}, {}, serial {}, subject {:?}, issuer {:?}, names [{names}], file {}",
+            certificate.key,
+            certificate.serial,
+            certificate.subject,
+            certificate.issuer,
+            certificate.file.display()
+        );
+    }
+    text
+}
+
+fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
+    let loaded = match server::load(&question.file, &question.overrides, checks) {
+        Ok(loaded) => loaded,
+        Err(faults) => return fail(faults),
+    };
+    let mut text = String::new();
+    let tls = loaded
+        .configuration
+        .listeners
+        .iter()
+        .find_map(|l| match &l.kind {
+            StreamKind::Tls(tls) => Some(tls),
+            StreamKind::Tcp => None,
+        });
+    let eku = tls.map(|tls| tls.eku).unwrap_or_default();
+    let mut certificate = None;
+    if let Some(path) = &question.certificate {
+        let examined = match read_certificate_file(path, Some((&loaded.configuration.tls, eku))) {
+            Ok(examined) => examined,
+            Err(faults) => return fail(faults),
+        };
+        match &examined.verdict {
+            Some(Err(refusal)) => {
+                let _ = writeln!(text, "handshake refused: {refusal}");
+                print(&text);
+                return ExitCode::FAILURE;
+            }
+            _ => {
+                let _ = writeln!(
+                    text,
+                    "handshake: the chain is good, anchored in {:?}",
+                    examined.certificate.anchor_subject
+                );
+            }
+        }
+        certificate = Some(examined.certificate);
+    }
+    let path = if question.method == "REGISTER" {
+        IdentityPath::Registrar
+    } else {
+        IdentityPath::Proxy
+    };
+    let statement = Statement {
+        from: &question.from,
+        to: question.to.as_deref(),
+        referred_by: None,
+        method: &question.method,
+        to_tag: question.to_tag,
+        transport: Transport::Tls,
+        source: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        path,
+    };
+    let explanation = explain(
+        certificate.as_deref(),
+        &statement,
+        &loaded.snapshot.policy.rules,
+    );
+    let _ = writeln!(text, "{explanation}");
+    print(&text);
+    if explanation.is_admitted() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,216 @@
+//! `sipvouch [repro.config]`: from the start of the process to its end.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{error, info, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::auth::Check;
+use crate::config::{Configuration, NoteClass, Override};
+use crate::logging::{self, Destination, LogHandle};
+use crate::process::{self, PidFile, Ready, Side, daemonize};
+use crate::server::{self, Fault, Loaded, Server};
+use crate::tls::Report;
+use crate::transport::{Listeners, StreamKind};
+
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Why the server does not start.
+enum Failed {
+    /// These faults.
+    Faults(Vec<Fault>),
+    /// Something about the process or its log.
+    Process(String),
+    /// The parent of a daemon has nothing more to do than to give this status.
+    Parent(ExitCode),
+}
+
+impl From<process::Error> for Failed {
+    fn from(error: process::Error) -> Self {
+        Self::Process(error.to_string())
+    }
+}
+
+/// Serves until a signal ends it. `checks` are consulted before the built-in rules.
+pub(crate) fn serve(
+    path: &Path,
+    overrides: Vec<Override>,
+    checks: Vec<Arc<dyn Check>>,
+) -> ExitCode {
+    let mut ready = None;
+    match run(path, overrides, checks, &mut ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Parent(status)) => status,
+        Err(failed) => {
+            let text = match failed {
+                Failed::Faults(faults) => faults
+                    .iter()
+                    .map(|fault| format!("sipvouch: {fault}\n"))
+                    .collect::<String>(),
+                Failed::Process(why) => format!("sipvouch: {why}\n"),
+                Failed::Parent(_) => String::new(),
+            };
+            match ready {
+                Some(ready) => Ready::fail(ready, &text),
+                None => eprint!("{text}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(
+    path: &Path,
+    overrides: Vec<Override>,
+    checks: Vec<Arc<dyn Check>>,
+    ready: &mut Option<Ready>,
+) -> Result<(), Failed> {
+    let started = Instant::now();
+    let loaded = server::load(path, &overrides, &checks).map_err(Failed::Faults)?;
+    let notes = notes(&loaded);
+    let process = loaded.configuration.process.clone();
+    if !logs_to_terminal(&loaded.configuration) {
+        for note in &notes {
+            eprintln!("sipvouch: {note}");
+        }
+    }
+    if let Err(error) = process::raise_descriptor_limit() {
+        eprintln!("sipvouch: {error}");
+    }
+    if process.daemonize {
+        match daemonize()? {
+            Side::Parent { status } => return Err(Failed::Parent(ExitCode::from(status))),
+            Side::Child(child) => *ready = Some(child),
+        }
+    }
+    let pid_file = process
+        .pid_file
+        .as_deref()
+        .map(PidFile::acquire)
+        .transpose()?;
+    let listeners = Listeners::open(&loaded.configuration.listeners)
+        .map_err(|errors| Failed::Faults(errors.into_iter().map(Fault::from).collect()))?;
+    let log = logging::init(&loaded.configuration.logging)
+        .map_err(|error| Failed::Process(error.to_string()))?;
+    let files: Vec<&Path> = log
+        .path()
+        .map(|p| p.as_path())
+        .into_iter()
+        .chain(pid_file.as_ref().map(PidFile::path))
+        .collect();
+    process::drop_privileges(&process, &files)?;
+    // Before the threads, so that none of them is interrupted by what is meant for this one.
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
+    for note in &notes {
+        warn!("config.note {note}");
+    }
+    let addresses: String = loaded
+        .configuration
+        .listeners
+        .iter()
+        .map(|listener| {
+            let kind = if matches!(listener.kind, StreamKind::Tls(_)) {
+                "tls"
+            } else {
+                "tcp"
+            };
+            format!(" {kind}={}", listener.address)
+        })
+        .collect();
+    let server = Server::start(loaded, listeners, overrides, checks)
+        .map_err(|fault| Failed::Faults(vec![fault]))?;
+    info!(
+        "server.ready version={:?}{addresses} after_ms={}",
+        env!("SIPVOUCH_VERSION"),
+        started.elapsed().as_millis()
+    );
+    if let Some(ready) = ready.take() {
+        ready.announce()?;
+    }
+    for signal in &mut signals {
+        if signal == SIGHUP {
+            reload(&server, &log);
+        } else {
+            info!(
+                "server.draining signal={signal} connections={}",
+                server.engine().connections()
+            );
+            break;
+        }
+    }
+    let counters: String = server
+        .engine()
+        .counters()
+        .values()
+        .iter()
+        .map(|(name, count)| format!(" {name}={count}"))
+        .collect();
+    server.drain();
+    info!("server.ended{counters}");
+    log.flush(LAST_LINES);
+    drop(pid_file);
+    Ok(())
+}
+
+/// Whether the notes of the log are seen on the terminal.
+fn logs_to_terminal(configuration: &Configuration) -> bool {
+    matches!(
+        configuration.logging.destination,
+        Destination::Stdout | Destination::Stderr
+    )
+}
+
+/// What an operator has to know before anything is served.
+fn notes(loaded: &Loaded) -> Vec<String> {
+    let of_config = loaded
+        .configuration
+        .notes
+        .iter()
+        .filter(|n| n.class != NoteClass::Info)
+        .map(ToString::to_string);
+    let of_tls = loaded.report.warnings.iter().map(ToString::to_string);
+    let of_mappings = loaded
+        .mapping_faults
+        .iter()
+        .map(|fault| format!("{fault}; this line is not used"));
+    of_config.chain(of_tls).chain(of_mappings).collect()
+}
+
+fn reload(server: &Server, log: &LogHandle) {
+    log.reopen();
+    let started = Instant::now();
+    match server.reload() {
+        Ok((
+            _,
+            Report {
+                generation,
+                warnings,
+                ..
+            },
+        )) => {
+            for warning in &warnings {
+                warn!("config.note {warning}");
+            }
+            info!(
+                "server.reloaded generation={generation} connections={} after_ms={}",
+                server.engine().connections(),
+                started.elapsed().as_millis()
+            );
+        }
+        Err(faults) => {
+            for fault in &faults {
+                error!("server.reload_fault {fault}");
+            }
+            error!(
+                "server.reload_failed faults={} what was in force stays in force",
+                faults.len()
+            );
+        }
+    }
+}
