@@ -146,7 +146,10 @@ fn standing(row: &'static Setting, raw: Option<&RawSetting>, notes: &mut Vec<Not
     };
     let value = raw.map_or(row.default, |raw| raw.value.as_str());
     let said = match noted {
-        Noted::Changed => raw.is_some() && !value.is_empty() && !is_same(row, value, row.default),
+        Noted::Changed => {
+            let changed = !value.is_empty() && !is_same(row, value, row.default);
+            raw.is_some() && (changed || is_on(row, value))
+        }
         Noted::On => raw.is_some() && is_on(row, value),
         Noted::Always => is_on(row, value),
     };
