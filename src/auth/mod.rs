@@ -12,6 +12,8 @@ mod legacy_name;
 mod mac;
 mod mappings;
 mod options;
+#[cfg(test)]
+mod parity;
 mod peer_certificate;
 #[cfg(test)]
 mod test_support;
