@@ -519,3 +519,690 @@ fn has_several_from(request: &Request<'_>) -> bool {
     let first = values.next();
     values.next().is_some() || first.is_some_and(|value| Address::parse(value).is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::super::check::{Question, Transport};
+    use super::super::test_support::{answer, cert, judge, options, request, rules};
+    use super::*;
+    use crate::sip::Message;
+
+    const MISMATCH: &str = "403 Authentication Failed for peer cert";
+    const MUTUAL: &str = "403 Mutual TLS required to handle that message";
+    const TO_EVE: &str = "<sip:eve@example.org>";
+
+    fn peer<'a>(
+        transport: Transport,
+        source: &str,
+        identities: Option<&'a Identities>,
+    ) -> Peer<'a> {
+        Peer {
+            transport,
+            source: format!("{source}:40000").parse().unwrap(),
+            identities,
+        }
+    }
+
+    fn alice() -> Identities {
+        Identities::of(
+            &cert("", &["URI:sip:alice@example.org"]),
+            &NamePolicy::default(),
+        )
+    }
+
+    fn from(uri: &str) -> String {
+        format!("<{uri}>;tag=f")
+    }
+
+    /// The answer to one request.
+    fn told(
+        rules: &Rules,
+        peer: &Peer<'_>,
+        method: &str,
+        from: &str,
+        to: &str,
+        extra: &str,
+    ) -> String {
+        let path = match method {
+            "REGISTER" => IdentityPath::Registrar,
+            _ => IdentityPath::Proxy,
+        };
+        let text = request(method, from, to, extra);
+        judge(&text, peer, path, rules, |decision| answer(&decision))
+    }
+
+    #[test]
+    fn what_the_peer_claims_to_be_part_of_does_not_matter() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let tagged = "<sip:eve@example.org>;tag=t";
+        for (method, claimed, wanted) in [
+            ("INVITE", "sip:alice@example.org", "user-identity"),
+            ("INVITE", "sip:bob@example.org", MISMATCH),
+            ("BYE", "sip:alice@example.org", "user-identity"),
+            ("BYE", "sip:bob@example.org", MISMATCH),
+            ("ACK", "sip:alice@example.org", "user-identity"),
+            ("ACK", "sip:bob@example.org", "dropped"),
+            ("CANCEL", "sip:bob@example.org", MISMATCH),
+            ("FOO", "sip:bob@example.org", MISMATCH),
+            ("MESSAGE", "tel:+15551234567", MISMATCH),
+            ("MESSAGE", "http://example.org/alice", MISMATCH),
+        ] {
+            let route = "Route: <sip:elsewhere.example;lr>\r\n";
+            let found = told(&rules, &peer, method, &from(claimed), tagged, route);
+            assert_eq!(found, wanted, "{method} {claimed}");
+        }
+    }
+
+    #[test]
+    fn no_certificate_is_no_proof() {
+        let rules = rules(IdentityRules::Secure, "");
+        for (situation, transport, source, claimed, wanted, reason) in [
+            (
+                "ours",
+                Transport::Tls,
+                "127.0.0.3",
+                "sip:alice@example.org",
+                MUTUAL,
+                "no-certificate",
+            ),
+            (
+                "third party",
+                Transport::Tls,
+                "127.0.0.3",
+                "sip:carol@other.example.net",
+                MUTUAL,
+                "third-party-no-certificate",
+            ),
+            (
+                "tel",
+                Transport::Tls,
+                "127.0.0.3",
+                "tel:+1555",
+                MUTUAL,
+                "third-party-no-certificate",
+            ),
+            (
+                "TCP",
+                Transport::Tcp,
+                "127.0.0.3",
+                "sip:alice@example.org",
+                MUTUAL,
+                "not-tls",
+            ),
+            (
+                "trusted address",
+                Transport::Tls,
+                "127.0.0.7",
+                "sip:alice@example.org",
+                "trusted-address",
+                "",
+            ),
+            (
+                "trusted address, TCP",
+                Transport::Tcp,
+                "127.0.0.7",
+                "sip:alice@example.org",
+                "trusted-address",
+                "",
+            ),
+            (
+                "trusted address, UDP",
+                Transport::Udp,
+                "127.0.0.7",
+                "sip:alice@example.org",
+                MUTUAL,
+                "not-tls",
+            ),
+            (
+                "trusted address, third party",
+                Transport::Tls,
+                "127.0.0.7",
+                "sip:carol@other.example.net",
+                MUTUAL,
+                "third-party-no-certificate",
+            ),
+        ] {
+            let peer = peer(transport, source, None);
+            let text = request("MESSAGE", &from(claimed), TO_EVE, "");
+            judge(&text, &peer, IdentityPath::Proxy, &rules, |decision| {
+                assert_eq!(answer(&decision), wanted, "{situation}");
+                if let Decision::Refuse(refusal) = decision {
+                    assert_eq!(refusal.reason.id(), reason, "{situation}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_certificate_counts_only_over_tls() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tcp, "127.0.0.3", Some(&alice));
+        let found = told(
+            &rules,
+            &peer,
+            "MESSAGE",
+            &from("sip:alice@example.org"),
+            TO_EVE,
+            "",
+        );
+        assert_eq!(found, MUTUAL);
+    }
+
+    #[test]
+    fn a_registration_must_be_ones_own_on_both_ends() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let own = "sip:alice@example.org";
+        for (claimed, to, wanted, reason) in [
+            (own, own, "user-identity", None),
+            (
+                own,
+                "sip:bob@example.org",
+                "403 Authentication Failed for peer cert.",
+                Some(Reason::ToNotYours),
+            ),
+            (
+                own,
+                "sip:ALICE@example.org",
+                "403 Authentication Failed for peer cert.",
+                Some(Reason::ToNotYours),
+            ),
+            (
+                "sip:bob@example.org",
+                own,
+                "403 Authentication Failed for peer cert.",
+                Some(Reason::CertMismatch),
+            ),
+        ] {
+            let text = request("REGISTER", &from(claimed), &format!("<{to}>"), "");
+            judge(&text, &peer, IdentityPath::Registrar, &rules, |decision| {
+                assert_eq!(answer(&decision), wanted, "{claimed} {to}");
+                if let Decision::Refuse(refusal) = decision {
+                    assert_eq!(Some(refusal.reason), reason, "{claimed} {to}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn the_registrar_does_not_take_an_address_for_a_certificate() {
+        let rules = rules(IdentityRules::Secure, "k\texample.net\n");
+        let alice = alice();
+        let bob = from("sip:bob@example.org");
+        let to = "<sip:bob@example.org>";
+        let with = peer(Transport::Tls, "127.0.0.7", Some(&alice));
+        let without = peer(Transport::Tls, "127.0.0.7", None);
+        let refused = "403 Authorization Failed for peer cert";
+        assert_eq!(told(&rules, &with, "REGISTER", &bob, to, ""), refused);
+        assert_eq!(
+            told(&rules, &without, "REGISTER", &bob, to, ""),
+            "trusted-address"
+        );
+        assert_eq!(
+            told(&rules, &with, "MESSAGE", &bob, to, ""),
+            "trusted-address"
+        );
+    }
+
+    #[test]
+    fn a_refer_needs_both_from_and_referred_by() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let own = "sip:alice@example.org";
+        let malformed = "400 Malformed Referred-By header";
+        for (claimed, extra, wanted) in [
+            (own, "", "user-identity"),
+            (
+                own,
+                "Referred-By: <sip:alice@example.org>\r\n",
+                "user-identity",
+            ),
+            (own, "Referred-By: <sip:bob@example.org>\r\n", MISMATCH),
+            (
+                "sip:bob@example.org",
+                "Referred-By: <sip:alice@example.org>\r\n",
+                MISMATCH,
+            ),
+            (own, "Referred-By: *\r\n", malformed),
+            (
+                own,
+                "b: <sip:alice@example.org>\r\nReferred-By: <sip:alice@example.org>\r\n",
+                malformed,
+            ),
+            (
+                own,
+                "b: <sip:alice@example.org>, <sip:bob@example.org>\r\n",
+                malformed,
+            ),
+        ] {
+            let found = told(&rules, &peer, "REFER", &from(claimed), TO_EVE, extra);
+            assert_eq!(found, wanted, "{claimed} {extra:?}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_name_passes_everything_and_its_user_nothing() {
+        let rules = rules(IdentityRules::Secure, "");
+        for (sans, claimed, wanted) in [
+            (
+                ["DNS:gw.example.net"],
+                "sip:bob@example.org",
+                "trusted-name",
+            ),
+            (
+                ["DNS:gw.example.net"],
+                "sip:carol@other.example.net",
+                "trusted-name",
+            ),
+            (["DNS:gw.example.net"], "tel:+1555", "trusted-name"),
+            (
+                ["URI:sip:mallory@gw.example.net"],
+                "sip:bob@example.org",
+                MISMATCH,
+            ),
+        ] {
+            let identities = Identities::of(&cert("", &sans), &NamePolicy::default());
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(found, wanted, "{sans:?} {claimed}");
+        }
+    }
+
+    #[test]
+    fn authenticators_switched_off_fail_closed_unless_all_are() {
+        let alice = alice();
+        let own = "sip:alice@example.org";
+        let failed = "403 Authentication Failed";
+        for (certificates, digest, identity, source, has_certificate, claimed, wanted) in [
+            (
+                false,
+                false,
+                IdentityRules::Secure,
+                "127.0.0.3",
+                false,
+                own,
+                "open-server",
+            ),
+            (
+                false,
+                true,
+                IdentityRules::Secure,
+                "127.0.0.3",
+                true,
+                own,
+                failed,
+            ),
+            (
+                false,
+                true,
+                IdentityRules::Secure,
+                "127.0.0.7",
+                false,
+                own,
+                "trusted-address",
+            ),
+            (
+                true,
+                true,
+                IdentityRules::Secure,
+                "127.0.0.3",
+                true,
+                own,
+                "user-identity",
+            ),
+            (
+                true,
+                true,
+                IdentityRules::Secure,
+                "127.0.0.3",
+                false,
+                own,
+                MUTUAL,
+            ),
+            (
+                true,
+                true,
+                IdentityRules::Secure,
+                "127.0.0.3",
+                true,
+                "sip:bob@example.org",
+                MISMATCH,
+            ),
+            (
+                true,
+                true,
+                IdentityRules::Repro,
+                "127.0.0.3",
+                true,
+                own,
+                "legacy-name",
+            ),
+            (
+                true,
+                true,
+                IdentityRules::Repro,
+                "127.0.0.3",
+                false,
+                own,
+                failed,
+            ),
+            (
+                false,
+                true,
+                IdentityRules::Repro,
+                "127.0.0.3",
+                true,
+                own,
+                failed,
+            ),
+            (
+                false,
+                false,
+                IdentityRules::Repro,
+                "127.0.0.3",
+                false,
+                own,
+                "open-server",
+            ),
+        ] {
+            let mut options = options(identity);
+            options.certificate_authenticator = certificates;
+            options.digest = digest;
+            let rules = Rules::new(&options, Mappings::default(), Vec::new());
+            let peer = peer(Transport::Tls, source, has_certificate.then_some(&alice));
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(
+                found, wanted,
+                "{certificates} {digest} {identity:?} {source} {claimed}"
+            );
+        }
+    }
+
+    #[test]
+    fn third_parties_pass_unchecked_only_by_setting() {
+        let mut options = options(IdentityRules::Secure);
+        options.third_party_requires_certificate = false;
+        let rules = Rules::new(&options, Mappings::default(), Vec::new());
+        let alice = alice();
+        for (claimed, identities, wanted) in [
+            ("sip:carol@other.example.net", None, "third-party-unchecked"),
+            ("sip:carol@other.example.net", Some(&alice), MISMATCH),
+            ("sip:alice@example.org", None, MUTUAL),
+            ("tel:+1555", None, MUTUAL),
+        ] {
+            let peer = peer(Transport::Tls, "127.0.0.3", identities);
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(found, wanted, "{claimed}");
+        }
+    }
+
+    #[test]
+    fn the_report_admits_as_repro_and_tells_what_secure_rules_say() {
+        let rules = rules(IdentityRules::Report, "");
+        let alice = alice();
+        let two = "<sip:alice@example.org>;tag=a, <sip:bob@example.org>;tag=b";
+        for (value, to, wanted) in [
+            (from("sip:alice@example.org"), TO_EVE, None),
+            (
+                from("sip:bob@example.org"),
+                TO_EVE,
+                Some(Reason::CertMismatch),
+            ),
+            (two.to_owned(), TO_EVE, Some(Reason::SeveralFrom)),
+        ] {
+            let to = format!("{to};tag=t");
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+            let text = request("MESSAGE", &value, &to, "");
+            judge(
+                &text,
+                &peer,
+                IdentityPath::Proxy,
+                &rules,
+                |decision| match decision {
+                    Decision::Admit(admitted) => {
+                        assert_eq!(admitted.would_refuse().map(|r| r.reason), wanted, "{value}");
+                    }
+                    other => panic!("{other:?}"),
+                },
+            );
+        }
+    }
+
+    /// Says what its user asks for; `ask…` takes a question.
+    struct ByUser {
+        asked: AtomicUsize,
+    }
+
+    struct Later(Answer);
+
+    impl Question for Later {
+        fn answer(self: Box<Self>) -> Answer {
+            self.0
+        }
+    }
+
+    impl Check for ByUser {
+        fn name(&self) -> &str {
+            "by-user"
+        }
+
+        fn check(&self, claim: &Claim<'_>) -> Opinion {
+            let ask = |answer| {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                Opinion::Pending(Box::new(Later(answer)))
+            };
+            match claim.uri.sip().and_then(|uri| uri.user) {
+                Some("allow") => Opinion::Allow,
+                Some("deny") => Opinion::Deny("house rule".into()),
+                Some("ask-allow") => ask(Answer::Allow),
+                Some("ask-deny") => ask(Answer::Deny("no such guest".into())),
+                Some("ask-abstain") => ask(Answer::Abstain),
+                _ => Opinion::Abstain,
+            }
+        }
+    }
+
+    /// Runs to the end; the final answer and the number of rounds.
+    fn with_check(
+        checks: Vec<Arc<dyn Check>>,
+        method: &str,
+        claimed: &str,
+        to: &str,
+    ) -> (String, usize) {
+        let options = options(IdentityRules::Secure);
+        let rules = Rules::new(&options, Mappings::default(), checks);
+        let peer = peer(Transport::Tls, "127.0.0.3", None);
+        let text = request(method, &from(claimed), &format!("<{to}>"), "");
+        let message = Message::parse(text.as_bytes(), text.len(), 64);
+        let request = Request::read(&message, FromRule::Single).unwrap();
+        let mut decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+        for round in 0.. {
+            decision = match decision {
+                Decision::Pending(pending) => resume(
+                    request,
+                    &peer,
+                    IdentityPath::Proxy,
+                    &rules,
+                    pending.answer(),
+                ),
+                done => return (answer(&done), round),
+            };
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn the_first_check_that_does_not_abstain_decides() {
+        let one = || -> Vec<Arc<dyn Check>> {
+            vec![Arc::new(ByUser {
+                asked: AtomicUsize::new(0),
+            })]
+        };
+        let user = |name: &str| format!("sip:{name}@example.org");
+        for (method, claimed, to, wanted, rounds) in [
+            ("MESSAGE", "allow", "eve", "check(\"by-user\")", 0),
+            ("MESSAGE", "deny", "eve", MISMATCH, 0),
+            ("MESSAGE", "alice", "eve", MUTUAL, 0),
+            ("MESSAGE", "ask-allow", "eve", "check(\"by-user\")", 1),
+            ("MESSAGE", "ask-deny", "eve", MISMATCH, 1),
+            ("MESSAGE", "ask-abstain", "eve", MUTUAL, 1),
+            (
+                "REGISTER",
+                "ask-allow",
+                "ask-allow",
+                "check(\"by-user\")",
+                1,
+            ),
+            ("REGISTER", "ask-allow", "ask-deny", MISMATCH, 1),
+            // Nobody is asked about a request that is refused anyhow.
+            ("REGISTER", "ask-allow", "deny", MISMATCH, 0),
+        ] {
+            let found = with_check(one(), method, &user(claimed), &user(to));
+            assert_eq!(
+                found,
+                (wanted.to_owned(), rounds),
+                "{method} {claimed} {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_belongs_to_the_check_that_asked() {
+        let new = || {
+            Arc::new(ByUser {
+                asked: AtomicUsize::new(0),
+            })
+        };
+        let (first, second) = (new(), new());
+        let (found, rounds) = with_check(
+            vec![first.clone(), second.clone()],
+            "MESSAGE",
+            "sip:ask-abstain@example.org",
+            "sip:eve@example.org",
+        );
+        assert_eq!((found.as_str(), rounds), (MUTUAL, 2));
+        assert_eq!(first.asked.load(Ordering::Relaxed), 1);
+        assert_eq!(second.asked.load(Ordering::Relaxed), 1);
+    }
+
+    fn host() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-c]{1,2}\\.(org|net)",
+            "[a-c]\\.[a-c]\\.org\\.?",
+            "\\*\\.[a-c]\\.org",
+            "192\\.0\\.2\\.[1-3]",
+            "[A-C]\\.ORG",
+            "\\PC{0,12}",
+        ]
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        (
+            prop_oneof![
+                Just("URI:sip:"),
+                Just("URI:sips:"),
+                Just("URI:im:"),
+                Just("DNS:"),
+                Just("email:"),
+                Just("URI:")
+            ],
+            prop_oneof![
+                Just(""),
+                Just("a@"),
+                Just("B@"),
+                Just("%61@"),
+                Just("~"),
+                Just("a:b@")
+            ],
+            host(),
+        )
+            .prop_map(|(kind, user, host)| format!("{kind}{user}{host}"))
+    }
+
+    proptest! {
+        #[test]
+        fn admission_needs_a_name_with_the_claimed_host(
+            sans in prop::collection::vec(name(), 0..4),
+            cn in host(),
+            user in prop_oneof![Just(""), Just("a@"), Just("b@"), Just("B@")],
+            claimed in host(),
+            method in prop_oneof![Just("MESSAGE"), Just("BYE"), Just("ACK"), Just("REGISTER"), Just("REFER")],
+            tag in prop_oneof![Just(""), Just(";tag=t")],
+        ) {
+            let sans: Vec<&str> = sans.iter().map(String::as_str).collect();
+            let certificate = cert(&cn, &sans);
+            let identities = Identities::of(&certificate, &NamePolicy::default());
+            let text = request(
+                method,
+                &from(&format!("sip:{user}{claimed}")),
+                &format!("<sip:{user}{claimed}>{tag}"),
+                "",
+            );
+            for identity in [IdentityRules::Secure, IdentityRules::Report, IdentityRules::Repro] {
+                let rules = rules(identity, "");
+                let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+                let message = Message::parse(text.as_bytes(), text.len(), 64);
+                let Ok(request) = Request::read(&message, identity.from_rule()) else {
+                    continue;
+                };
+                let decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+                if identity != IdentityRules::Secure {
+                    continue;
+                }
+                if let Decision::Admit(admitted) = &decision {
+                    let bare = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
+                    let wanted = bare(&claimed);
+                    // Whatever admits ends in the claimed host, and a name with a user has the claimed user.
+                    let proof = sans.iter().copied().chain([cn.as_str()]).any(|name| {
+                        let host = name.rsplit(['@', ':']).next().unwrap_or_default();
+                        let named = name.split_once('@').map(|(before, _)| {
+                            before.rsplit(':').next().unwrap_or_default().replace("%61", "a")
+                        });
+                        bare(host) == wanted
+                            && named.is_none_or(|n| format!("{n}@") == user)
+                            && !name.contains(['*', '~'])
+                            && !name.starts_with("email:")
+                            && !name.starts_with("URI:im:")
+                    });
+                    prop_assert!(proof, "{:?} by {:?} {:?}", admitted.ground(), sans, cn);
+                }
+            }
+        }
+
+        #[test]
+        fn no_octets_in_names_or_mappings_make_it_panic(
+            cn in prop::collection::vec(any::<u8>(), 0..40),
+            uri in prop::collection::vec(any::<u8>(), 0..40),
+            dns in prop::collection::vec(any::<u8>(), 0..40),
+            file in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            use super::super::peer_certificate::SubjectAltName;
+            let mut certificate = cert("", &[]);
+            certificate.common_names.push(cn);
+            certificate.alt_names.push(SubjectAltName::Uri([b"sip:".as_slice(), &uri].concat()));
+            certificate.alt_names.push(SubjectAltName::Uri(uri));
+            certificate.alt_names.push(SubjectAltName::Email(dns.clone()));
+            certificate.alt_names.push(SubjectAltName::Dns(dns));
+            let policy = NamePolicy { email_as_sip: true, wildcards: true };
+            let identities = Identities::of(&certificate, &policy);
+            let (mappings, _) = Mappings::parse(&file, "m");
+            for identity in [IdentityRules::Secure, IdentityRules::Report] {
+                let rules = Rules::new(&options(identity), mappings.clone(), Vec::new());
+                let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+                let text = request("MESSAGE", "<sip:a@b.org>;tag=f", TO_EVE, "");
+                judge(&text, &peer, IdentityPath::Proxy, &rules, |decision| drop(decision));
+            }
+        }
+    }
+}

@@ -83,7 +83,10 @@ struct Value {
 
 impl Value {
     fn parse(text: &str) -> Option<Self> {
-        let canonical = if text.contains('@') {
+        let canonical = if text.starts_with("*@") {
+            // A legal user to the grammar, and surely not what the operator meant.
+            return None;
+        } else if text.contains('@') {
             user_at_host(text)?
         } else if let Ok(ip) = text.parse::<IpAddr>() {
             ip.to_canonical().to_string()
@@ -267,5 +270,162 @@ fn hint(value: &str) -> &'static str {
         "expected user@domain or domain; a TAB inside a value belongs to it, separate by commas"
     } else {
         "expected user@domain or domain"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn permits(file: &str, name: &str, claim: &str) -> bool {
+        let (mappings, faults) = Mappings::parse(file.as_bytes(), "m");
+        assert_eq!(faults, [], "{file:?}");
+        let claim = SipUri::parse(claim).unwrap();
+        mappings.permitting(name, &claim).is_some()
+    }
+
+    #[test]
+    fn the_grammar_is_repros() {
+        for (situation, file, name, allowed) in [
+            ("one value", "k\talice@example.org\n", "k", true),
+            ("no line end", "k\talice@example.org", "k", true),
+            ("CRLF", "k\talice@example.org\r\n", "k", true),
+            (
+                "several values",
+                "k\tx@y.example,alice@example.org\n",
+                "k",
+                true,
+            ),
+            (
+                "blanks after commas",
+                "k\tx@y.example,  alice@example.org\n",
+                "k",
+                true,
+            ),
+            ("two TABs", "k\t\talice@example.org\n", "k", true),
+            ("leading blanks", "  \t k\talice@example.org\n", "k", true),
+            (
+                "comments and empty lines",
+                "# c\n\n \r\n#\tx\nk\talice@example.org\n",
+                "k",
+                true,
+            ),
+            (
+                "byte order mark",
+                "\u{feff}k\talice@example.org\n",
+                "k",
+                true,
+            ),
+            (
+                "blank inside the key",
+                "k l\talice@example.org\n",
+                "k l",
+                true,
+            ),
+            (
+                "blank behind the key belongs to it",
+                "k \talice@example.org\n",
+                "k",
+                false,
+            ),
+            ("whole domain", "k\texample.org\n", "k", true),
+            ("host in upper case", "k\talice@EXAMPLE.ORG\n", "k", true),
+            ("user in upper case", "k\tALICE@example.org\n", "k", false),
+            ("escaped user", "k\t%61lice@example.org\n", "k", true),
+            ("no value", "k\t\n", "k", false),
+            ("other key", "k\talice@example.org\n", "K", false),
+            ("empty file", "", "k", false),
+        ] {
+            assert_eq!(
+                permits(file, name, "sip:alice@example.org"),
+                allowed,
+                "{situation}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mac_address_is_found_in_any_spelling() {
+        let file = "00:04:F2:2B:3E:B5\talice@example.org\nSEP001122334455\tbob@example.org\n";
+        for (name, claim, allowed) in [
+            ("0004F22B3EB5", "sip:alice@example.org", true),
+            ("0004f22b3eb5", "sip:alice@example.org", true),
+            ("SEP0004F22B3EB5", "sip:alice@example.org", true),
+            ("00-11-22-33-44-55", "sip:bob@example.org", true),
+            ("0004F22B3EB6", "sip:alice@example.org", false),
+            ("0004F22B3EB5", "sip:bob@example.org", false),
+        ] {
+            assert_eq!(permits(file, name, claim), allowed, "{name} as {claim}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_spells_a_mac_address_is_not_that_phone() {
+        let file = "DEADBEEFCAFE\talice@example.org\n";
+        assert!(!permits(file, "dead.beef.cafe", "sip:alice@example.org"));
+        let file = "dead.beef.cafe\talice@example.org\n";
+        assert!(permits(file, "dead.beef.cafe", "sip:alice@example.org"));
+        assert!(permits(file, "DEADBEEFCAFE", "sip:alice@example.org"));
+    }
+
+    #[test]
+    fn every_bad_line_is_named_and_the_good_ones_stay() {
+        let file = b"good\talice@example.org\nno tab here\n\xff\talice@example.org\n\
+            good\tbob@example.org\n0004F22B3EB5\texample.org\n00:04:f2:2b:3e:b5\texample.net\n\
+            k1\tsip:alice@example.org\nk2\t*@example.org\nk3\ta@b@c\nk4\t-\nbad\x01key\texample.org\n";
+        let (mappings, faults) = Mappings::parse(file, "map.txt");
+        let lines: Vec<usize> = faults.iter().map(|f| f.line).collect();
+        assert_eq!(lines, [2, 3, 4, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(mappings.len(), 2);
+        let told: Vec<String> = faults.iter().map(MappingFault::to_string).collect();
+        assert!(told[0].starts_with("map.txt:2: no TAB"), "{}", told[0]);
+        assert!(told[2].contains("\"good\" repeated, it stands in line 1"));
+        assert!(told[3].contains("stands in line 5"), "{}", told[3]);
+        assert!(told[4].contains("without sip:"), "{}", told[4]);
+    }
+
+    #[test]
+    fn repros_rules_compare_octets() {
+        let (mappings, _) =
+            Mappings::parse(b"0004F22B3EB5\talice@example.org,Other.example\n", "m");
+        let claim = |text: &str| {
+            let uri = crate::sip::Uri::parse(text.as_bytes()).unwrap();
+            LegacyClaim::of(&uri, text.as_bytes())
+        };
+        for (name, from, allowed) in [
+            ("0004F22B3EB5", "sip:alice@EXAMPLE.org", true),
+            ("0004f22b3eb5", "sip:alice@example.org", false),
+            ("0004F22B3EB5", "sip:x@Other.example", true),
+            ("0004F22B3EB5", "sip:x@other.example", false),
+        ] {
+            let found = mappings.permits_legacy(name.as_bytes(), &claim(from));
+            assert_eq!(found, allowed, "{name} {from}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_entries_are_all_found() {
+        let mut file = String::new();
+        for n in 0..100_000_u64 {
+            file.push_str(&format!("{:012X}\tuser{n}@example.org\n", n * 7));
+        }
+        let (mappings, faults) = Mappings::parse(file.as_bytes(), "m");
+        assert_eq!((mappings.len(), faults.len()), (100_000, 0));
+        for n in (0..100_000_u64).step_by(997) {
+            let text = format!("sip:user{n}@example.org");
+            let claim = SipUri::parse(&text).unwrap();
+            assert!(
+                mappings
+                    .permitting(&format!("{:012x}", n * 7), &claim)
+                    .is_some()
+            );
+            assert!(
+                mappings
+                    .permitting(&format!("{:012x}", n * 7 + 1), &claim)
+                    .is_none()
+            );
+        }
     }
 }

@@ -140,3 +140,93 @@ impl DomainSet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::certificate::NamePolicy;
+    use super::super::test_support::cert;
+    use super::*;
+
+    #[test]
+    fn networks_contain_what_their_prefix_says() {
+        for (network, prefix, address, inside) in [
+            ("192.0.2.0", 24, "192.0.2.255", true),
+            ("192.0.2.0", 24, "192.0.3.0", false),
+            ("192.0.2.7", 32, "192.0.2.7", true),
+            ("192.0.2.7", 32, "192.0.2.6", false),
+            ("192.0.2.7", 0, "203.0.113.1", true),
+            ("192.0.2.7", 24, "192.0.2.99", true),
+            ("192.0.2.0", 24, "::ffff:192.0.2.9", true),
+            ("::ffff:192.0.2.0", 120, "192.0.2.9", true),
+            ("::ffff:192.0.2.0", 120, "192.0.3.9", false),
+            ("0.0.0.0", 0, "2001:db8::1", false),
+            ("2001:db8::", 32, "2001:db8:ffff::1", true),
+            ("2001:db8::", 32, "2001:db9::1", false),
+            ("::", 0, "2001:db8::1", true),
+            ("::1", 128, "::1", true),
+            ("192.0.2.0", 255, "192.0.2.1", false),
+        ] {
+            let net = IpNetwork {
+                address: network.parse().unwrap(),
+                prefix,
+            };
+            assert_eq!(
+                net.contains(address.parse().unwrap()),
+                inside,
+                "{address} in {network}/{prefix}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_trusted_as_domains_and_labels_and_never_as_users() {
+        let trusted = TrustedPeers::new(&[
+            TrustedPeer::Name("GW.example.net".into()),
+            TrustedPeer::Name("Trunk 7".into()),
+            TrustedPeer::Name("bob@example.org".into()),
+        ]);
+        for (cn, sans, yes) in [
+            ("", &["DNS:gw.EXAMPLE.net"][..], true),
+            ("gw.example.net", &[], true),
+            ("trunk 7", &[], true),
+            ("", &["URI:sip:mallory@gw.example.net"], false),
+            ("mallory@gw.example.net", &[], false),
+            ("bob@example.org", &[], false),
+            ("gw.example.net", &["DNS:other.example"], false),
+            ("", &["DNS:gw.example.net", "URI:sip:other.example"], false),
+            ("", &["DNS:a.gw.example.net"], false),
+        ] {
+            let identities = Identities::of(&cert(cn, sans), &NamePolicy::default());
+            assert_eq!(trusted.name_of(&identities).is_some(), yes, "{cn} {sans:?}");
+        }
+    }
+
+    #[test]
+    fn suffixes_end_at_a_label_except_in_repros_rules() {
+        let ours = DomainSet::new(&["one.example".into()], &["example.org".into()]);
+        for (host, secure, repro) in [
+            ("one.example", true, true),
+            ("ONE.example.", true, false),
+            ("a.example.org", true, true),
+            ("a.b.example.org", true, true),
+            ("example.org", true, false),
+            ("evilexample.org", false, false),
+            ("a.evilexample.org", false, true),
+            ("a.example.org.evil.net", false, false),
+        ] {
+            let name = Host::Name(host);
+            assert_eq!(
+                ours.contains_by(IdentityRules::Secure, &name),
+                secure,
+                "{host}"
+            );
+            assert_eq!(
+                ours.contains_by(IdentityRules::Repro, &name),
+                repro,
+                "{host}"
+            );
+        }
+    }
+}
