@@ -80,6 +80,9 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         Ok(loaded) => loaded,
         Err(faults) => {
             fail(&faults);
+            for note in config::notes(path, overrides) {
+                eprintln!("sipvouch: {note}");
+            }
             let errors = faults
                 .iter()
                 .filter(|f| !matches!(f, Fault::Tls(t) if !t.is_error()))

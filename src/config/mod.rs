@@ -59,23 +59,18 @@ pub struct Configuration {
 /// Every fault found, in the order of the file; never an empty list.
 pub fn load(path: &Path, overrides: &[Override]) -> Result<Configuration, Vec<ConfigError>> {
     let (settings, errors) = file::read(path);
-    judge(path, &settings.with_overrides(overrides), errors)
+    good(
+        judge(path, &settings.with_overrides(overrides), errors),
+        path,
+    )
 }
 
-fn judge(
-    path: &Path,
-    settings: &file::RawSettings,
-    mut errors: Vec<ConfigError>,
-) -> Result<Configuration, Vec<ConfigError>> {
-    let mut notes = Vec::new();
-    value::check(settings, &mut errors, &mut notes);
-    let configuration = resolve::resolve(path, settings, &mut errors, notes);
-    if errors.is_empty() {
-        Ok(configuration)
-    } else {
-        error::sort(&mut errors, path);
-        Err(errors)
-    }
+/// What there is to know about a configuration, be it good or not.
+pub fn notes(path: &Path, overrides: &[Override]) -> Vec<Note> {
+    let (settings, errors) = file::read(path);
+    judge(path, &settings.with_overrides(overrides), errors)
+        .0
+        .notes
 }
 
 /// Judges the text of a configuration file without touching any other file; for fuzzing.
@@ -84,6 +79,31 @@ fn judge(
 ///
 /// As [`load`], and for every `Include`.
 pub fn load_text(text: &[u8]) -> Result<Configuration, Vec<ConfigError>> {
+    let path = Path::new("text");
     let (settings, errors) = file::read_text(text);
-    judge(Path::new("text"), &settings, errors)
+    good(judge(path, &settings, errors), path)
+}
+
+/// The configuration as far as it is good, and every fault.
+fn judge(
+    path: &Path,
+    settings: &file::RawSettings,
+    mut errors: Vec<ConfigError>,
+) -> (Configuration, Vec<ConfigError>) {
+    let mut notes = Vec::new();
+    value::check(settings, &mut errors, &mut notes);
+    let configuration = resolve::resolve(path, settings, &mut errors, notes);
+    (configuration, errors)
+}
+
+fn good(
+    (configuration, mut errors): (Configuration, Vec<ConfigError>),
+    path: &Path,
+) -> Result<Configuration, Vec<ConfigError>> {
+    if errors.is_empty() {
+        Ok(configuration)
+    } else {
+        error::sort(&mut errors, path);
+        Err(errors)
+    }
 }
