@@ -242,6 +242,22 @@ impl Identities {
     }
 }
 
+/// The usable names, escaped, for a log line; the first few if there are many.
+impl fmt::Display for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        for (at, name) in self.names.iter().take(SHOWN).enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{name}")?;
+        }
+        match self.names.len() {
+            0 => f.write_str("-"),
+            n if n > SHOWN => write!(f, ",… ({n})"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Whether `host` is the canonical host `text`. A `*` in `host` is never a name (RFC 5922 §7.2).
 pub(super) fn host_is(text: &str, host: &Host<'_>) -> bool {
     match host {
@@ -527,7 +543,7 @@ pub(super) fn user_at_host(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::super::test_support::cert;
     use super::*;
@@ -548,57 +564,16 @@ mod tests {
     }
 
     #[test]
+    #[rustfmt::skip]
     fn names_entitle_to_exactly_what_the_table_says() {
         for (situation, cn, sans, claim, allowed) in [
-            (
-                "domain URI, any user",
-                "",
-                &["URI:sip:example.org"][..],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "domain URI, no user",
-                "",
-                &["URI:sip:example.org"],
-                "sip:example.org",
-                true,
-            ),
-            (
-                "domain URI, other case",
-                "",
-                &["URI:SIP:Example.ORG"],
-                "sip:bob@exAMPLE.org",
-                true,
-            ),
-            (
-                "domain URI, subdomain",
-                "",
-                &["URI:sip:example.org"],
-                "sip:bob@a.example.org",
-                false,
-            ),
-            (
-                "domain URI, parent",
-                "",
-                &["URI:sip:a.example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "domain URI, look-alike prefix",
-                "",
-                &["URI:sip:example.org"],
-                "sip:bob@xexample.org",
-                false,
-            ),
-            (
-                "domain URI, look-alike suffix",
-                "",
-                &["URI:sip:example.org"],
-                "sip:bob@example.org.evil.net",
-                false,
-            ),
+            ("domain URI, any user", "", &["URI:sip:example.org"][..], "sip:bob@example.org", true),
+            ("domain URI, no user", "", &["URI:sip:example.org"], "sip:example.org", true),
+            ("domain URI, other case", "", &["URI:SIP:Example.ORG"], "sip:bob@exAMPLE.org", true),
+            ("domain URI, subdomain", "", &["URI:sip:example.org"], "sip:bob@a.example.org", false),
+            ("domain URI, parent", "", &["URI:sip:a.example.org"], "sip:bob@example.org", false),
+            ("domain URI, look-alike prefix", "", &["URI:sip:example.org"], "sip:bob@xexample.org", false),
+            ("domain URI, look-alike suffix", "", &["URI:sip:example.org"], "sip:bob@example.org.evil.net", false),
             (
                 "port and parameters are ignored",
                 "",
@@ -606,359 +581,66 @@ mod tests {
                 "sip:bob@example.org:5080",
                 true,
             ),
-            (
-                "user URI, that user",
-                "",
-                &["URI:sip:bob@example.org"],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "user URI, other host case",
-                "",
-                &["URI:sip:bob@EXAMPLE.org"],
-                "sip:bob@example.ORG",
-                true,
-            ),
-            (
-                "user URI, other user case",
-                "",
-                &["URI:sip:bob@example.org"],
-                "sip:BOB@example.org",
-                false,
-            ),
-            (
-                "user URI, escaped spelling",
-                "",
-                &["URI:sip:%62ob@example.org"],
-                "sip:bo%62@example.org",
-                true,
-            ),
-            (
-                "user URI is no domain (§7.1)",
-                "",
-                &["URI:sip:bob@example.org"],
-                "sip:alice@example.org",
-                false,
-            ),
-            (
-                "user URI, no user",
-                "",
-                &["URI:sip:bob@example.org"],
-                "sip:example.org",
-                false,
-            ),
-            (
-                "URI of another scheme",
-                "",
-                &["URI:xmpp:example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "URI with a password",
-                "",
-                &["URI:sip:bob:pw@example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "DNS name",
-                "",
-                &["DNS:example.org"],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "DNS name, trailing dot",
-                "",
-                &["DNS:example.org."],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "claim with trailing dot",
-                "",
-                &["DNS:example.org"],
-                "sip:bob@example.org.",
-                true,
-            ),
-            (
-                "DNS name beside a domain URI",
-                "",
-                &["DNS:example.org", "URI:sip:example.net"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "DNS name beside a user URI",
-                "",
-                &["DNS:example.org", "URI:sip:bob@example.net"],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "DNS name, A-label",
-                "",
-                &["DNS:xn--bcher-kva.example"],
-                "sip:bob@XN--bcher-kva.example",
-                true,
-            ),
-            (
-                "DNS name, not ASCII",
-                "",
-                &["DNS:bücher.example"],
-                "sip:bob@xn--bcher-kva.example",
-                false,
-            ),
-            (
-                "DNS name that is an address",
-                "",
-                &["DNS:192.0.2.1"],
-                "sip:bob@192.0.2.1",
-                false,
-            ),
-            (
-                "DNS name with a NUL",
-                "",
-                &["DNS:example.org~.evil.net"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "URI with a NUL",
-                "",
-                &["URI:sip:example.org~.evil.net"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "CN with a NUL",
-                "example.org~.evil.net",
-                &[],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "DNS name with a line break",
-                "",
-                &["DNS:example.org\n"],
-                "sip:bob@example.org",
-                false,
-            ),
+            ("user URI, that user", "", &["URI:sip:bob@example.org"], "sip:bob@example.org", true),
+            ("user URI, other host case", "", &["URI:sip:bob@EXAMPLE.org"], "sip:bob@example.ORG", true),
+            ("user URI, other user case", "", &["URI:sip:bob@example.org"], "sip:BOB@example.org", false),
+            ("user URI, escaped spelling", "", &["URI:sip:%62ob@example.org"], "sip:bo%62@example.org", true),
+            ("user URI is no domain (§7.1)", "", &["URI:sip:bob@example.org"], "sip:alice@example.org", false),
+            ("user URI, no user", "", &["URI:sip:bob@example.org"], "sip:example.org", false),
+            ("URI of another scheme", "", &["URI:xmpp:example.org"], "sip:bob@example.org", false),
+            ("URI with a password", "", &["URI:sip:bob:pw@example.org"], "sip:bob@example.org", false),
+            ("DNS name", "", &["DNS:example.org"], "sip:bob@example.org", true),
+            ("DNS name, trailing dot", "", &["DNS:example.org."], "sip:bob@example.org", true),
+            ("claim with trailing dot", "", &["DNS:example.org"], "sip:bob@example.org.", true),
+            ("DNS name beside a domain URI", "", &["DNS:example.org", "URI:sip:example.net"], "sip:bob@example.org", false),
+            ("DNS name beside a user URI", "", &["DNS:example.org", "URI:sip:bob@example.net"], "sip:bob@example.org", true),
+            ("DNS name, A-label", "", &["DNS:xn--bcher-kva.example"], "sip:bob@XN--bcher-kva.example", true),
+            ("DNS name, not ASCII", "", &["DNS:bücher.example"], "sip:bob@xn--bcher-kva.example", false),
+            ("DNS name that is an address", "", &["DNS:192.0.2.1"], "sip:bob@192.0.2.1", false),
+            ("DNS name with a NUL", "", &["DNS:example.org~.evil.net"], "sip:bob@example.org", false),
+            ("URI with a NUL", "", &["URI:sip:example.org~.evil.net"], "sip:bob@example.org", false),
+            ("CN with a NUL", "example.org~.evil.net", &[], "sip:bob@example.org", false),
+            ("DNS name with a line break", "", &["DNS:example.org\n"], "sip:bob@example.org", false),
             ("IP SAN", "", &["IP:192.0.2.1"], "sip:bob@192.0.2.1", true),
-            (
-                "IPv6 SAN",
-                "",
-                &["IP:2001:db8::1"],
-                "sip:bob@[2001:DB8:0::1]",
-                true,
-            ),
-            (
-                "IPv4-mapped SAN",
-                "",
-                &["IP:::ffff:192.0.2.1"],
-                "sip:bob@192.0.2.1",
-                true,
-            ),
-            (
-                "IP SAN, other address",
-                "",
-                &["IP:192.0.2.1"],
-                "sip:bob@192.0.2.2",
-                false,
-            ),
-            (
-                "e-mail names nobody",
-                "",
-                &["email:bob@example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "CN user",
-                "bob@example.org",
-                &[],
-                "sip:bob@example.org",
-                true,
-            ),
+            ("IPv6 SAN", "", &["IP:2001:db8::1"], "sip:bob@[2001:DB8:0::1]", true),
+            ("IPv4-mapped SAN", "", &["IP:::ffff:192.0.2.1"], "sip:bob@192.0.2.1", true),
+            ("IP SAN, other address", "", &["IP:192.0.2.1"], "sip:bob@192.0.2.2", false),
+            ("e-mail names nobody", "", &["email:bob@example.org"], "sip:bob@example.org", false),
+            ("CN user", "bob@example.org", &[], "sip:bob@example.org", true),
             ("CN domain", "Example.org", &[], "sip:bob@example.org", true),
-            (
-                "the last CN counts",
-                "alice@example.org+bob@example.org",
-                &[],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "an earlier CN does not",
-                "alice@example.org+bob@example.org",
-                &[],
-                "sip:alice@example.org",
-                false,
-            ),
-            (
-                "CN behind an unusable SAN",
-                "example.org",
-                &["DNS:a b"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "CN behind an IP SAN",
-                "example.org",
-                &["IP:192.0.2.1"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "CN beside an e-mail SAN",
-                "example.org",
-                &["email:a@b.example"],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "CN that is a MAC address",
-                "abcdefabcdef",
-                &[],
-                "sip:bob@abcdefabcdef",
-                false,
-            ),
-            (
-                "CN that is a URI",
-                "sip:example.org",
-                &[],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "wildcard",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@a.example.org",
-                false,
-            ),
-            (
-                "wildcard, literally",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@*.example.org",
-                false,
-            ),
+            ("the last CN counts", "alice@example.org+bob@example.org", &[], "sip:bob@example.org", true),
+            ("an earlier CN does not", "alice@example.org+bob@example.org", &[], "sip:alice@example.org", false),
+            ("CN behind an unusable SAN", "example.org", &["DNS:a b"], "sip:bob@example.org", false),
+            ("CN behind an IP SAN", "example.org", &["IP:192.0.2.1"], "sip:bob@example.org", false),
+            ("CN beside an e-mail SAN", "example.org", &["email:a@b.example"], "sip:bob@example.org", true),
+            ("CN that is a MAC address", "abcdefabcdef", &[], "sip:bob@abcdefabcdef", false),
+            ("CN that is a URI", "sip:example.org", &[], "sip:bob@example.org", false),
+            ("wildcard", "", &["DNS:*.example.org"], "sip:bob@a.example.org", false),
+            ("wildcard, literally", "", &["DNS:*.example.org"], "sip:bob@*.example.org", false),
         ] {
             assert_eq!(entitled(STRICT, cn, sans, claim), allowed, "{situation}");
         }
     }
 
     #[test]
+    #[rustfmt::skip]
     fn settings_widen_email_and_wildcards_and_nothing_else() {
         for (situation, cn, sans, claim, allowed) in [
-            (
-                "e-mail, that user",
-                "",
-                &["email:bob@example.org"][..],
-                "sip:bob@example.org",
-                true,
-            ),
-            (
-                "e-mail, other user",
-                "",
-                &["email:bob@example.org"],
-                "sip:eve@example.org",
-                false,
-            ),
-            (
-                "e-mail with a NUL",
-                "",
-                &["email:bob@example.org~.evil.net"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "e-mail hides the CN",
-                "eve@example.org",
-                &["email:bob@example.org"],
-                "sip:eve@example.org",
-                false,
-            ),
-            (
-                "wildcard, one label",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@a.example.org",
-                true,
-            ),
-            (
-                "wildcard CN",
-                "*.example.org",
-                &[],
-                "sip:bob@a.example.org",
-                true,
-            ),
-            (
-                "wildcard, two labels",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@a.b.example.org",
-                false,
-            ),
-            (
-                "wildcard, no label",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "wildcard, literally",
-                "",
-                &["DNS:*.example.org"],
-                "sip:bob@*.example.org",
-                false,
-            ),
-            (
-                "wildcard over a top-level domain",
-                "",
-                &["DNS:*.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "wildcard inside a label",
-                "",
-                &["DNS:a*.example.org"],
-                "sip:bob@ab.example.org",
-                false,
-            ),
-            (
-                "wildcard further right",
-                "",
-                &["DNS:a.*.example.org"],
-                "sip:bob@a.b.example.org",
-                false,
-            ),
-            (
-                "wildcard in a URI",
-                "",
-                &["URI:sip:*.example.org"],
-                "sip:bob@a.example.org",
-                false,
-            ),
-            (
-                "wildcard user",
-                "",
-                &["URI:sip:*@example.org"],
-                "sip:bob@example.org",
-                false,
-            ),
-            (
-                "wildcard beside a domain URI",
-                "",
-                &["DNS:*.example.org", "URI:sip:x.example"],
-                "sip:bob@a.example.org",
-                false,
-            ),
+            ("e-mail, that user", "", &["email:bob@example.org"][..], "sip:bob@example.org", true),
+            ("e-mail, other user", "", &["email:bob@example.org"], "sip:eve@example.org", false),
+            ("e-mail with a NUL", "", &["email:bob@example.org~.evil.net"], "sip:bob@example.org", false),
+            ("e-mail hides the CN", "eve@example.org", &["email:bob@example.org"], "sip:eve@example.org", false),
+            ("wildcard, one label", "", &["DNS:*.example.org"], "sip:bob@a.example.org", true),
+            ("wildcard CN", "*.example.org", &[], "sip:bob@a.example.org", true),
+            ("wildcard, two labels", "", &["DNS:*.example.org"], "sip:bob@a.b.example.org", false),
+            ("wildcard, no label", "", &["DNS:*.example.org"], "sip:bob@example.org", false),
+            ("wildcard, literally", "", &["DNS:*.example.org"], "sip:bob@*.example.org", false),
+            ("wildcard over a top-level domain", "", &["DNS:*.org"], "sip:bob@example.org", false),
+            ("wildcard inside a label", "", &["DNS:a*.example.org"], "sip:bob@ab.example.org", false),
+            ("wildcard further right", "", &["DNS:a.*.example.org"], "sip:bob@a.b.example.org", false),
+            ("wildcard in a URI", "", &["URI:sip:*.example.org"], "sip:bob@a.example.org", false),
+            ("wildcard user", "", &["URI:sip:*@example.org"], "sip:bob@example.org", false),
+            ("wildcard beside a domain URI", "", &["DNS:*.example.org", "URI:sip:x.example"], "sip:bob@a.example.org", false),
         ] {
             assert_eq!(entitled(WIDE, cn, sans, claim), allowed, "{situation}");
         }

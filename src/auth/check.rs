@@ -229,6 +229,11 @@ impl Pending {
     pub fn open_questions(&self) -> usize {
         self.asked.len()
     }
+
+    /// Names of the checks that wait for an answer.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().map(|asked| asked.check.name())
+    }
 }
 
 impl fmt::Debug for Pending {
@@ -240,9 +245,134 @@ impl fmt::Debug for Pending {
     }
 }
 
-impl Pending {
-    /// Names of the checks that wait for an answer.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.asked.iter().map(|asked| asked.check.name())
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::test_support::{answer, from, options, peer, request};
+    use super::super::{Decision, IdentityRules, Mappings, Rules, admit, resume};
+    use super::*;
+    use crate::sip::{FromRule, Message};
+
+    const MISMATCH: &str = "403 Authentication Failed for peer cert";
+    const MUTUAL: &str = "403 Mutual TLS required to handle that message";
+
+    /// Says what its user asks for; `ask…` takes a question.
+    struct ByUser {
+        asked: AtomicUsize,
+    }
+
+    struct Later(Answer);
+
+    impl Question for Later {
+        fn answer(self: Box<Self>) -> Answer {
+            self.0
+        }
+    }
+
+    impl Check for ByUser {
+        fn name(&self) -> &str {
+            "by-user"
+        }
+
+        fn check(&self, claim: &Claim<'_>) -> Opinion {
+            let ask = |answer| {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                Opinion::Pending(Box::new(Later(answer)))
+            };
+            match claim.uri.sip().and_then(|uri| uri.user) {
+                Some("allow") => Opinion::Allow,
+                Some("deny") => Opinion::Deny("house rule".into()),
+                Some("ask-allow") => ask(Answer::Allow),
+                Some("ask-deny") => ask(Answer::Deny("no such guest".into())),
+                Some("ask-abstain") => ask(Answer::Abstain),
+                _ => Opinion::Abstain,
+            }
+        }
+    }
+
+    /// Runs to the end; the final answer and the number of rounds.
+    fn with_check(
+        checks: Vec<Arc<dyn Check>>,
+        method: &str,
+        claimed: &str,
+        to: &str,
+    ) -> (String, usize) {
+        let options = options(IdentityRules::Secure);
+        let rules = Rules::new(&options, Mappings::default(), checks);
+        let peer = peer(Transport::Tls, "127.0.0.3", None);
+        let text = request(method, &from(claimed), &format!("<{to}>"), "");
+        let message = Message::parse(text.as_bytes(), text.len(), 64);
+        let request = Request::read(&message, FromRule::Single).unwrap();
+        let mut decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+        for round in 0.. {
+            decision = match decision {
+                Decision::Pending(pending) => resume(
+                    request,
+                    &peer,
+                    IdentityPath::Proxy,
+                    &rules,
+                    pending.answer(),
+                ),
+                done => return (answer(&done), round),
+            };
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn the_first_check_that_does_not_abstain_decides() {
+        let one = || -> Vec<Arc<dyn Check>> {
+            vec![Arc::new(ByUser {
+                asked: AtomicUsize::new(0),
+            })]
+        };
+        let user = |name: &str| format!("sip:{name}@example.org");
+        for (method, claimed, to, wanted, rounds) in [
+            ("MESSAGE", "allow", "eve", "check(\"by-user\")", 0),
+            ("MESSAGE", "deny", "eve", MISMATCH, 0),
+            ("MESSAGE", "alice", "eve", MUTUAL, 0),
+            ("MESSAGE", "ask-allow", "eve", "check(\"by-user\")", 1),
+            ("MESSAGE", "ask-deny", "eve", MISMATCH, 1),
+            ("MESSAGE", "ask-abstain", "eve", MUTUAL, 1),
+            (
+                "REGISTER",
+                "ask-allow",
+                "ask-allow",
+                "check(\"by-user\")",
+                1,
+            ),
+            ("REGISTER", "ask-allow", "ask-deny", MISMATCH, 1),
+            // Nobody is asked about a request that is refused anyhow.
+            ("REGISTER", "ask-allow", "deny", MISMATCH, 0),
+        ] {
+            let found = with_check(one(), method, &user(claimed), &user(to));
+            assert_eq!(
+                found,
+                (wanted.to_owned(), rounds),
+                "{method} {claimed} {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_belongs_to_the_check_that_asked() {
+        let new = || {
+            Arc::new(ByUser {
+                asked: AtomicUsize::new(0),
+            })
+        };
+        let (first, second) = (new(), new());
+        let (found, rounds) = with_check(
+            vec![first.clone(), second.clone()],
+            "MESSAGE",
+            "sip:ask-abstain@example.org",
+            "sip:eve@example.org",
+        );
+        assert_eq!((found.as_str(), rounds), (MUTUAL, 2));
+        assert_eq!(first.asked.load(Ordering::Relaxed), 1);
+        assert_eq!(second.asked.load(Ordering::Relaxed), 1);
     }
 }

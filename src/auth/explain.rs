@@ -277,7 +277,7 @@ fn remedies(
     let claimed = match refusal.role {
         super::Role::From => request.from.uri,
         super::Role::To => request.to.uri,
-        super::Role::ReferredBy => match super::admit::referred_by(request) {
+        super::Role::ReferredBy => match super::secure::referred_by(request) {
             Ok(Some(address)) => address.uri,
             _ => return vec![refusal.hint().to_owned()],
         },

@@ -2,9 +2,10 @@
 //!
 //! Deviation: where repro would have asked for a digest answer, the request is refused as long as digest is not available.
 
-use super::admit::{Case, Judgement, MUTUAL_TLS, Outcome, Trace, referred_by};
+use super::admit::{Case, Outcome, Trace};
 use super::certificate::Identities;
 use super::legacy_name::LegacyClaim;
+use super::secure::{Judgement, MUTUAL_TLS, referred_by};
 use super::verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
 use crate::sip::{Method, Request};
 

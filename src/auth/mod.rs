@@ -16,6 +16,9 @@ mod options;
 mod parity;
 mod peer_certificate;
 #[cfg(test)]
+mod properties;
+mod secure;
+#[cfg(test)]
 mod test_support;
 mod trust;
 mod verdict;

@@ -4,7 +4,9 @@
 use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 use super::peer_certificate::{PeerCertificate, SubjectAltName};
-use super::{Decision, IdentityPath, Peer, Refusal, Rules, admit};
+use super::{
+    Decision, Identities, IdentityPath, NamePolicy, Peer, Refusal, Rules, Transport, admit,
+};
 use crate::sip::{Message, Request};
 
 /// A certificate with a last CN (none if empty) and SANs as `openssl` writes them: `URI:…`, `DNS:…`, `email:…`, `IP:…`.
@@ -100,4 +102,44 @@ pub(super) fn answer(decision: &Decision<'_>) -> String {
         Decision::Drop(_) => "dropped".into(),
         Decision::Pending(_) => "pending".into(),
     }
+}
+
+pub(super) fn peer<'a>(
+    transport: Transport,
+    source: &str,
+    identities: Option<&'a Identities>,
+) -> Peer<'a> {
+    Peer {
+        transport,
+        source: format!("{source}:40000").parse().unwrap(),
+        identities,
+    }
+}
+
+pub(super) fn alice() -> Identities {
+    Identities::of(
+        &cert("", &["URI:sip:alice@example.org"]),
+        &NamePolicy::default(),
+    )
+}
+
+pub(super) fn from(uri: &str) -> String {
+    format!("<{uri}>;tag=f")
+}
+
+/// The answer to one request.
+pub(super) fn told(
+    rules: &Rules,
+    peer: &Peer<'_>,
+    method: &str,
+    from: &str,
+    to: &str,
+    extra: &str,
+) -> String {
+    let path = match method {
+        "REGISTER" => IdentityPath::Registrar,
+        _ => IdentityPath::Proxy,
+    };
+    let text = request(method, from, to, extra);
+    judge(&text, peer, path, rules, |decision| answer(&decision))
 }

@@ -1,0 +1,606 @@
+//! The secure rules: what each identity of a request needs to be let through (RFC 5922 §7; RFC 3261 §26.3.2).
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::admit::{Case, Outcome, Trace};
+use super::certificate::Identities;
+use super::check::{Answer, Asked, Claim, Opinion};
+use super::options::IdentityRules;
+use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role};
+use crate::sip::{Address, HeaderName, Method, Request, SipUri, Uri};
+
+/// repro's phrases.
+pub(super) const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
+const AUTHENTICATION_FAILED: &str = "Authentication Failed";
+
+/// What is said of one claimed identity.
+pub(super) enum Judgement {
+    Allow(Ground),
+    Refuse(Refusal),
+    Ask(Asked),
+}
+
+impl Case<'_> {
+    /// The secure rules: every request, every identity that it claims.
+    pub(super) fn secure<T: Trace>(&self, trace: &mut T) -> Outcome {
+        let request = self.request;
+        if self.rules.identity != IdentityRules::Secure && has_several_from(request) {
+            return Outcome::Refuse(Refusal::bad_request(
+                "Malformed From header",
+                Reason::SeveralFrom,
+                Role::From,
+            ));
+        }
+        let mut claims: SmallVec<[(Role, Address<'_>); 2]> = SmallVec::new();
+        claims.push((Role::From, request.from));
+        if request.method == Method::Refer {
+            match referred_by(request) {
+                Ok(Some(address)) => claims.push((Role::ReferredBy, address)),
+                Ok(None) => {}
+                Err(refusal) => return Outcome::Refuse(refusal),
+            }
+        }
+        if request.method == Method::Register
+            && !(self.rules.checks.is_empty() && request.to.text == request.from.text)
+        {
+            claims.push((Role::To, request.to));
+        }
+        let mut ground = None;
+        let mut asked = Vec::new();
+        for (role, address) in &claims {
+            match self.judge(*role, address, trace) {
+                Judgement::Allow(found) => {
+                    ground.get_or_insert(found);
+                }
+                Judgement::Refuse(refusal) => {
+                    trace.step(|| format!("refused: {refusal}"));
+                    return Outcome::Refuse(refusal);
+                }
+                Judgement::Ask(question) => asked.push(question),
+            }
+        }
+        match ground {
+            Some(ground) if asked.is_empty() => Outcome::Allow(ground),
+            _ => Outcome::Ask(asked),
+        }
+    }
+
+    /// One claimed identity: checks first, then the built-in rules.
+    fn judge<T: Trace>(&self, role: Role, address: &Address<'_>, trace: &mut T) -> Judgement {
+        trace.step(|| format!("{} claims <{}>", role.as_str(), address.text.escape_ascii()));
+        if let Some(judgement) = self.ask_checks(role, address, trace) {
+            return judgement;
+        }
+        match self.built_in(role, &address.uri, trace) {
+            Ok(ground) => {
+                trace.step(|| format!("  allowed: {ground}"));
+                Judgement::Allow(ground)
+            }
+            Err(refusal) => Judgement::Refuse(refusal),
+        }
+    }
+
+    /// The first check that does not abstain.
+    pub(super) fn ask_checks<T: Trace>(
+        &self,
+        role: Role,
+        address: &Address<'_>,
+        trace: &mut T,
+    ) -> Option<Judgement> {
+        if self.rules.checks.is_empty() {
+            return None;
+        }
+        let claim = Claim {
+            role,
+            uri: &address.uri,
+            text: address.text,
+            peer: self.peer,
+            path: self.path,
+            request: self.request,
+        };
+        for check in &self.rules.checks {
+            let answer = match self.answers.of(check, role, address.text) {
+                Some(answer) => answer.clone(),
+                None => match check.check(&claim) {
+                    Opinion::Abstain => Answer::Abstain,
+                    Opinion::Allow => Answer::Allow,
+                    Opinion::Deny(why) => Answer::Deny(why),
+                    Opinion::Pending(question) => {
+                        trace.step(|| format!("  check {:?}: has to ask", check.name()));
+                        return Some(Judgement::Ask(Asked {
+                            check: Arc::clone(check),
+                            role,
+                            text: address.text.into(),
+                            question,
+                        }));
+                    }
+                },
+            };
+            match answer {
+                Answer::Abstain => {
+                    trace.step(|| format!("  check {:?}: abstains", check.name()));
+                }
+                Answer::Allow => {
+                    trace.step(|| format!("  check {:?}: allows", check.name()));
+                    return Some(Judgement::Allow(Ground::Custom(check.name().into())));
+                }
+                Answer::Deny(why) => {
+                    trace.step(|| format!("  check {:?}: denies: {why:?}", check.name()));
+                    return Some(Judgement::Refuse(Refusal {
+                        detail: Some(format!("{}: {why}", check.name()).into()),
+                        ..Refusal::forbidden(self.mismatch_phrase(), Reason::CheckDenied, role)
+                    }));
+                }
+            }
+        }
+        None
+    }
+
+    /// The entitlement table. Fails closed.
+    fn built_in<T: Trace>(
+        &self,
+        role: Role,
+        uri: &Uri<'_>,
+        trace: &mut T,
+    ) -> Result<Ground, Refusal> {
+        let rules = self.rules;
+        if !rules.certificate_authenticator {
+            return self.without_certificates(role, trace);
+        }
+        let secure = self.peer.transport.is_secure();
+        let sip = uri.sip();
+        let local = sip.is_some_and(|sip| rules.domains.contains(&sip.host));
+        let proved = self.peer.proved();
+        if let Some(identities) = proved {
+            if let Some(name) = rules.trusted.name_of(identities) {
+                trace.step(|| format!("  trusted by name {name:?}: any identity"));
+                return Ok(Ground::TrustedName);
+            }
+            trace.step(|| "  no name of the certificate is a trusted peer".to_owned());
+            if let Some(ground) = sip.and_then(|sip| self.entitled(identities, sip, secure, trace))
+            {
+                return Ok(ground);
+            }
+        }
+        // Third parties prove themselves to a trusted source too, as in repro.
+        let unchecked =
+            sip.is_some() && proved.is_none() && !rules.third_party_requires_certificate;
+        if (local || unchecked) && self.address_counts(proved.is_some()) {
+            trace.step(|| "  the source address is trusted".to_owned());
+            return Ok(Ground::TrustedAddress);
+        }
+        trace.step(|| {
+            format!(
+                "  source address {} does not help: {}",
+                self.peer.source.ip(),
+                match (self.address_is_trusted(), local) {
+                    (false, _) => "not trusted",
+                    (true, false) => "trusted, but only for identities of our own domains",
+                    (true, true) => "trusted, but the certificate goes before it here",
+                }
+            )
+        });
+        let reason = match proved {
+            None if unchecked && !local => {
+                trace.step(|| "  third parties need no certificate here".to_owned());
+                return Ok(Ground::ThirdPartyUnchecked);
+            }
+            None if !secure => Reason::NotTls,
+            None if !local => Reason::ThirdPartyNoCertificate,
+            None if rules.digest => Reason::DigestNotAvailable,
+            None => Reason::NoCertificate,
+            Some(_) if sip.is_none() => Reason::NotSipUri,
+            Some(identities) if identities.names().is_empty() => Reason::NoUsableName,
+            Some(_) => Reason::CertMismatch,
+        };
+        let phrase = match proved {
+            None => MUTUAL_TLS,
+            Some(_) => self.mismatch_phrase(),
+        };
+        let reason = match role {
+            Role::From => reason,
+            Role::ReferredBy => Reason::ReferredByNotYours,
+            Role::To => Reason::ToNotYours,
+        };
+        Err(Refusal::forbidden(phrase, reason, role))
+    }
+
+    /// Without the certificate authenticator: digest, which is not there yet, or nothing.
+    pub(super) fn without_certificates<T: Trace>(
+        &self,
+        role: Role,
+        trace: &mut T,
+    ) -> Result<Ground, Refusal> {
+        if !self.rules.digest {
+            trace.step(|| "  no authenticator is on: everything passes".to_owned());
+            return Ok(Ground::OpenServer);
+        }
+        if self.address_is_trusted() {
+            trace.step(|| "  the source address is trusted".to_owned());
+            return Ok(Ground::TrustedAddress);
+        }
+        trace.step(|| "  digest is wanted and not available".to_owned());
+        let reason = Reason::DigestNotAvailable;
+        Err(Refusal::forbidden(AUTHENTICATION_FAILED, reason, role))
+    }
+
+    /// By a name of the certificate, or by a mapping of one.
+    fn entitled<T: Trace>(
+        &self,
+        identities: &Identities,
+        claim: &SipUri<'_>,
+        secure: bool,
+        trace: &mut T,
+    ) -> Option<Ground> {
+        if let Some(identity) = identities.entitling(claim, secure) {
+            trace.step(|| format!("  {identity} entitles to it"));
+            return Some(Ground::of(identity));
+        }
+        trace.step(|| "  no name of the certificate entitles to it".to_owned());
+        let mappings = &self.rules.mappings;
+        if mappings.is_empty() {
+            trace.step(|| "  no CommonNameMappings".to_owned());
+            return None;
+        }
+        let found = identities
+            .keys()
+            .find_map(|key| mappings.permitting(key, claim));
+        trace.step(|| match found {
+            Some(key) => format!("  CommonNameMappings {key:?} permits it"),
+            None => match identities.keys().find_map(|key| mappings.find(key)) {
+                Some((key, line)) => {
+                    format!("  CommonNameMappings {key:?} (line {line}) does not permit it")
+                }
+                None => "  CommonNameMappings has none of the certificate's names".to_owned(),
+            },
+        });
+        found.map(|key| Ground::Mapping(Arc::clone(key)))
+    }
+
+    /// Whether the source address is trusted. A datagram's proves nothing.
+    pub(super) fn address_is_trusted(&self) -> bool {
+        self.peer.transport.is_stream() && self.rules.trusted.has_address(self.peer.source.ip())
+    }
+
+    /// The registrar does not take an address for a certificate that says otherwise, as in repro.
+    fn address_counts(&self, has_certificate: bool) -> bool {
+        self.address_is_trusted() && !(has_certificate && self.path == IdentityPath::Registrar)
+    }
+
+    /// repro's phrase for a certificate that names somebody else.
+    pub(super) fn mismatch_phrase(&self) -> &'static str {
+        match self.path {
+            IdentityPath::Proxy => "Authentication Failed for peer cert",
+            // repro's database, which decides without mappings, ends its phrase with a full stop.
+            IdentityPath::Registrar if self.rules.mappings.is_empty() => {
+                "Authentication Failed for peer cert."
+            }
+            IdentityPath::Registrar => "Authorization Failed for peer cert",
+        }
+    }
+}
+
+/// The one Referred-By of a request, if it has one.
+pub(super) fn referred_by<'m>(request: &Request<'m>) -> Result<Option<Address<'m>>, Refusal> {
+    let mut values = request.message.all(HeaderName::ReferredBy);
+    let (first, second) = (values.next(), values.next());
+    let Some(value) = first else {
+        return Ok(None);
+    };
+    let malformed = || {
+        let phrase = "Malformed Referred-By header";
+        Refusal::bad_request(phrase, Reason::MalformedReferredBy, Role::ReferredBy)
+    };
+    if second.is_some() {
+        return Err(malformed());
+    }
+    Address::parse(value).map(Some).ok_or_else(malformed)
+}
+
+/// What [`FromRule::Single`] would have refused.
+fn has_several_from(request: &Request<'_>) -> bool {
+    let mut values = request.message.all(HeaderName::From);
+    let first = values.next();
+    values.next().is_some() || first.is_some_and(|value| Address::parse(value).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::super::certificate::NamePolicy;
+    use super::super::test_support::{
+        alice, answer, cert, from, judge, options, peer, request, rules, told,
+    };
+    use super::super::{Decision, Mappings, Rules, Transport};
+    use super::*;
+
+    const MISMATCH: &str = "403 Authentication Failed for peer cert";
+    const MUTUAL: &str = "403 Mutual TLS required to handle that message";
+    const REFUSED_WITH_MAPPINGS: &str = "403 Authorization Failed for peer cert";
+    const TO_EVE: &str = "<sip:eve@example.org>";
+
+    #[test]
+    fn what_the_peer_claims_to_be_part_of_does_not_matter() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let tagged = "<sip:eve@example.org>;tag=t";
+        for (method, claimed, wanted) in [
+            ("INVITE", "sip:alice@example.org", "user-identity"),
+            ("INVITE", "sip:bob@example.org", MISMATCH),
+            ("BYE", "sip:alice@example.org", "user-identity"),
+            ("BYE", "sip:bob@example.org", MISMATCH),
+            ("ACK", "sip:alice@example.org", "user-identity"),
+            ("ACK", "sip:bob@example.org", "dropped"),
+            ("CANCEL", "sip:bob@example.org", MISMATCH),
+            ("FOO", "sip:bob@example.org", MISMATCH),
+            ("MESSAGE", "tel:+15551234567", MISMATCH),
+            ("MESSAGE", "http://example.org/alice", MISMATCH),
+        ] {
+            let route = "Route: <sip:elsewhere.example;lr>\r\n";
+            let found = told(&rules, &peer, method, &from(claimed), tagged, route);
+            assert_eq!(found, wanted, "{method} {claimed}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn no_certificate_is_no_proof() {
+        let rules = rules(IdentityRules::Secure, "");
+        for (situation, transport, source, claimed, wanted, reason) in [
+            ("ours", Transport::Tls, "127.0.0.3", "sip:alice@example.org", MUTUAL, "no-certificate"),
+            ("third party", Transport::Tls, "127.0.0.3", "sip:carol@other.example.net", MUTUAL, "third-party-no-certificate"),
+            ("tel", Transport::Tls, "127.0.0.3", "tel:+1555", MUTUAL, "third-party-no-certificate"),
+            ("TCP", Transport::Tcp, "127.0.0.3", "sip:alice@example.org", MUTUAL, "not-tls"),
+            ("trusted address", Transport::Tls, "127.0.0.7", "sip:alice@example.org", "trusted-address", ""),
+            ("trusted address, TCP", Transport::Tcp, "127.0.0.7", "sip:alice@example.org", "trusted-address", ""),
+            ("trusted address, UDP", Transport::Udp, "127.0.0.7", "sip:alice@example.org", MUTUAL, "not-tls"),
+            ("trusted address, third party", Transport::Tls, "127.0.0.7", "sip:carol@other.example.net", MUTUAL, "third-party-no-certificate"),
+        ] {
+            let peer = peer(transport, source, None);
+            let text = request("MESSAGE", &from(claimed), TO_EVE, "");
+            judge(&text, &peer, IdentityPath::Proxy, &rules, |decision| {
+                assert_eq!(answer(&decision), wanted, "{situation}");
+                if let Decision::Refuse(refusal) = decision {
+                    assert_eq!(refusal.reason.id(), reason, "{situation}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_user_is_not_found_under_the_mapping_of_the_domain() {
+        let rules = rules(IdentityRules::Secure, "gw.example.net\tbob@example.org\n");
+        for (sans, wanted) in [
+            (["DNS:pbx.example.net"], MISMATCH),
+            (["URI:sip:mallory@gw.example.net"], MISMATCH),
+        ] {
+            let identities = Identities::of(&cert("", &sans), &NamePolicy::default());
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let bob = from("sip:bob@example.org");
+            assert_eq!(told(&rules, &peer, "MESSAGE", &bob, TO_EVE, ""), wanted);
+        }
+    }
+
+    #[test]
+    fn a_mapping_finds_any_name_of_the_certificate() {
+        let rules = rules(
+            IdentityRules::Secure,
+            "0004F22B3EB5\talice@example.org\nSite.example\tbob@example.org\n",
+        );
+        for (cn, sans, claimed, wanted) in [
+            (
+                "00:04:f2:2b:3e:b5",
+                &[][..],
+                "sip:alice@example.org",
+                "mapping(\"0004F22B3EB5\")",
+            ),
+            (
+                "0004F22B3EB5",
+                &["DNS:phone.example"],
+                "sip:alice@example.org",
+                "mapping(\"0004F22B3EB5\")",
+            ),
+            (
+                "",
+                &["DNS:Site.example"],
+                "sip:bob@example.org",
+                "mapping(\"Site.example\")",
+            ),
+            (
+                "0004F22B3EB5",
+                &[],
+                "sip:bob@example.org",
+                REFUSED_WITH_MAPPINGS,
+            ),
+        ] {
+            let identities = Identities::of(&cert(cn, sans), &NamePolicy::default());
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let to = format!("<{claimed}>");
+            let found = told(&rules, &peer, "REGISTER", &from(claimed), &to, "");
+            assert_eq!(found, wanted, "{cn} {sans:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_counts_only_over_tls() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tcp, "127.0.0.3", Some(&alice));
+        let found = told(
+            &rules,
+            &peer,
+            "MESSAGE",
+            &from("sip:alice@example.org"),
+            TO_EVE,
+            "",
+        );
+        assert_eq!(found, MUTUAL);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_registration_must_be_ones_own_on_both_ends() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let own = "sip:alice@example.org";
+        for (claimed, to, wanted, reason) in [
+            (own, own, "user-identity", None),
+            (own, "sip:bob@example.org", "403 Authentication Failed for peer cert.", Some(Reason::ToNotYours)),
+            (own, "sip:ALICE@example.org", "403 Authentication Failed for peer cert.", Some(Reason::ToNotYours)),
+            ("sip:bob@example.org", own, "403 Authentication Failed for peer cert.", Some(Reason::CertMismatch)),
+        ] {
+            let text = request("REGISTER", &from(claimed), &format!("<{to}>"), "");
+            judge(&text, &peer, IdentityPath::Registrar, &rules, |decision| {
+                assert_eq!(answer(&decision), wanted, "{claimed} {to}");
+                if let Decision::Refuse(refusal) = decision {
+                    assert_eq!(Some(refusal.reason), reason, "{claimed} {to}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn the_registrar_does_not_take_an_address_for_a_certificate() {
+        let rules = rules(IdentityRules::Secure, "k\texample.net\n");
+        let alice = alice();
+        let bob = from("sip:bob@example.org");
+        let to = "<sip:bob@example.org>";
+        let with = peer(Transport::Tls, "127.0.0.7", Some(&alice));
+        let without = peer(Transport::Tls, "127.0.0.7", None);
+        let refused = "403 Authorization Failed for peer cert";
+        assert_eq!(told(&rules, &with, "REGISTER", &bob, to, ""), refused);
+        assert_eq!(
+            told(&rules, &without, "REGISTER", &bob, to, ""),
+            "trusted-address"
+        );
+        assert_eq!(
+            told(&rules, &with, "MESSAGE", &bob, to, ""),
+            "trusted-address"
+        );
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_refer_needs_both_from_and_referred_by() {
+        let rules = rules(IdentityRules::Secure, "");
+        let alice = alice();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+        let own = "sip:alice@example.org";
+        let malformed = "400 Malformed Referred-By header";
+        for (claimed, extra, wanted) in [
+            (own, "", "user-identity"),
+            (own, "Referred-By: <sip:alice@example.org>\r\n", "user-identity"),
+            (own, "Referred-By: <sip:bob@example.org>\r\n", MISMATCH),
+            ("sip:bob@example.org", "Referred-By: <sip:alice@example.org>\r\n", MISMATCH),
+            (own, "Referred-By: *\r\n", malformed),
+            (own, "b: <sip:alice@example.org>\r\nReferred-By: <sip:alice@example.org>\r\n", malformed),
+            (own, "b: <sip:alice@example.org>, <sip:bob@example.org>\r\n", malformed),
+        ] {
+            let found = told(&rules, &peer, "REFER", &from(claimed), TO_EVE, extra);
+            assert_eq!(found, wanted, "{claimed} {extra:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_trusted_name_passes_everything_and_its_user_nothing() {
+        let rules = rules(IdentityRules::Secure, "");
+        for (sans, claimed, wanted) in [
+            (["DNS:gw.example.net"], "sip:bob@example.org", "trusted-name"),
+            (["DNS:gw.example.net"], "sip:carol@other.example.net", "trusted-name"),
+            (["DNS:gw.example.net"], "tel:+1555", "trusted-name"),
+            (["URI:sip:mallory@gw.example.net"], "sip:bob@example.org", MISMATCH),
+        ] {
+            let identities = Identities::of(&cert("", &sans), &NamePolicy::default());
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(found, wanted, "{sans:?} {claimed}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn authenticators_switched_off_fail_closed_unless_all_are() {
+        let alice = alice();
+        let own = "sip:alice@example.org";
+        let failed = "403 Authentication Failed";
+        for (certificates, digest, identity, source, has_certificate, claimed, wanted) in [
+            (false, false, IdentityRules::Secure, "127.0.0.3", false, own, "open-server"),
+            (false, true, IdentityRules::Secure, "127.0.0.3", true, own, failed),
+            (false, true, IdentityRules::Secure, "127.0.0.7", false, own, "trusted-address"),
+            (true, true, IdentityRules::Secure, "127.0.0.3", true, own, "user-identity"),
+            (true, true, IdentityRules::Secure, "127.0.0.3", false, own, MUTUAL),
+            (true, true, IdentityRules::Secure, "127.0.0.3", true, "sip:bob@example.org", MISMATCH),
+            (true, true, IdentityRules::Repro, "127.0.0.3", true, own, "legacy-name"),
+            (true, true, IdentityRules::Repro, "127.0.0.3", false, own, failed),
+            (false, true, IdentityRules::Repro, "127.0.0.3", true, own, failed),
+            (false, false, IdentityRules::Repro, "127.0.0.3", false, own, "open-server"),
+        ] {
+            let mut options = options(identity);
+            options.certificate_authenticator = certificates;
+            options.digest = digest;
+            let rules = Rules::new(&options, Mappings::default(), Vec::new());
+            let peer = peer(Transport::Tls, source, has_certificate.then_some(&alice));
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(
+                found, wanted,
+                "{certificates} {digest} {identity:?} {source} {claimed}"
+            );
+        }
+    }
+
+    #[test]
+    fn third_parties_pass_unchecked_only_by_setting() {
+        let mut options = options(IdentityRules::Secure);
+        options.third_party_requires_certificate = false;
+        let rules = Rules::new(&options, Mappings::default(), Vec::new());
+        let alice = alice();
+        for (claimed, identities, wanted) in [
+            ("sip:carol@other.example.net", None, "third-party-unchecked"),
+            ("sip:carol@other.example.net", Some(&alice), MISMATCH),
+            ("sip:alice@example.org", None, MUTUAL),
+            ("tel:+1555", None, MUTUAL),
+        ] {
+            let peer = peer(Transport::Tls, "127.0.0.3", identities);
+            let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
+            assert_eq!(found, wanted, "{claimed}");
+        }
+    }
+
+    #[test]
+    fn the_report_admits_as_repro_and_tells_what_secure_rules_say() {
+        let rules = rules(IdentityRules::Report, "");
+        let alice = alice();
+        let two = "<sip:alice@example.org>;tag=a, <sip:bob@example.org>;tag=b";
+        for (value, to, wanted) in [
+            (from("sip:alice@example.org"), TO_EVE, None),
+            (
+                from("sip:bob@example.org"),
+                TO_EVE,
+                Some(Reason::CertMismatch),
+            ),
+            (two.to_owned(), TO_EVE, Some(Reason::SeveralFrom)),
+        ] {
+            let to = format!("{to};tag=t");
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&alice));
+            let text = request("MESSAGE", &value, &to, "");
+            judge(
+                &text,
+                &peer,
+                IdentityPath::Proxy,
+                &rules,
+                |decision| match decision {
+                    Decision::Admit(admitted) => {
+                        assert_eq!(admitted.would_refuse().map(|r| r.reason), wanted, "{value}");
+                    }
+                    other => panic!("{other:?}"),
+                },
+            );
+        }
+    }
+}
