@@ -10,11 +10,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::auth::Check;
-use crate::config::{Configuration, NoteClass, Override};
+use crate::config::{Configuration, Override};
 use crate::logging::{self, Destination, LogHandle};
 use crate::process::{self, PidFile, Ready, Side, daemonize};
-use crate::server::{self, Fault, Loaded, Server};
-use crate::tls::Report;
+use crate::server::{self, Fault, Server};
 use crate::transport::{Listeners, StreamKind};
 
 /// How long the last lines of the log may take.
@@ -71,16 +70,17 @@ fn run(
     ready: &mut Option<Ready>,
 ) -> Result<(), Failed> {
     let started = Instant::now();
+    // First of all: a signal that comes while the server starts waits for it.
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
     let loaded = server::load(path, &overrides, &checks).map_err(Failed::Faults)?;
-    let notes = notes(&loaded);
+    let mut notes = loaded.notes();
     let process = loaded.configuration.process.clone();
+    notes.extend(descriptors(&loaded.configuration));
     if !logs_to_terminal(&loaded.configuration) {
         for note in &notes {
             eprintln!("sipvouch: {note}");
         }
-    }
-    if let Err(error) = process::raise_descriptor_limit() {
-        eprintln!("sipvouch: {error}");
     }
     if process.daemonize {
         match daemonize()? {
@@ -88,11 +88,20 @@ fn run(
             Side::Child(child) => *ready = Some(child),
         }
     }
-    let pid_file = process
+    let pid_file = match process
         .pid_file
         .as_deref()
         .map(PidFile::acquire)
-        .transpose()?;
+        .transpose()
+    {
+        Ok(pid_file) => pid_file,
+        // In the foreground repro wrote none, so its settings may name a place that cannot be written.
+        Err(error @ process::Error::PidFile { .. }) if !process.daemonize => {
+            notes.push(error.to_string());
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let listeners = Listeners::open(&loaded.configuration.listeners)
         .map_err(|errors| Failed::Faults(errors.into_iter().map(Fault::from).collect()))?;
     let log = logging::init(&loaded.configuration.logging)
@@ -104,9 +113,6 @@ fn run(
         .chain(pid_file.as_ref().map(PidFile::path))
         .collect();
     process::drop_privileges(&process, &files)?;
-    // Before the threads, so that none of them is interrupted by what is meant for this one.
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
     for note in &notes {
         warn!("config.note {note}");
     }
@@ -144,18 +150,30 @@ fn run(
             break;
         }
     }
-    let counters: String = server
-        .engine()
-        .counters()
-        .values()
-        .iter()
-        .map(|(name, count)| format!(" {name}={count}"))
-        .collect();
-    server.drain();
-    info!("server.ended{counters}");
+    let statistics = server.drain();
+    info!("server.ended {statistics}");
     log.flush(LAST_LINES);
     drop(pid_file);
     Ok(())
+}
+
+/// Raises the limit of descriptors as far as it goes, and says so when it is too low for the connections allowed.
+fn descriptors(configuration: &Configuration) -> Option<String> {
+    /// Listeners, pollers, files, and room for a look around.
+    const OTHERS: u64 = 100;
+    match process::raise_descriptor_limit() {
+        Err(error) => Some(error.to_string()),
+        Ok(limit) => {
+            let wanted = configuration.engine.max_connections as u64 + OTHERS;
+            (limit < wanted).then(|| {
+                format!(
+                    "MaximumConnections: {} connections need {wanted} descriptors, and the system allows {limit}; raise \
+                     the limit (LimitNOFILE, ulimit -n) or lower the setting",
+                    configuration.engine.max_connections
+                )
+            })
+        }
+    }
 }
 
 /// Whether the notes of the log are seen on the terminal.
@@ -166,39 +184,17 @@ fn logs_to_terminal(configuration: &Configuration) -> bool {
     )
 }
 
-/// What an operator has to know before anything is served.
-fn notes(loaded: &Loaded) -> Vec<String> {
-    let of_config = loaded
-        .configuration
-        .notes
-        .iter()
-        .filter(|n| n.class != NoteClass::Info)
-        .map(ToString::to_string);
-    let of_tls = loaded.report.warnings.iter().map(ToString::to_string);
-    let of_mappings = loaded
-        .mapping_faults
-        .iter()
-        .map(|fault| format!("{fault}; this line is not used"));
-    of_config.chain(of_tls).chain(of_mappings).collect()
-}
-
 fn reload(server: &Server, log: &LogHandle) {
     log.reopen();
     let started = Instant::now();
     match server.reload() {
-        Ok((
-            _,
-            Report {
-                generation,
-                warnings,
-                ..
-            },
-        )) => {
-            for warning in &warnings {
-                warn!("config.note {warning}");
+        Ok(reloaded) => {
+            for note in &reloaded.notes {
+                warn!("config.note {note}");
             }
             info!(
-                "server.reloaded generation={generation} connections={} after_ms={}",
+                "server.reloaded generation={} connections={} after_ms={}",
+                reloaded.generation,
                 server.engine().connections(),
                 started.elapsed().as_millis()
             );

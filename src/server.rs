@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auth::{Check, MappingFault, Mappings, Rules};
-use crate::config::{self, ConfigError, Configuration, Override};
+use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
+use crate::logging::LoggingOptions;
+use crate::process::ProcessOptions;
 use crate::proxy::Policy;
 use crate::registrar::Location;
 use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
-use crate::transport::{self, Engine, ListenerOptions, Listeners, Snapshot, StreamKind};
+use crate::transport::{
+    self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
+};
 
 /// One reason why the server does not start, or a reload does not happen.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,32 @@ pub struct Loaded {
     pub mapping_faults: Vec<MappingFault>,
     /// What workers take their decisions by.
     pub snapshot: Snapshot,
+}
+
+impl Loaded {
+    /// What an operator has to know before it is served, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let of_config = self
+            .configuration
+            .notes
+            .iter()
+            .filter(|n| n.class != NoteClass::Info)
+            .map(ToString::to_string);
+        let of_tls = self.report.warnings.iter().map(ToString::to_string);
+        let of_mappings = self
+            .mapping_faults
+            .iter()
+            .map(|fault| format!("{fault}; this line is not used"));
+        of_config.chain(of_tls).chain(of_mappings).collect()
+    }
+}
+
+/// A reload that was done.
+pub struct Reloaded {
+    /// Number of the load, from 1.
+    pub generation: u64,
+    /// What an operator has to know about what is in force now.
+    pub notes: Vec<String>,
 }
 
 /// Loads configuration, certificates and mappings, and serves nothing.
@@ -178,6 +208,25 @@ pub struct Server {
     overrides: Vec<Override>,
     checks: Vec<Arc<dyn Check>>,
     listeners: Vec<ListenerOptions>,
+    fixed: Fixed,
+}
+
+/// What is taken from the configuration once, at the start.
+#[derive(PartialEq)]
+struct Fixed {
+    engine: EngineOptions,
+    logging: LoggingOptions,
+    process: ProcessOptions,
+}
+
+impl Fixed {
+    fn of(configuration: &Configuration) -> Self {
+        Self {
+            engine: configuration.engine.clone(),
+            logging: configuration.logging.clone(),
+            process: configuration.process.clone(),
+        }
+    }
 }
 
 impl Server {
@@ -196,6 +245,7 @@ impl Server {
             snapshot,
             ..
         } = loaded;
+        let fixed = Fixed::of(&configuration);
         let location = Location::new();
         let engine = Engine::start(configuration.engine, listeners, snapshot, location)?;
         Ok(Self {
@@ -204,6 +254,7 @@ impl Server {
             overrides,
             checks,
             listeners: configuration.listeners,
+            fixed,
         })
     }
 
@@ -211,7 +262,7 @@ impl Server {
     ///
     /// # Errors
     /// Every fault that was found; what was in force stays in force.
-    pub fn reload(&self) -> Result<(Configuration, Report), Vec<Fault>> {
+    pub fn reload(&self) -> Result<Reloaded, Vec<Fault>> {
         let loaded = load(&self.path, &self.overrides, &self.checks)?;
         let places = |listeners: &[ListenerOptions]| -> Vec<(SocketAddr, bool)> {
             listeners
@@ -222,8 +273,13 @@ impl Server {
         if places(&self.listeners) != places(&loaded.configuration.listeners) {
             return Err(vec![Fault::ListenersChanged]);
         }
+        let mut notes = loaded.notes();
+        if self.fixed != Fixed::of(&loaded.configuration) {
+            notes.push("threads, limits, deadlines, log or process settings changed: they wait for a restart".to_owned());
+        }
+        let generation = loaded.snapshot.generation;
         self.engine.replace(loaded.snapshot);
-        Ok((loaded.configuration, loaded.report))
+        Ok(Reloaded { generation, notes })
     }
 
     /// The running threads.
@@ -231,8 +287,8 @@ impl Server {
         &self.engine
     }
 
-    /// Ends in peace.
-    pub fn drain(self) {
-        self.engine.drain();
+    /// Ends in peace. Answers with what has happened, as `name=count` words.
+    pub fn drain(self) -> String {
+        self.engine.drain()
     }
 }

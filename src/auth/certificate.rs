@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::legacy_name;
 use super::mac::{Mac, is_dns_name};
-use super::peer_certificate::{PeerCertificate, SubjectAltName};
+use super::peer_certificate::{PeerCertificate, SubjectAltName, oid};
 use crate::sip::{Host, SipUri, Uri, canonical_domain, canonical_user};
 
 /// Names of one certificate that are looked at; the rest entitles to nothing. A certificate of a megabyte with 20,000
@@ -73,6 +73,27 @@ pub enum IdentityKind {
     Label,
     /// Nothing by itself and no trusted name; only the key of a mapping. Says why.
     KeyOnly(&'static str),
+}
+
+impl IdentityKind {
+    /// Whether it is a domain or an address with all its users.
+    fn is_domain(self) -> bool {
+        matches!(self, Self::Domain | Self::Wildcard | Self::Ip(_))
+    }
+}
+
+/// Whether the extended key usage is serverAuth and nothing that a client could have. Public CAs issue nothing else since
+/// 2026: such a certificate may speak for its domain, never for a user or a device.
+fn is_for_servers_only(certificate: &PeerCertificate) -> bool {
+    certificate
+        .extended_key_usage
+        .as_ref()
+        .is_some_and(|usages| {
+            usages.iter().any(|usage| usage == oid::SERVER_AUTH)
+                && !usages.iter().any(|usage| {
+                    [oid::CLIENT_AUTH, oid::SIP_DOMAIN, oid::ANY].contains(&usage.as_str())
+                })
+        })
 }
 
 /// One usable name of a certificate.
@@ -172,8 +193,16 @@ impl Identities {
         if let Some(name) = certificate.common_names.last() {
             reader.common_name(name);
         }
+        let mut names = reader.finish();
+        if is_for_servers_only(certificate) {
+            reader.unusable.extend(names.extract_if(.., |name| !name.kind.is_domain()).map(|name| Unusable {
+                source: name.source,
+                what: name.to_string().into(),
+                why: "the extended key usage serverAuth alone speaks for domains, not for users or devices",
+            }));
+        }
         Self {
-            names: reader.finish().into_boxed_slice(),
+            names: names.into_boxed_slice(),
             legacy: legacy_name::names(certificate, policy.email_as_sip).into_boxed_slice(),
             unusable: reader.unusable.into_boxed_slice(),
         }

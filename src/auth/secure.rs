@@ -50,7 +50,16 @@ impl Case<'_> {
         let mut ground = None;
         let mut asked = Vec::new();
         for (role, address) in &claims {
-            match self.judge(*role, address, trace) {
+            let judgement = match role {
+                // Who referred whom is the sender's word (RFC 3892 §6): it never stands in for From, as in repro, and
+                // is not proved by the sender's certificate. A check of the operator's may still refuse it.
+                Role::ReferredBy => match self.ask_checks(*role, address, trace) {
+                    None => continue,
+                    Some(judgement) => judgement,
+                },
+                _ => self.judge(*role, address, trace),
+            };
+            match judgement {
                 Judgement::Allow(found) => {
                     ground.get_or_insert(found);
                 }

@@ -42,6 +42,8 @@ pub enum Outcome {
     Reported {
         /// Status of the answer.
         status: StatusCode,
+        /// What a REGISTER changed.
+        registered: Option<Registration>,
         /// What the secure rules say.
         refused: Box<Refused>,
     },
@@ -327,10 +329,14 @@ fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
 fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
-        (Some(refusal), Outcome::Answered { status, .. }) => Outcome::Reported {
-            status,
-            refused: Box::new(refused(admitted.request(), refusal.clone())),
-        },
+        (Some(refusal), Outcome::Answered { status, registered }) => {
+            let refused = Box::new(refused(admitted.request(), refusal.clone()));
+            Outcome::Reported {
+                status,
+                registered,
+                refused,
+            }
+        }
         (_, outcome) => outcome,
     }
 }

@@ -150,6 +150,13 @@ impl Location {
         removed
     }
 
+    /// Whether a binding of this address-of-record lives on this connection.
+    pub fn is_tied(&self, flow: FlowId, aor: &Aor) -> bool {
+        let shard = self.lock(aor.as_str());
+        let bindings = shard.get(aor.as_str());
+        bindings.is_some_and(|bindings| bindings.iter().any(|b| b.flow() == Some(flow)))
+    }
+
     /// Drops what was registered over a connection that is gone; returns how many bindings went. `aors` are the
     /// addresses-of-record that [`super::Outcome::registered`] named on this connection; a binding that has since
     /// come over another flow stays.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::admission::Admit;
 use super::deadline::Limit;
 use super::options::Deadlines;
@@ -58,14 +60,18 @@ pub(crate) struct Connection {
     pub(crate) generation: u64,
     queue: Vec<u8>,
     queue_taken: usize,
-    /// Reading is put off until the queue is empty or a question is answered.
+    /// Reading is put off until a question is answered.
     pub(crate) paused: bool,
+    /// It ends, for this reason, once its answers are out.
+    pub(crate) ending: Option<String>,
     read_limit: Limit,
     read_due: Option<Instant>,
     write_due: Option<Instant>,
-    /// Earliest alarm that stands for it.
-    pub(crate) armed: Option<Instant>,
+    /// Alarms that stand for it: one or two.
+    pub(crate) alarms: SmallVec<[Instant; 2]>,
     partial: bool,
+    /// There has been a whole message.
+    spoken: bool,
 }
 
 /// How long a peer may take to read our last words.
@@ -98,11 +104,13 @@ impl Connection {
             queue: Vec::new(),
             queue_taken: 0,
             paused: false,
+            ending: None,
             read_limit: Limit::Handshake,
             read_due: None,
             write_due: None,
-            armed: None,
+            alarms: SmallVec::new(),
             partial: false,
+            spoken: false,
         }
     }
 
@@ -122,20 +130,23 @@ impl Connection {
         self.read_due = (!patience.is_zero()).then(|| now + patience);
     }
 
-    /// What to wait for once everything received has been looked at.
+    /// What to wait for once everything received has been looked at. A keep-alive counts as life once there has been a
+    /// message.
     pub(crate) fn wait_for_next(
         &mut self,
-        partial: bool,
-        whole: bool,
+        message: bool,
+        ping: bool,
         deadlines: &Deadlines,
         now: Instant,
     ) {
-        if partial && (whole || !self.partial) {
+        self.spoken |= message;
+        let alive = message || (ping && self.spoken);
+        if self.begun && (message || ping || !self.partial) {
             self.wait_for(Limit::PartialMessage, now, deadlines.partial_message);
-        } else if whole && !partial {
+        } else if !self.begun && alive {
             self.wait_for(Limit::Idle, now, deadlines.idle);
         }
-        self.partial = partial;
+        self.partial = self.begun;
     }
 
     /// When the earliest of its deadlines is due, and which.
@@ -224,6 +235,20 @@ impl Connection {
         self.queue_taken = 0;
         self.write_due = None;
         self.wait_for(Limit::Linger, now, LINGER);
+    }
+
+    /// The peer's names, for a log line.
+    pub(crate) fn names(&self) -> String {
+        match &self.proof {
+            Some(proof) => format!(
+                "subject={:?} serial={} issuer={:?} names={:?}",
+                proof.certificate.subject,
+                proof.certificate.serial,
+                proof.certificate.issuer,
+                proof.identities.to_string()
+            ),
+            None => "subject=none".to_owned(),
+        }
     }
 
     /// Whether it has nothing under way: no message half read, nothing queued, no question out.

@@ -49,8 +49,8 @@ impl Alarms {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Takes one that rings at or before `now`: slot and connection.
-    pub(crate) fn ring(&mut self, now: Instant) -> Option<(usize, u64)> {
+    /// Takes one that rings at or before `now`: when it was set to, slot and connection.
+    pub(crate) fn ring(&mut self, now: Instant) -> Option<(Instant, usize, u64)> {
         let Reverse((at, slot, id)) = *self.heap.peek()?;
         if at > now {
             return None;
@@ -60,7 +60,7 @@ impl Alarms {
         if self.heap.capacity() > 1024 && self.heap.len() < self.heap.capacity() / 4 {
             self.heap.shrink_to(self.heap.len() * 2);
         }
-        Some((slot, id))
+        Some((at, slot, id))
     }
 }
 
@@ -79,9 +79,9 @@ mod tests {
         alarms.set(at(10), 1, 100);
         assert_eq!(alarms.next(), Some(at(10)));
         assert_eq!(alarms.ring(at(9)), None);
-        assert_eq!(alarms.ring(at(15)), Some((1, 100)));
+        assert_eq!(alarms.ring(at(15)), Some((at(10), 1, 100)));
         assert_eq!(alarms.ring(at(15)), None);
-        assert_eq!(alarms.ring(at(20)), Some((2, 200)));
+        assert_eq!(alarms.ring(at(20)), Some((at(20), 2, 200)));
         assert_eq!(alarms.next(), None);
     }
 }

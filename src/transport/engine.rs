@@ -9,7 +9,7 @@ use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
 use super::options::{EngineOptions, ListenerOptions};
-use super::shared::{Counters, Mailbox, Shared, Snapshot};
+use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
 use crate::registrar::Location;
 
@@ -130,19 +130,14 @@ impl Engine {
         self.shared.snapshot.load_full()
     }
 
-    /// What has happened so far.
-    pub fn counters(&self) -> &Counters {
-        &self.shared.counters
-    }
-
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.shared.admission.connections()
     }
 
     /// Accepts nothing any more, answers what has been received, closes everything, and ends the threads; no later than
-    /// `DrainTimeout`.
-    pub fn drain(self) {
+    /// `DrainTimeout`. Answers with what has happened, as `name=count` words.
+    pub fn drain(self) -> String {
         self.shared.drain();
         for acceptor in self.acceptors {
             acceptor.stop();
@@ -152,5 +147,6 @@ impl Engine {
                 log::error!("worker.panicked a worker was gone before the stop");
             }
         }
+        self.shared.statistics()
     }
 }

@@ -46,7 +46,7 @@ pub struct Deadlines {
 }
 
 /// Settings of the engine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Ours: `WorkerThreads`; 0 in the file means one per core, resolved here.
     pub workers: NonZeroUsize,
@@ -66,6 +66,8 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
+    /// repro: `StatisticsLogInterval`; zero tells none.
+    pub statistics: Duration,
     /// Deadlines.
     pub deadlines: Deadlines,
     /// Ours: `MaximumHeaderBytes`, `MaximumHeaderFields`; repro: `StreamMessageSizeLimit`.

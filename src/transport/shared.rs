@@ -164,6 +164,17 @@ impl Shared {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// What has happened so far, for the log.
+    pub(crate) fn statistics(&self) -> String {
+        let counts = self.counters.values();
+        let counts: String = counts
+            .iter()
+            .map(|(name, count)| format!(" {name}={count}"))
+            .collect();
+        let (connections, aors) = (self.admission.connections(), self.location.len());
+        format!("connections={connections} aors={aors}{counts}")
+    }
+
     /// Whether the server is ending.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)

@@ -1,28 +1,24 @@
 //! One worker thread: its poller, its connections, their deadlines. It blocks in its poller's wait and nowhere else.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use log::{Level, debug, error, log, trace, warn};
+use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Token};
 
 use super::admission::Admit;
-use super::connection::{Connection, Proof, Stage};
+use super::connection::{Connection, Stage};
 use super::deadline::{Alarms, Limit};
-use super::proxy_protocol::{self, ProxyHeader};
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::tags::Tags;
-use super::wire::Wire;
-use crate::auth::{Answers, Identities, Peer, Pending, Transport};
-use crate::proxy::{self, Context, Outcome};
+use crate::auth::Answers;
 use crate::registrar::FlowId;
-use crate::sip::{Fault, Frame, Message};
-use crate::tls::{Established, HandshakeStep, Progress, TlsStream};
+use crate::sip::Message;
 
 /// What a worker is told by other threads.
 pub(crate) enum Mail {
@@ -43,10 +39,10 @@ pub(crate) struct Arrival {
 
 /// The answers to the questions of one message; none if a check failed over them.
 pub(crate) struct Answered {
-    slot: usize,
-    connection: u64,
-    message: Message<'static>,
-    answers: Option<Answers>,
+    pub(super) slot: usize,
+    pub(super) connection: u64,
+    pub(super) message: Message<'static>,
+    pub(super) answers: Option<Answers>,
 }
 
 /// Wakes the poller for mail; every other token is a slot.
@@ -54,37 +50,41 @@ pub(crate) const MAIL: Token = Token(usize::MAX);
 /// Mail waiting for one worker.
 pub(crate) const MAILBOX: usize = 4096;
 /// Decrypted octets taken at a time.
-const SCRATCH: usize = 64 * 1024;
-/// Reads of one connection before others have their turn.
-const READS_A_TURN: usize = 8;
-/// Questions that one connection may have with the lookup pool; beyond it its next request waits.
-const QUESTIONS_A_CONNECTION: usize = 16;
+pub(super) const SCRATCH: usize = 64 * 1024;
 /// How often a worker looks for expired bindings and tells what the log has kept back.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// A worker's own things.
 pub(crate) struct Worker {
-    number: usize,
-    shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
+    pub(super) number: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshot: Arc<Snapshot>,
     poll: Poll,
     mail: Receiver<Mail>,
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     alarms: Alarms,
     /// Connections that were not read to the end in their turn.
-    again: Vec<usize>,
-    scratch: Vec<u8>,
-    out: Vec<u8>,
-    tags: Tags,
-    now: Instant,
+    pub(super) again: Vec<usize>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) out: Vec<u8>,
+    pub(super) tags: Tags,
+    pub(super) now: Instant,
     housekeeping: Instant,
-    drain_until: Option<Instant>,
+    statistics: Instant,
+    drain: Drain,
     closed_since_trim: usize,
 }
 
+/// Whether the server is ending, and how long that may take.
+#[derive(Clone, Copy)]
+enum Drain {
+    NotYet,
+    Until(Option<Instant>),
+}
+
 /// Whether a connection stays, or why not.
-enum Fate {
+pub(super) enum Fate {
     Keep,
     /// Say goodbye and give the peer time to hear it.
     Finish(String),
@@ -115,7 +115,8 @@ impl Worker {
             tags: Tags::default(),
             now,
             housekeeping: now + HOUSEKEEPING,
-            drain_until: None,
+            statistics: now,
+            drain: Drain::NotYet,
             closed_since_trim: 0,
             shared,
         }
@@ -172,7 +173,10 @@ impl Worker {
             .alarms
             .next()
             .map_or(self.housekeeping, |at| at.min(self.housekeeping));
-        let next = self.drain_until.map_or(next, |at| at.min(next));
+        let next = match self.drain {
+            Drain::Until(Some(until)) => until.min(next),
+            Drain::NotYet | Drain::Until(None) => next,
+        };
         // epoll counts in milliseconds; waking a little late beats spinning until the deadline.
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
@@ -185,7 +189,11 @@ impl Worker {
     }
 
     /// Runs a step of one connection: a panic ends that connection and nothing else.
-    fn guarded(&mut self, slot: usize, step: impl FnOnce(&mut Self, &mut Connection) -> Fate) {
+    pub(super) fn guarded(
+        &mut self,
+        slot: usize,
+        step: impl FnOnce(&mut Self, &mut Connection) -> Fate,
+    ) {
         let Some(mut connection) = self.slots.get_mut(slot).and_then(Option::take) else {
             return;
         };
@@ -195,6 +203,8 @@ impl Worker {
                 "worker.panicked conn={} peer={} the connection is given up",
                 connection.id, connection.peer
             );
+            // What the step had taken out is gone with it.
+            self.scratch.resize(SCRATCH, 0);
             Fate::Drop("defect".to_owned())
         });
         match fate {
@@ -221,10 +231,10 @@ impl Worker {
     /// Makes sure that an alarm rings no later than the connection is due.
     fn arm(&mut self, slot: usize, connection: &mut Connection) {
         if let Some((due, _)) = connection.due()
-            && connection.armed.is_none_or(|armed| due < armed)
+            && connection.alarms.iter().all(|standing| *standing > due)
         {
             self.alarms.set(due, slot, connection.id);
-            connection.armed = Some(due);
+            connection.alarms.push(due);
         }
     }
 
@@ -241,518 +251,6 @@ impl Worker {
                 "conn.closed conn={} peer={} reason={reason:?}",
                 connection.id, connection.peer
             );
-        }
-    }
-
-    /// Goes on with a connection as far as it will go.
-    fn progress(&mut self, connection: &mut Connection, writable: bool) -> Fate {
-        loop {
-            match &mut connection.stage {
-                Stage::ProxyHeader(_) => match self.read_proxy_header(connection) {
-                    Ok(true) => {}
-                    Ok(false) => return Fate::Keep,
-                    Err(fate) => return fate,
-                },
-                Stage::Handshake(stream) => match stream.handshake() {
-                    HandshakeStep::Wait => return Fate::Keep,
-                    HandshakeStep::Done(established) => self.opened(connection, established),
-                    HandshakeStep::Refused(refusal) => {
-                        self.shared.counters.handshakes_refused.add(1);
-                        if self
-                            .shared
-                            .limiter
-                            .allows("tls.refused", connection.peer.ip(), self.now)
-                        {
-                            let listener = self.listener_name(connection);
-                            warn!(
-                                "tls.refused conn={} peer={} listener={listener} {refusal}",
-                                connection.id, connection.peer
-                            );
-                        }
-                        return Fate::Finish("handshake refused".to_owned());
-                    }
-                },
-                Stage::Open(_) => return self.exchange(connection, writable),
-                Stage::Linger(wire) => {
-                    let mut waste = [0_u8; 4096];
-                    for _ in 0..READS_A_TURN {
-                        match wire.socket().read(&mut waste) {
-                            Ok(0) => return Fate::Drop(String::new()),
-                            Ok(_) => {}
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                return Fate::Keep;
-                            }
-                            Err(_) => return Fate::Drop(String::new()),
-                        }
-                    }
-                    // Whoever goes on sending does not want to hear our last words.
-                    return Fate::Drop(String::new());
-                }
-                Stage::Changing => return Fate::Drop("defect".to_owned()),
-            }
-        }
-    }
-
-    fn listener_name(&self, connection: &Connection) -> String {
-        self.shared
-            .listeners
-            .get(connection.listener)
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    }
-
-    /// True when the header has been read and the next stage is set.
-    fn read_proxy_header(&mut self, connection: &mut Connection) -> Result<bool, Fate> {
-        let Stage::ProxyHeader(socket) = &mut connection.stage else {
-            return Ok(true);
-        };
-        let mut octets = [0_u8; proxy_protocol::LONGEST];
-        let seen = match socket.peek(&mut octets) {
-            Ok(0) => return Err(Fate::Drop("closed before its PROXY header".to_owned())),
-            Ok(seen) => seen,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(Fate::Drop(error.to_string())),
-        };
-        match proxy_protocol::parse(octets.get(..seen).unwrap_or_default()) {
-            ProxyHeader::Partial => Ok(false),
-            ProxyHeader::Whole { length, source } => {
-                let header = octets.get_mut(..length).unwrap_or_default();
-                if let Err(error) = socket.source().read_exact(header) {
-                    return Err(Fate::Drop(error.to_string()));
-                }
-                if let Some(source) = source {
-                    debug!(
-                        "conn.proxied conn={} peer={source} proxy={}",
-                        connection.id, connection.peer
-                    );
-                    if let Err(why) = connection.place.count_source(source.ip()) {
-                        self.shared.counters.accept_refused.add(1);
-                        if self
-                            .shared
-                            .limiter
-                            .allows(why.reason(), source.ip(), self.now)
-                        {
-                            warn!(
-                                "accept.refused peer={source} proxy={} reason={}",
-                                connection.peer,
-                                why.reason()
-                            );
-                        }
-                        return Err(Fate::Drop(why.reason().to_owned()));
-                    }
-                    connection.peer = source;
-                }
-                let Stage::ProxyHeader(socket) =
-                    std::mem::replace(&mut connection.stage, Stage::Changing)
-                else {
-                    return Ok(true);
-                };
-                self.begin(connection, socket)
-                    .map(|()| true)
-                    .map_err(|why| Fate::Drop(why.to_string()))
-            }
-            ProxyHeader::Bad => {
-                if self
-                    .shared
-                    .limiter
-                    .allows("proxy_header", connection.peer.ip(), self.now)
-                {
-                    warn!(
-                        "accept.refused peer={} reason=\"no PROXY header\" hint=\"ProxyProtocolSources lists this peer\"",
-                        connection.peer
-                    );
-                }
-                Err(Fate::Drop("no PROXY header".to_owned()))
-            }
-        }
-    }
-
-    /// Sets the stage that follows the PROXY header, or comes first without one.
-    fn begin(&mut self, connection: &mut Connection, socket: Socket) -> io::Result<()> {
-        match self
-            .snapshot
-            .tls
-            .get(connection.listener)
-            .and_then(Option::as_ref)
-        {
-            Some(tls) => {
-                connection.stage = Stage::Handshake(TlsStream::new(tls.accept_state()?, socket)?);
-            }
-            None => {
-                connection.stage = Stage::Open(Wire::Plain(socket));
-                connection.place.opened();
-                let patience = self.shared.options.deadlines.first_message;
-                connection.wait_for(Limit::FirstMessage, self.now, patience);
-                debug!(
-                    "tcp.accepted conn={} peer={}",
-                    connection.id, connection.peer
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The handshake is done.
-    fn opened(&mut self, connection: &mut Connection, established: Established) {
-        let Stage::Handshake(stream) = std::mem::replace(&mut connection.stage, Stage::Changing)
-        else {
-            return;
-        };
-        connection.stage = Stage::Open(Wire::Tls(stream));
-        connection.place.opened();
-        self.shared.counters.handshakes.add(1);
-        if established.resumed {
-            self.shared.counters.handshakes_resumed.add(1);
-        }
-        connection.generation = self.snapshot.generation;
-        connection.proof = established.certificate.map(|certificate| Proof {
-            identities: Arc::new(Identities::of(
-                &certificate,
-                &self.snapshot.policy.rules.names,
-            )),
-            certificate,
-        });
-        let patience = self.shared.options.deadlines.first_message;
-        connection.wait_for(Limit::FirstMessage, self.now, patience);
-        let subject = connection
-            .proof
-            .as_ref()
-            .map(|p| p.certificate.subject.as_str())
-            .unwrap_or_default();
-        debug!(
-            "tls.accepted conn={} peer={} version={} cipher={} resumed={} sni={:?} subject={subject:?}",
-            connection.id,
-            connection.peer,
-            established.version,
-            established.cipher,
-            established.resumed,
-            established.sni.as_deref().unwrap_or_default(),
-        );
-    }
-
-    /// Reads, answers and writes on an open connection.
-    fn exchange(&mut self, connection: &mut Connection, writable: bool) -> Fate {
-        let patience = self.shared.options.deadlines.write;
-        if writable || connection.queued() > 0 {
-            match connection.flush(self.now, patience) {
-                Ok(true) => {}
-                Ok(false) => return Fate::Keep,
-                Err(why) => return Fate::Drop(why),
-            }
-        }
-        if connection.pending >= QUESTIONS_A_CONNECTION {
-            connection.paused = true;
-            return Fate::Keep;
-        }
-        connection.paused = false;
-        let mut whole = false;
-        let mut fate = Fate::Keep;
-        let mut out = std::mem::take(&mut self.out);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        for turn in 0.. {
-            let Stage::Open(wire) = &mut connection.stage else {
-                break;
-            };
-            if !wire.has_more() {
-                break;
-            }
-            if turn == READS_A_TURN {
-                self.again.push(connection.slot);
-                break;
-            }
-            match wire.read(&mut scratch) {
-                Progress::Octets(read) => {
-                    let fresh = scratch.get(..read).unwrap_or_default();
-                    fate = self.take_octets(connection, fresh, &mut whole, &mut out);
-                }
-                Progress::Wait => break,
-                Progress::Closed => fate = Fate::Finish("closed by the peer".to_owned()),
-                Progress::Broken(why) => fate = Fate::Drop(why),
-            }
-            if !matches!(fate, Fate::Keep) || out.len() >= SCRATCH {
-                break;
-            }
-        }
-        if !out.is_empty() {
-            if let Err(why) = connection.send(&out, self.now, patience) {
-                fate = Fate::Drop(why);
-            }
-            out.clear();
-        }
-        self.scratch = scratch;
-        self.out = out;
-        if connection.queued() > self.shared.options.max_queued_bytes {
-            self.shared.counters.slow_receivers.add(1);
-            warn!(
-                "conn.closed conn={} peer={} reason=MaximumQueuedBytes",
-                connection.id, connection.peer
-            );
-            return Fate::Drop("MaximumQueuedBytes".to_owned());
-        }
-        connection.wait_for_next(
-            connection.begun,
-            whole,
-            &self.shared.options.deadlines,
-            self.now,
-        );
-        fate
-    }
-
-    /// Frames what has just been read behind what was there before.
-    fn take_octets(
-        &mut self,
-        connection: &mut Connection,
-        fresh: &[u8],
-        whole: &mut bool,
-        out: &mut Vec<u8>,
-    ) -> Fate {
-        if connection.received.is_empty() {
-            let (taken, fate) = self.frames(connection, fresh, whole, out);
-            connection
-                .received
-                .extend_from_slice(fresh.get(taken..).unwrap_or_default());
-            return fate;
-        }
-        let mut received = std::mem::take(&mut connection.received);
-        received.extend_from_slice(fresh);
-        let (taken, fate) = self.frames(connection, &received, whole, out);
-        if taken == received.len() {
-            received = Vec::new();
-        } else {
-            received.drain(..taken);
-        }
-        connection.received = received;
-        fate
-    }
-
-    /// Handles every whole message in `octets`; says how many octets they took.
-    fn frames(
-        &mut self,
-        connection: &mut Connection,
-        octets: &[u8],
-        whole: &mut bool,
-        out: &mut Vec<u8>,
-    ) -> (usize, Fate) {
-        let limits = self.shared.options.limits;
-        let mut taken = 0;
-        loop {
-            let rest = octets.get(taken..).unwrap_or_default();
-            match connection.framer.next(rest, &limits) {
-                Frame::Partial { started } => {
-                    connection.begun = started;
-                    return (taken, Fate::Keep);
-                }
-                Frame::Ping => {
-                    out.extend_from_slice(b"\r\n");
-                    taken += 4;
-                    *whole = true;
-                }
-                Frame::Pong => taken += 2,
-                Frame::Message { message, length } => {
-                    taken += length;
-                    *whole = true;
-                    self.message(connection, &message, None, out);
-                }
-                Frame::Unframed { message, fault } => {
-                    self.unframed(connection, message.as_ref(), fault, out);
-                    return (octets.len(), Fate::Finish(fault.phrase.to_owned()));
-                }
-            }
-        }
-    }
-
-    /// A message behind which no other can be found: answer it if that is possible; the connection ends.
-    fn unframed(
-        &mut self,
-        connection: &Connection,
-        message: Option<&Message<'_>>,
-        fault: Fault,
-        out: &mut Vec<u8>,
-    ) {
-        self.shared.counters.malformed.add(1);
-        if self
-            .shared
-            .limiter
-            .allows("sip.malformed", connection.peer.ip(), self.now)
-        {
-            warn!(
-                "sip.malformed conn={} peer={} answer={} fault={:?} the connection is closed",
-                connection.id, connection.peer, fault.status, fault.phrase
-            );
-        }
-        if let Some(message) = message {
-            proxy::answer_fault(
-                message,
-                fault,
-                connection.peer,
-                &self.snapshot.policy,
-                &self.tags.next(),
-                out,
-            );
-        }
-    }
-
-    /// One whole message: through the proxy core, its answer appended to `out`.
-    fn message(
-        &mut self,
-        connection: &mut Connection,
-        message: &Message<'_>,
-        answers: Option<Answers>,
-        out: &mut Vec<u8>,
-    ) {
-        trace!(
-            "sip.received conn={} octets={}",
-            connection.id,
-            message.as_bytes().len()
-        );
-        self.judge_again(connection);
-        let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
-        let tag = self.tags.next();
-        let context = Context {
-            policy: &self.snapshot.policy,
-            location: &self.shared.location,
-            peer: Peer {
-                transport: if secure {
-                    Transport::Tls
-                } else {
-                    Transport::Tcp
-                },
-                source: connection.peer,
-                identities: connection.proof.as_ref().map(|p| &*p.identities),
-            },
-            flow: FlowId(connection.id),
-            now: self.now,
-            to_tag: &tag,
-        };
-        let outcome = match answers {
-            None => proxy::on_message(message, &context, out),
-            Some(answers) => proxy::on_answers(message, answers, &context, out),
-        };
-        self.account(connection, message, outcome, out);
-    }
-
-    /// Names out of the certificate follow the newest rules.
-    fn judge_again(&self, connection: &mut Connection) {
-        if connection.generation != self.snapshot.generation
-            && let Some(proof) = &mut connection.proof
-        {
-            proof.identities = Arc::new(Identities::of(
-                &proof.certificate,
-                &self.snapshot.policy.rules.names,
-            ));
-        }
-        connection.generation = self.snapshot.generation;
-    }
-
-    /// Counts and logs what became of a message, and does what is left to do.
-    fn account(
-        &mut self,
-        connection: &mut Connection,
-        message: &Message<'_>,
-        outcome: Outcome,
-        out: &mut Vec<u8>,
-    ) {
-        let counters = &self.shared.counters;
-        let (id, peer) = (connection.id, connection.peer);
-        match outcome {
-            Outcome::Answered { status, registered } => {
-                counters.requests.add(1);
-                debug!("sip.answered conn={id} peer={peer} status={status}");
-                if let Some(registration) = registered {
-                    let level = if registration.is_news() {
-                        Level::Info
-                    } else {
-                        Level::Debug
-                    };
-                    log!(
-                        level,
-                        "registrar.registered conn={id} peer={peer} {registration}"
-                    );
-                    connection.registered.extend(registration.tied);
-                }
-            }
-            Outcome::Refused(refused) => {
-                counters.requests.add(1);
-                counters.refused.add(1);
-                if self
-                    .shared
-                    .limiter
-                    .allows("auth.refused", peer.ip(), self.now)
-                {
-                    let subject = connection
-                        .proof
-                        .as_ref()
-                        .map(|p| p.certificate.subject.as_str());
-                    warn!(
-                        "auth.refused conn={id} peer={peer} subject={:?} {refused}",
-                        subject.unwrap_or_default()
-                    );
-                }
-            }
-            Outcome::Reported { status, refused } => {
-                counters.requests.add(1);
-                if self
-                    .shared
-                    .limiter
-                    .allows("auth.would_refuse", peer.ip(), self.now)
-                {
-                    let subject = connection
-                        .proof
-                        .as_ref()
-                        .map(|p| p.certificate.subject.as_str());
-                    warn!(
-                        "auth.would_refuse conn={id} peer={peer} status={status} subject={:?} {refused}",
-                        subject.unwrap_or_default()
-                    );
-                }
-            }
-            Outcome::Malformed(fault) => {
-                counters.malformed.add(1);
-                if self
-                    .shared
-                    .limiter
-                    .allows("sip.malformed", peer.ip(), self.now)
-                {
-                    warn!(
-                        "sip.malformed conn={id} peer={peer} answer={} fault={:?}",
-                        fault.status, fault.phrase
-                    );
-                }
-            }
-            Outcome::Dropped(why) => {
-                if message.is_response() {
-                    counters.responses_dropped.add(1);
-                }
-                debug!("sip.dropped conn={id} peer={peer} reason={why:?}");
-            }
-            Outcome::Pending(pending) => self.ask(connection, message, pending, out),
-        }
-    }
-
-    /// Takes questions to the lookup pool; without room there the request is answered 503.
-    fn ask(
-        &mut self,
-        connection: &mut Connection,
-        message: &Message<'_>,
-        pending: Pending,
-        out: &mut Vec<u8>,
-    ) {
-        let (worker, slot) = (self.number, connection.slot);
-        let shared = Arc::clone(&self.shared);
-        let (id, owned) = (connection.id, message.clone().into_owned());
-        let asked = self.shared.lookups.submit(move || {
-            let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
-                .inspect_err(|_| error!("lookup.panicked conn={id} the request is answered 500; a check has a defect"))
-                .ok();
-            shared.post_answers(worker, Answered { slot, connection: id, message: owned, answers });
-        });
-        match asked {
-            Ok(()) => connection.pending += 1,
-            Err(_) => {
-                self.shared.counters.lookups_refused.add(1);
-                let policy = &self.snapshot.policy;
-                proxy::answer_busy(message, connection.peer, policy, &self.tags.next(), out);
-            }
         }
     }
 
@@ -815,52 +313,8 @@ impl Worker {
         });
     }
 
-    fn take_answers(&mut self, answered: Answered) {
-        let Answered {
-            slot,
-            connection: id,
-            message,
-            answers,
-        } = answered;
-        if self
-            .slots
-            .get(slot)
-            .and_then(Option::as_ref)
-            .is_none_or(|c| c.id != id)
-        {
-            return;
-        }
-        self.guarded(slot, |worker, connection| {
-            connection.pending = connection.pending.saturating_sub(1);
-            let mut out = Vec::new();
-            match answers {
-                Some(answers) => worker.message(connection, &message, Some(answers), &mut out),
-                None => {
-                    let tag = worker.tags.next();
-                    proxy::answer_failed(
-                        &message,
-                        connection.peer,
-                        &worker.snapshot.policy,
-                        &tag,
-                        &mut out,
-                    );
-                }
-            }
-            if let Err(why) =
-                connection.send(&out, worker.now, worker.shared.options.deadlines.write)
-            {
-                return Fate::Drop(why);
-            }
-            if connection.paused {
-                worker.progress(connection, false)
-            } else {
-                Fate::Keep
-            }
-        });
-    }
-
     fn ring_alarms(&mut self) {
-        while let Some((slot, id)) = self.alarms.ring(self.now) {
+        while let Some((at, slot, id)) = self.alarms.ring(self.now) {
             if self
                 .slots
                 .get(slot)
@@ -870,7 +324,7 @@ impl Worker {
                 continue;
             }
             self.guarded(slot, |worker, connection| {
-                connection.armed = None;
+                connection.alarms.retain(|standing| *standing != at);
                 match connection.due() {
                     Some((due, limit)) if due <= worker.now => worker.expired(connection, limit),
                     _ => Fate::Keep,
@@ -914,6 +368,7 @@ impl Worker {
             if suppressed > 0 {
                 warn!("log.suppressed lines={suppressed} more of the same kind and source");
             }
+            self.tell_statistics();
         }
         if self.closed_since_trim >= TRIM_AFTER {
             self.closed_since_trim = 0;
@@ -922,23 +377,43 @@ impl Worker {
         }
     }
 
+    /// repro: `StatisticsLogInterval`.
+    fn tell_statistics(&mut self) {
+        let interval = self.shared.options.statistics;
+        if interval.is_zero() || self.now.saturating_duration_since(self.statistics) < interval {
+            return;
+        }
+        self.statistics = self.now;
+        info!("server.statistics {}", self.shared.statistics());
+    }
+
     /// Closes what has nothing under way; true when nothing is left, or time is up.
     fn drained(&mut self) -> bool {
-        let patience = self.shared.options.deadlines.drain;
-        let until = *self.drain_until.get_or_insert(self.now + patience);
-        if self.now >= until {
+        let until = match self.drain {
+            Drain::Until(until) => until,
+            Drain::NotYet => {
+                let patience = self.shared.options.deadlines.drain;
+                let until = (!patience.is_zero()).then(|| self.now + patience);
+                self.drain = Drain::Until(until);
+                until
+            }
+        };
+        if until.is_some_and(|until| self.now >= until) {
             return true;
         }
         for slot in 0..self.slots.len() {
-            self.guarded(slot, |worker, connection| match &connection.stage {
-                Stage::Linger(_) => Fate::Keep,
-                Stage::Open(_) if !connection.is_quiet() => Fate::Keep,
-                Stage::Open(_) => {
+            self.guarded(slot, |worker, connection| {
+                match &connection.stage {
+                    Stage::Linger(_) => return Fate::Keep,
                     // What has arrived before the end is still answered.
-                    let _ = worker.progress(connection, false);
-                    Fate::Finish("the server ends".to_owned())
+                    Stage::Open(_) => match worker.progress(connection, false) {
+                        Fate::Keep if !connection.is_quiet() => return Fate::Keep,
+                        Fate::Keep => {}
+                        ended => return ended,
+                    },
+                    _ => return Fate::Drop("the server ends".to_owned()),
                 }
-                _ => Fate::Drop("the server ends".to_owned()),
+                Fate::Finish("the server ends".to_owned())
             });
         }
         self.slots.iter().all(Option::is_none)

@@ -187,6 +187,7 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
+        statistics: seconds(v, "StatisticsLogInterval"),
         deadlines: Deadlines {
             handshake: seconds(v, "HandshakeTimeout"),
             first_message: seconds(v, "FirstMessageTimeout"),

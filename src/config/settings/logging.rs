@@ -1,7 +1,7 @@
 //! Rows about the log.
 
 use super::Kind::{Bool, Choice, Path, Text};
-use super::{BYTES, Group, NUMBER, PORT, Setting, honoured, not_yet, replaced};
+use super::{BYTES, Group, NUMBER, PORT, Setting, honoured, not_yet};
 
 const LEVELS: &[&str] = &[
     "INFO||LOG_INFO",
@@ -122,7 +122,7 @@ const ROWS: &[Setting] = &[
         Bool,
         "false",
         "Log every SIP message.",
-        "the log level STACK shows the messages, secrets redacted",
+        "the log says what became of each message at LogLevel DEBUG, not its text",
     ),
     not_yet(
         "CaptureHost",
@@ -145,11 +145,10 @@ const ROWS: &[Setting] = &[
         "Our number toward the collector.",
         NO_CAPTURE,
     ),
-    replaced(
+    honoured(
         "StatisticsLogInterval",
         super::SECONDS,
         "60",
-        "Seconds between blocks of statistics in the log.",
-        "counters come with the admin listener, and are not written to the log",
+        "Seconds between two lines of statistics in the log; 0 writes none.",
     ),
 ];

@@ -1,0 +1,442 @@
+//! A connection that carries SIP: octets in, messages through the proxy core, answers out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use log::{debug, error, info, trace, warn};
+
+use super::connection::{Connection, Stage};
+use super::wire::Wire;
+use super::worker::{Answered, Fate, SCRATCH, Worker};
+use crate::auth::{Answers, Identities, Peer, Pending, Transport};
+use crate::proxy::{self, Context, Outcome, Registration};
+use crate::registrar::FlowId;
+use crate::sip::{Fault, Frame, Message, Reply};
+use crate::tls::Progress;
+
+/// Reads of one connection before others have their turn.
+const READS_A_TURN: usize = 8;
+/// Questions that one connection may have with the lookup pool; beyond it its next message waits.
+const QUESTIONS_A_CONNECTION: usize = 16;
+
+/// What came in a turn.
+#[derive(Debug, Default, Clone, Copy)]
+struct Heard {
+    message: bool,
+    ping: bool,
+}
+
+impl Worker {
+    /// Reads, answers and writes on an open connection.
+    pub(super) fn exchange(&mut self, connection: &mut Connection, writable: bool) -> Fate {
+        if writable || connection.queued() > 0 {
+            match connection.flush(self.now, self.shared.options.deadlines.write) {
+                Ok(true) => {}
+                Ok(false) => return Fate::Keep,
+                Err(why) => return Fate::Drop(why),
+            }
+        }
+        let mut out = std::mem::take(&mut self.out);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut heard = Heard::default();
+        let mut fate = self.read(connection, &mut scratch, &mut heard, &mut out);
+        if let Err(fault) = self.send(connection, &out) {
+            fate = fault;
+        }
+        out.clear();
+        self.scratch = scratch;
+        self.out = out;
+        let deadlines = &self.shared.options.deadlines;
+        connection.wait_for_next(heard.message, heard.ping, deadlines, self.now);
+        if let Fate::Finish(reason) = fate {
+            connection.ending.get_or_insert(reason);
+        } else if !matches!(fate, Fate::Keep) {
+            return fate;
+        }
+        self.end_if_quiet(connection)
+    }
+
+    /// Reads until there is nothing more, or others have their turn, or the connection has to wait.
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        scratch: &mut [u8],
+        heard: &mut Heard,
+        out: &mut Vec<u8>,
+    ) -> Fate {
+        if connection.ending.is_some() {
+            return Fate::Keep;
+        }
+        if connection.paused {
+            // What was received before the pause comes first.
+            connection.paused = false;
+            if let fate @ (Fate::Finish(_) | Fate::Drop(_)) =
+                self.take_octets(connection, &[], heard, out)
+            {
+                return fate;
+            }
+        }
+        for turn in 0.. {
+            let Stage::Open(wire) = &mut connection.stage else {
+                return Fate::Keep;
+            };
+            if connection.paused || !wire.has_more() {
+                return Fate::Keep;
+            }
+            if turn == READS_A_TURN || out.len() >= SCRATCH {
+                // The poller has told of these octets and does not tell again.
+                self.again.push(connection.slot);
+                return Fate::Keep;
+            }
+            let fate = match wire.read(scratch) {
+                Progress::Octets(read) => {
+                    let fresh = scratch.get(..read).unwrap_or_default();
+                    self.take_octets(connection, fresh, heard, out)
+                }
+                Progress::Wait => return Fate::Keep,
+                Progress::Closed => Fate::Finish("closed by the peer".to_owned()),
+                Progress::Broken(why) => Fate::Drop(why),
+            };
+            if !matches!(fate, Fate::Keep) {
+                return fate;
+            }
+        }
+        Fate::Keep
+    }
+
+    /// Sends what has been said; a peer that does not take it is given up.
+    fn send(&mut self, connection: &mut Connection, out: &[u8]) -> Result<(), Fate> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        connection
+            .send(out, self.now, self.shared.options.deadlines.write)
+            .map_err(Fate::Drop)?;
+        if connection.queued() <= self.shared.options.max_queued_bytes {
+            return Ok(());
+        }
+        self.shared.counters.slow_receivers.add(1);
+        let reason = "MaximumQueuedBytes";
+        if self.may_log(reason, connection) {
+            warn!(
+                "conn.closed conn={} peer={} reason={reason}",
+                connection.id, connection.peer
+            );
+        }
+        Err(Fate::Drop(reason.to_owned()))
+    }
+
+    /// A connection that is to end does so once its answers are out.
+    fn end_if_quiet(&self, connection: &mut Connection) -> Fate {
+        if connection.queued() > 0 || connection.pending > 0 {
+            return Fate::Keep;
+        }
+        connection.ending.take().map_or(Fate::Keep, Fate::Finish)
+    }
+
+    /// Whether another line of this kind about this peer may be logged.
+    pub(super) fn may_log(&self, kind: &str, connection: &Connection) -> bool {
+        self.shared
+            .limiter
+            .allows(kind, connection.peer.ip(), self.now)
+    }
+
+    /// Frames what has just been read behind what was there before.
+    fn take_octets(
+        &mut self,
+        connection: &mut Connection,
+        fresh: &[u8],
+        heard: &mut Heard,
+        out: &mut Vec<u8>,
+    ) -> Fate {
+        if connection.received.is_empty() {
+            let (taken, fate) = self.frames(connection, fresh, heard, out);
+            connection
+                .received
+                .extend_from_slice(fresh.get(taken..).unwrap_or_default());
+            return fate;
+        }
+        let mut received = std::mem::take(&mut connection.received);
+        received.extend_from_slice(fresh);
+        let (taken, fate) = self.frames(connection, &received, heard, out);
+        if taken == received.len() {
+            received = Vec::new();
+        } else {
+            received.drain(..taken);
+        }
+        connection.received = received;
+        fate
+    }
+
+    /// Handles every whole message in `octets`; says how many octets they took.
+    fn frames(
+        &mut self,
+        connection: &mut Connection,
+        octets: &[u8],
+        heard: &mut Heard,
+        out: &mut Vec<u8>,
+    ) -> (usize, Fate) {
+        let limits = self.shared.options.limits;
+        let mut taken = 0;
+        loop {
+            if connection.pending >= QUESTIONS_A_CONNECTION {
+                connection.paused = true;
+                return (taken, Fate::Keep);
+            }
+            let rest = octets.get(taken..).unwrap_or_default();
+            match connection.framer.next(rest, &limits) {
+                Frame::Partial { started } => {
+                    connection.begun = started;
+                    return (taken, Fate::Keep);
+                }
+                Frame::Ping => {
+                    out.extend_from_slice(b"\r\n");
+                    taken += 4;
+                    heard.ping = true;
+                }
+                Frame::Pong => taken += 2,
+                Frame::Message { message, length } => {
+                    taken += length;
+                    heard.message = true;
+                    self.message(connection, &message, None, out);
+                }
+                Frame::Unframed { message, fault } => {
+                    self.unframed(connection, message.as_ref(), fault, out);
+                    return (octets.len(), Fate::Finish(fault.phrase.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// A message behind which no other can be found: answer it if that is possible; the connection ends.
+    fn unframed(
+        &mut self,
+        connection: &Connection,
+        message: Option<&Message<'_>>,
+        fault: Fault,
+        out: &mut Vec<u8>,
+    ) {
+        self.shared.counters.malformed.add(1);
+        if self.may_log("sip.malformed", connection) {
+            let answer = answer_to(message, fault);
+            warn!(
+                "sip.malformed conn={} peer={} answer={answer} fault={:?} the connection is closed",
+                connection.id, connection.peer, fault.phrase
+            );
+        }
+        if let Some(message) = message {
+            proxy::answer_fault(
+                message,
+                fault,
+                connection.peer,
+                &self.snapshot.policy,
+                &self.tags.next(),
+                out,
+            );
+        }
+    }
+
+    /// One whole message: through the proxy core, its answer appended to `out`.
+    fn message(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message<'_>,
+        answers: Option<Answers>,
+        out: &mut Vec<u8>,
+    ) {
+        trace!(
+            "sip.received conn={} octets={}",
+            connection.id,
+            message.as_bytes().len()
+        );
+        self.judge_again(connection);
+        let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
+        let tag = self.tags.next();
+        let context = Context {
+            policy: &self.snapshot.policy,
+            location: &self.shared.location,
+            peer: Peer {
+                transport: if secure {
+                    Transport::Tls
+                } else {
+                    Transport::Tcp
+                },
+                source: connection.peer,
+                identities: connection.proof.as_ref().map(|p| &*p.identities),
+            },
+            flow: FlowId(connection.id),
+            now: self.now,
+            to_tag: &tag,
+        };
+        let outcome = match answers {
+            None => proxy::on_message(message, &context, out),
+            Some(answers) => proxy::on_answers(message, answers, &context, out),
+        };
+        self.account(connection, message, outcome, out);
+    }
+
+    /// Names out of the certificate follow the newest rules.
+    fn judge_again(&self, connection: &mut Connection) {
+        if connection.generation != self.snapshot.generation
+            && let Some(proof) = &mut connection.proof
+        {
+            proof.identities = Arc::new(Identities::of(
+                &proof.certificate,
+                &self.snapshot.policy.rules.names,
+            ));
+        }
+        connection.generation = self.snapshot.generation;
+    }
+
+    /// Counts and logs what became of a message, and does what is left to do.
+    fn account(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message<'_>,
+        outcome: Outcome,
+        out: &mut Vec<u8>,
+    ) {
+        let counters = &self.shared.counters;
+        let (id, peer) = (connection.id, connection.peer);
+        match outcome {
+            Outcome::Answered { status, registered } => {
+                counters.requests.add(1);
+                debug!("sip.answered conn={id} peer={peer} status={status}");
+                self.registered(connection, registered);
+            }
+            Outcome::Refused(refused) => {
+                counters.requests.add(1);
+                counters.refused.add(1);
+                if self.may_log("auth.refused", connection) {
+                    let names = connection.names();
+                    warn!("auth.refused conn={id} peer={peer} {names} {refused}");
+                }
+            }
+            Outcome::Reported {
+                status,
+                registered,
+                refused,
+            } => {
+                counters.requests.add(1);
+                if self.may_log("auth.would_refuse", connection) {
+                    let names = connection.names();
+                    warn!(
+                        "auth.would_refuse conn={id} peer={peer} answered={status} {names} {refused}"
+                    );
+                }
+                self.registered(connection, registered);
+            }
+            Outcome::Malformed(fault) => {
+                counters.malformed.add(1);
+                if self.may_log("sip.malformed", connection) {
+                    let answer = answer_to(Some(message), fault);
+                    warn!(
+                        "sip.malformed conn={id} peer={peer} answer={answer} fault={:?}",
+                        fault.phrase
+                    );
+                }
+            }
+            Outcome::Dropped(why) => {
+                if message.is_response() {
+                    counters.responses_dropped.add(1);
+                }
+                debug!("sip.dropped conn={id} peer={peer} reason={why:?}");
+            }
+            Outcome::Pending(pending) => self.ask(connection, message, pending, out),
+        }
+    }
+
+    /// Remembers which bindings live on this connection.
+    fn registered(&self, connection: &mut Connection, registration: Option<Registration>) {
+        let Some(registration) = registration else {
+            return;
+        };
+        let (id, peer) = (connection.id, connection.peer);
+        if !registration.is_news() {
+            debug!("registrar.refreshed conn={id} peer={peer} {registration}");
+        } else if self.may_log("registrar.registered", connection) {
+            info!("registrar.registered conn={id} peer={peer} {registration}");
+        }
+        if let Some(aor) = registration.tied {
+            if connection.registered.len() == connection.registered.capacity() {
+                // Before it grows: what came and went again need not be remembered.
+                let flow = FlowId(id);
+                connection
+                    .registered
+                    .retain(|aor| self.shared.location.is_tied(flow, aor));
+            }
+            if !connection.registered.contains(&aor) {
+                connection.registered.push(aor);
+            }
+        }
+    }
+
+    /// Takes questions to the lookup pool; without room there the request is answered 503.
+    fn ask(
+        &mut self,
+        connection: &mut Connection,
+        message: &Message<'_>,
+        pending: Pending,
+        out: &mut Vec<u8>,
+    ) {
+        let (worker, slot) = (self.number, connection.slot);
+        let shared = Arc::clone(&self.shared);
+        let (id, owned) = (connection.id, message.clone().into_owned());
+        let asked = self.shared.lookups.submit(move || {
+            let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
+                .inspect_err(|_| error!("lookup.panicked conn={id} the request is answered 500; a check has a defect"))
+                .ok();
+            shared.post_answers(worker, Answered { slot, connection: id, message: owned, answers });
+        });
+        match asked {
+            Ok(()) => connection.pending += 1,
+            Err(_) => {
+                self.shared.counters.lookups_refused.add(1);
+                let policy = &self.snapshot.policy;
+                proxy::answer_busy(message, connection.peer, policy, &self.tags.next(), out);
+            }
+        }
+    }
+
+    /// Goes on with a message whose questions have been answered.
+    pub(super) fn take_answers(&mut self, answered: Answered) {
+        let Answered {
+            slot,
+            connection: id,
+            message,
+            answers,
+        } = answered;
+        self.guarded(slot, |worker, connection| {
+            if connection.id != id {
+                return Fate::Keep;
+            }
+            connection.pending = connection.pending.saturating_sub(1);
+            if !matches!(connection.stage, Stage::Open(_)) {
+                // Nobody is there to be answered, and nothing may be registered over it.
+                return Fate::Keep;
+            }
+            let mut out = Vec::new();
+            match answers {
+                Some(answers) => worker.message(connection, &message, Some(answers), &mut out),
+                None => {
+                    let tag = worker.tags.next();
+                    let policy = &worker.snapshot.policy;
+                    proxy::answer_failed(&message, connection.peer, policy, &tag, &mut out);
+                }
+            }
+            match worker.send(connection, &out) {
+                Err(fate) => fate,
+                Ok(()) if connection.paused => worker.progress(connection, false),
+                Ok(()) => worker.end_if_quiet(connection),
+            }
+        });
+    }
+}
+
+/// The status that a faulty message is answered with, for the log.
+fn answer_to(message: Option<&Message<'_>>, fault: Fault) -> String {
+    match message {
+        Some(message) if Reply::is_possible(message) => fault.status.to_string(),
+        _ => "none".to_owned(),
+    }
+}
