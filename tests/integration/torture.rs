@@ -28,7 +28,8 @@ enum Wanted {
     ThroughThenClose(u16),
     /// No answer; closed when the rest does not come in time.
     Wait,
-    /// Two requests in one write: the first gets this status, the second goes through.
+    /// Two requests in one write: the first gets this status, the second goes through. What is left behind the second
+    /// (its body is longer than it says) is no message: the connection is closed.
     Two(u16),
     /// LF line ends: answered, refused or closed, but not with a crash or a second answer.
     AnythingOnce,
@@ -165,7 +166,7 @@ fn torture_messages_get_the_answers_of_the_index() {
     let mut server = start();
     let mut faults = Vec::new();
     for &(file, wanted) in TABLE {
-        let octets = fs::read(tests_dir().join("torture").join(file)).expect("a torture message");
+        let octets = message(file);
         let mut connection = TlsPeer::anonymous()
             .connect(server.tls())
             .expect("a handshake");
@@ -200,7 +201,7 @@ fn torture_messages_cut_into_single_octets_get_the_same_answers() {
         "rfc4475/badvers.dat",
     ] {
         let &(_, wanted) = TABLE.iter().find(|(name, _)| *name == file).expect("a row");
-        let octets = fs::read(tests_dir().join("torture").join(file)).expect("a torture message");
+        let octets = message(file);
         let mut connection = TlsPeer::anonymous()
             .connect(server.tls())
             .expect("a handshake");
@@ -248,8 +249,7 @@ fn registrations_of_the_torture_set_list_their_contacts() {
         ),
     ] {
         // cparam01 and cparam02 are of the same address-of-record, and what lists one must not list the other.
-        let octets =
-            fs::read(tests_dir().join("torture/rfc4475").join(file)).expect("a torture message");
+        let octets = message(&format!("rfc4475/{file}"));
         let mut connection = TlsPeer::anonymous()
             .connect(server.tls())
             .expect("a handshake");
@@ -281,8 +281,7 @@ fn registrations_of_the_torture_set_list_their_contacts() {
 #[test]
 fn an_unknown_extension_is_named_in_the_refusal() {
     let server = start();
-    let octets =
-        fs::read(tests_dir().join("torture/rfc4475/bext01.dat")).expect("a torture message");
+    let octets = message("rfc4475/bext01.dat");
     let mut connection = TlsPeer::anonymous()
         .connect(server.tls())
         .expect("a handshake");
@@ -299,6 +298,16 @@ fn an_unknown_extension_is_named_in_the_refusal() {
             .any(|tags| tags.iter().all(|tag| unsupported.contains(tag))),
         "Unsupported: {unsupported}"
     );
+}
+
+/// The octets of a torture message.
+fn message(file: &str) -> Vec<u8> {
+    let mut octets = fs::read(tests_dir().join("torture").join(file)).expect("a torture message");
+    if file == "rfc4475/baddn.dat" {
+        // The file lacks the blank line, which a datagram can do without and a stream cannot.
+        octets.extend(b"\r\n");
+    }
+    octets
 }
 
 fn start() -> Server {
@@ -337,7 +346,7 @@ fn play(connection: &mut Connection, octets: &[u8], wanted: Wanted) -> Seen {
     let mut seen = Seen::default();
     connection.send(octets).expect("a message sent");
     let ping = Request::ping();
-    let pings = !matches!(wanted, Wait | Close(_) | ThroughThenClose(_));
+    let pings = !matches!(wanted, Wait | Close(_) | ThroughThenClose(_) | Two(_));
     if pings && connection.send_request(&ping).is_err() {
         seen.closed = true;
     }
@@ -396,7 +405,7 @@ fn judge(wanted: Wanted, seen: &Seen) -> Result<(), String> {
         Wait => (statuses.is_empty(), true),
         Two(code) => (
             matches!(statuses[..], [one, two] if one == code && let_in(two)),
-            false,
+            true,
         ),
         AnythingOnce => {
             return if statuses.len() > 1 {
