@@ -82,7 +82,7 @@ fn certs_lists_every_certificate_with_its_role_and_days() {
 fn check_gathers_every_fault_with_file_and_line() {
     let setup = Setup::new(
         "TLSDomainName = example.org\nCertificatePath = certs\nTLSPort = 50b1\nTLSClientVerification = Sometimes\n\
-         CommonNameMappings = missing.txt\nDisableAuth = true\nTLSDomainNmae = example.org\n",
+         DisableAuth = perhaps\n",
     );
     let (status, text) = setup.run(&["check", "repro.config"]);
     assert_eq!(status, Some(2), "{text}");
@@ -91,7 +91,36 @@ fn check_gathers_every_fault_with_file_and_line() {
         "50b1",
         "repro.config:4",
         "Sometimes",
-        "TLSDomainNmae",
+        "repro.config:5",
+        "perhaps",
+    ] {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn check_loads_the_files_and_names_every_bad_line() {
+    let setup = mapped();
+    let bad = "0004F22B3EB5\talice@example.org\nno tab\n0004F22B3EB5\tbob@example.org\n";
+    std::fs::write(setup.dir().join("mappings.txt"), bad).expect("mappings.txt");
+    let (status, text) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{text}");
+    for word in ["mappings.txt:2", "mappings.txt:3"] {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn check_offers_the_nearest_name_for_an_unknown_one() {
+    let setup = Setup::new(
+        "TLSDomainName = example.org\nCertificatePath = certs\nTLSClientVerifikation = None\n",
+    );
+    let (status, text) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(1), "{text}");
+    for word in [
+        "repro.config:3",
+        "TLSClientVerifikation",
+        "TLSClientVerification",
     ] {
         assert!(text.contains(word), "no {word:?} in:\n{text}");
     }

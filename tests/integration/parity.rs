@@ -395,7 +395,7 @@ fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
         let mut first = peer.connect(server.tls())?;
         let answer = first.ask(&Request::ping()).response();
         assert_eq!(answer.status, 200, "{}", row.id);
-        drop(first);
+        first.close();
         return peer.resume(server.tls());
     }
     peer.connect(server.tls())

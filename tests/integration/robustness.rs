@@ -46,28 +46,9 @@ impl Bad {
 
 /// An open connection of a bad peer.
 enum Held {
+    #[expect(dead_code, reason = "held open, and no more")]
     Raw(TcpStream),
     Sip(Connection),
-}
-
-impl Held {
-    fn closed_within(&mut self, patience: Duration) -> bool {
-        use std::io::Read as _;
-        match self {
-            Self::Sip(connection) => connection.closed_within(patience),
-            Self::Raw(stream) => {
-                let _ = stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))));
-                let mut chunk = [0; 512];
-                loop {
-                    match stream.read(&mut chunk) {
-                        Ok(0) => return true,
-                        Ok(_) => {}
-                        Err(e) => return e.kind() == std::io::ErrorKind::ConnectionReset,
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[test]
@@ -98,25 +79,24 @@ fn a_thousand_bad_peers_of_each_kind_leave_fifty_good_ones_unharmed() {
             let started = Instant::now();
             let answers = traffic.answers();
             let mut held = open(kind, server.tls());
-            let peak = (server.descriptors(), server.rss());
-            if kind == Bad::Dribbles {
-                dribble(&mut held);
+            let peak = server.descriptors();
+            match kind {
+                Bad::Dribbles => dribble(&mut held),
+                Bad::StopsReading => flood(&mut held),
+                _ => {}
             }
-            let mut open = 0;
-            // Deadlines are 3 s; what is left is for opening a thousand connections on a busy machine.
-            let deadline = Instant::now() + Duration::from_secs(15);
-            for connection in &mut held {
-                if !connection.closed_within(deadline.saturating_duration_since(Instant::now())) {
-                    open += 1;
-                }
-            }
-            drop(held);
-            assert_eq!(
-                open,
-                0,
-                "{kind:?}: the server must close all of {BAD}\n{}",
+            let most = server.rss();
+            // Deadlines are 3 or 4 s; what is left is for a busy machine. The bad ones hold on to their ends.
+            let back = wait_until(Duration::from_secs(15), || {
+                server.descriptors() <= descriptors
+            });
+            assert!(
+                back,
+                "{kind:?}: the server must close all of {BAD}: {} descriptors, {descriptors} before\n{}",
+                server.descriptors(),
                 tail(&server)
             );
+            drop(held);
             let named =
                 server.wait_after(&mut from.clone(), kind.reasons(), Duration::from_secs(5));
             assert!(
@@ -125,19 +105,10 @@ fn a_thousand_bad_peers_of_each_kind_leave_fifty_good_ones_unharmed() {
                 kind.reasons(),
                 tail(&server)
             );
-            let back = wait_down_to(descriptors, Duration::from_secs(15), || {
-                server.descriptors()
-            });
-            assert!(
-                back,
-                "{kind:?}: {} descriptors, {descriptors} before\n{}",
-                server.descriptors(),
-                tail(&server)
-            );
             lines.push(format!(
                 "{kind:?}: at most {} descriptors, {} KiB; after {:.1} s {} KiB; {} good answers meanwhile",
-                peak.0,
-                peak.1,
+                peak,
+                most,
                 started.elapsed().as_secs_f64(),
                 server.rss(),
                 traffic.answers() - answers,
@@ -180,7 +151,7 @@ fn short_deadlines() -> Setup {
         .set("FirstMessageTimeout", "4")
         .set("PartialMessageTimeout", "3")
         .set("WriteTimeout", "3")
-        .set("IdleTimeout", "60")
+        .set("IdleTimeout", "8")
 }
 
 /// Opens a thousand connections of one kind, from ten addresses: within the limit per source.
@@ -224,26 +195,49 @@ fn one(kind: Bad, server: SocketAddr, peer: &mut TlsPeer, hello: &[u8]) -> Held 
                 .expect("half a ClientHello sent");
             Held::Raw(stream)
         }
-        Bad::AfterHandshake => Held::Sip(peer.connect(server).expect("a handshake")),
+        Bad::AfterHandshake | Bad::StopsReading => {
+            Held::Sip(peer.connect(server).expect("a handshake"))
+        }
         Bad::Dribbles => {
             let mut connection = peer.connect(server).expect("a handshake");
             connection.send(b"O").expect("an octet");
             Held::Sip(connection)
         }
-        Bad::StopsReading => {
-            let mut connection = peer.connect(server).expect("a handshake");
-            // Answers are as long as what they repeat: 48 of 8 KiB are more than the system holds for both.
+    }
+}
+
+/// Sends more requests than the system has room for answers to, and reads none of them.
+fn flood(held: &mut [Held]) {
+    let mut floods: Vec<(&mut Connection, Vec<u8>, usize)> = held
+        .iter_mut()
+        .filter_map(|held| match held {
+            Held::Sip(connection) => Some(connection),
+            Held::Raw(_) => None,
+        })
+        .map(|connection| {
+            // Answers are as long as what they repeat.
             let mut request = Request::ping();
             request.call_id = format!("{}{}", request.call_id, "x".repeat(8_000));
-            for _ in 0..48 {
-                let octets = request.octets("TLS", connection.local());
-                if connection.send_some(&octets).is_err() {
-                    break;
-                }
+            let octets = (0..32).fold(Vec::new(), |mut all, _| {
                 request = request.following();
+                all.extend(request.octets("TLS", connection.local()));
+                all
+            });
+            (connection, octets, 0)
+        })
+        .collect();
+    // A connection that is stuck now may only be slow: it is offered the rest again, until the server closes it.
+    for _ in 0..20 {
+        for (connection, octets, sent) in &mut floods {
+            while let Some(next) = octets.get(*sent..).filter(|rest| !rest.is_empty()) {
+                match connection.send_some(&next[..next.len().min(16_384)]) {
+                    Ok(n) => *sent += n,
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(_) => *sent = octets.len(),
+                }
             }
-            Held::Sip(connection)
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -339,7 +333,7 @@ fn reloads_under_traffic_drop_no_connection_and_keep_no_memory() {
     let reloads: u64 = std::env::var("SIPVOUCH_RELOADS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(1_000);
+        .unwrap_or(10_000);
     let mut server = Setup::usual().start();
     let traffic = Traffic::default();
     let mut rss = 0;
@@ -554,7 +548,7 @@ fn a_resumed_session_keeps_the_identity_of_its_certificate() {
         let other = Request::new("MESSAGE", "sip:eve@example.org", "sip:bob@example.org");
         let admitted = first.ask(&own).response().status;
         assert!(!matches!(admitted, 400..=403), "{admitted}");
-        drop(first);
+        first.close();
         let mut second = peer.resume(server.tls()).expect("a resumed handshake");
         assert!(second.resumed(), "{} is resumed", second.version());
         assert_eq!(second.ask(&own.following()).response().status, admitted);
@@ -704,10 +698,6 @@ fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn wait_down_to(base: usize, patience: Duration, now: impl Fn() -> usize) -> bool {
-    wait_until(patience, || now() <= base)
 }
 
 /// The last lines of the log: the whole of it would hide the fault.

@@ -368,7 +368,12 @@ fn secrets(dir: &Path) -> Vec<String> {
 #[test]
 fn the_old_deployment_starts_as_it_is() {
     let server = legacy().start();
-    for setting in ["Database1Type", "HttpPort", "RecordRouteUri"] {
+    for setting in [
+        "Database1Type",
+        "HttpBindAddress",
+        "RecordRouteUri",
+        "DisableAuth",
+    ] {
         // Whatever is not honoured yet is said before it serves.
         let log = server.log();
         let before = log.split("server.ready").next().unwrap_or_default();
@@ -405,8 +410,8 @@ fn check_of_the_old_deployment_lists_everything() {
         "Database1Type",
         "DisableAuth",
         "ForceRecordRouting",
-        "HttpAdminUserFile",
-        "MessageSiloEnabled",
+        "HttpPort",
+        "UDPPort",
     ] {
         assert!(
             text.contains(name),

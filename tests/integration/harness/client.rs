@@ -342,20 +342,29 @@ impl Connection {
         }
     }
 
-    /// Sends what the connection takes at once: a peer that does not read may not be read from either.
+    /// Says goodbye properly. A TLS 1.2 session whose connection ended otherwise is not resumed by its own client.
+    pub(crate) fn close(mut self) {
+        if let Stream::Tls(stream) = &mut self.stream {
+            let _ = stream.shutdown();
+        }
+    }
+
+    /// Sends what the connection takes at once: a peer that does not read may not be read from either. What was not
+    /// taken is to be offered again from the same place in memory; OpenSSL may have begun with it.
     pub(crate) fn send_some(&mut self, octets: &[u8]) -> io::Result<usize> {
         match &mut self.stream {
             Stream::Tcp(stream) => {
-                stream.set_write_timeout(Some(Duration::from_millis(1)))?;
+                stream.set_nonblocking(true)?;
                 stream.write(octets)
             }
             Stream::Tls(stream) => {
-                stream
-                    .get_ref()
-                    .set_write_timeout(Some(Duration::from_millis(1)))?;
-                stream
-                    .ssl_write(octets)
-                    .map_err(|e| e.into_io_error().unwrap_or_else(io::Error::other))
+                stream.get_ref().set_nonblocking(true)?;
+                stream.ssl_write(octets).map_err(|e| match e.code() {
+                    ErrorCode::WANT_WRITE | ErrorCode::WANT_READ => {
+                        io::ErrorKind::WouldBlock.into()
+                    }
+                    _ => e.into_io_error().unwrap_or_else(io::Error::other),
+                })
             }
         }
     }
