@@ -182,10 +182,7 @@ impl Load<'_> {
         let connector = self.connector().build();
         pace(certificates.len(), per_second, |n| {
             let mut stream = self.connect(&connector, certificates[n]);
-            // A ping; its pong says that the server has finished its side.
-            stream.write_all(b"\r\n\r\n").unwrap();
-            let mut pong = [0; 2];
-            stream.read_exact(&mut pong).unwrap();
+            ping(&mut stream);
         });
     }
 
@@ -219,8 +216,8 @@ impl Load<'_> {
                 ssl.set_session(&session).unwrap();
             }
             let mut stream = ssl.connect(self.tcp()).unwrap();
-            ping(&mut stream);
             assert!(stream.ssl().session_reused(), "the session is resumed");
+            ping(&mut stream);
         });
     }
 
@@ -235,7 +232,10 @@ impl Load<'_> {
     }
 }
 
+/// One keep-alive and its answer, which says that the server has finished its side; then goodbye, without which OpenSSL
+/// would not resume the session.
 fn ping(stream: &mut SslStream<TcpStream>) {
     stream.write_all(b"\r\n\r\n").unwrap();
     stream.read_exact(&mut [0; 2]).unwrap();
+    stream.shutdown().unwrap();
 }

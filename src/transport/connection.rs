@@ -149,14 +149,23 @@ impl Connection {
         self.partial = self.begun;
     }
 
-    /// When the earliest of its deadlines is due, and which.
+    /// When it is due, and by which limit. While the peer does not take what is queued nothing is read, so that only
+    /// its taking counts.
     pub(crate) fn due(&self) -> Option<(Instant, Limit)> {
-        let read = self.read_due.map(|at| (at, self.read_limit));
         let write = self.write_due.map(|at| (at, Limit::Write));
-        match (read, write) {
-            (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
-            (a, b) => a.or(b),
-        }
+        write.or(self.read_due.map(|at| (at, self.read_limit)))
+    }
+
+    /// Begins again to wait for what it waited for before the peer stopped taking.
+    pub(crate) fn wait_again(&mut self, deadlines: &Deadlines, now: Instant) {
+        let patience = match self.read_limit {
+            Limit::Handshake => deadlines.handshake,
+            Limit::FirstMessage => deadlines.first_message,
+            Limit::PartialMessage => deadlines.partial_message,
+            Limit::Idle | Limit::Write => deadlines.idle,
+            Limit::Linger => LINGER,
+        };
+        self.wait_for(self.read_limit, now, patience);
     }
 
     /// Octets that the peer has not taken yet.

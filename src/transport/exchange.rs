@@ -28,10 +28,11 @@ struct Heard {
 
 impl Worker {
     /// Reads, answers and writes on an open connection.
-    pub(super) fn exchange(&mut self, connection: &mut Connection, writable: bool) -> Fate {
-        if writable || connection.queued() > 0 {
-            match connection.flush(self.now, self.shared.options.deadlines.write) {
-                Ok(true) => {}
+    pub(super) fn exchange(&mut self, connection: &mut Connection) -> Fate {
+        if connection.queued() > 0 {
+            let deadlines = &self.shared.options.deadlines;
+            match connection.flush(self.now, deadlines.write) {
+                Ok(true) => connection.wait_again(deadlines, self.now),
                 Ok(false) => return Fate::Keep,
                 Err(why) => return Fate::Drop(why),
             }
@@ -426,7 +427,7 @@ impl Worker {
             }
             match worker.send(connection, &out) {
                 Err(fate) => fate,
-                Ok(()) if connection.paused => worker.progress(connection, false),
+                Ok(()) if connection.paused => worker.progress(connection),
                 Ok(()) => worker.end_if_quiet(connection),
             }
         });

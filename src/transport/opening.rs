@@ -19,7 +19,7 @@ const WASTED_READS: usize = 8;
 
 impl Worker {
     /// Goes on with a connection as far as it will go.
-    pub(super) fn progress(&mut self, connection: &mut Connection, writable: bool) -> Fate {
+    pub(super) fn progress(&mut self, connection: &mut Connection) -> Fate {
         loop {
             match &mut connection.stage {
                 Stage::ProxyHeader(_) => match self.read_proxy_header(connection) {
@@ -46,7 +46,7 @@ impl Worker {
                         return Fate::Finish("handshake refused".to_owned());
                     }
                 },
-                Stage::Open(_) => return self.exchange(connection, writable),
+                Stage::Open(_) => return self.exchange(connection),
                 Stage::Linger(wire) => {
                     let mut waste = [0_u8; 4096];
                     for _ in 0..WASTED_READS {

@@ -147,13 +147,11 @@ impl Worker {
                     {
                         socket.readable(ending);
                     }
-                    worker.progress(connection, event.is_writable())
+                    worker.progress(connection)
                 });
             }
             for slot in again {
-                self.guarded(slot, |worker, connection| {
-                    worker.progress(connection, false)
-                });
+                self.guarded(slot, |worker, connection| worker.progress(connection));
             }
             self.take_mail();
             self.ring_alarms();
@@ -308,9 +306,7 @@ impl Worker {
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(connection);
         }
-        self.guarded(slot, |worker, connection| {
-            worker.progress(connection, false)
-        });
+        self.guarded(slot, |worker, connection| worker.progress(connection));
     }
 
     fn ring_alarms(&mut self) {
@@ -406,7 +402,7 @@ impl Worker {
                 match &connection.stage {
                     Stage::Linger(_) => return Fate::Keep,
                     // What has arrived before the end is still answered.
-                    Stage::Open(_) => match worker.progress(connection, false) {
+                    Stage::Open(_) => match worker.progress(connection) {
                         Fate::Keep if !connection.is_quiet() => return Fate::Keep,
                         Fate::Keep => {}
                         ended => return ended,

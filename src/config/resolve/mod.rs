@@ -638,7 +638,8 @@ mod tests {
             (NoteClass::NotYet, "DisableAuth", true),
             (NoteClass::NotYet, "HttpPort", true),
             (NoteClass::NotYet, "MessageSiloEnabled", false),
-            (NoteClass::NotYet, "QValue", false),
+            // Its default, and yet not acted on.
+            (NoteClass::NotYet, "QValue", true),
             (NoteClass::NotYet, "Database1Type", true),
             (NoteClass::NotYet, "Database1Password", true),
             (NoteClass::Replaced, "ThreadedStack", true),
