@@ -24,16 +24,15 @@ impl<'a> Address<'a> {
         let (display, rest) = if value.starts_with(b"\"") {
             split_quoted(value)?
         } else {
-            match memchr::memchr(b'<', value) {
-                Some(angle) => value.split_at_checked(angle)?,
-                None => return Self::parse_addr_spec(value),
+            // A bracket behind a semicolon is part of a parameter.
+            match memchr::memchr2(b'<', b';', value) {
+                Some(at) if value.get(at) == Some(&b'<') => value.split_at_checked(at)?,
+                _ => return Self::parse_addr_spec(value),
             }
         };
-        if !value.starts_with(b"\"")
-            && !display
-                .iter()
-                .all(|o| is_token_octet(*o) || is_blank(*o) || *o >= 0x80)
-        {
+        // Wider than the grammar: UTF-8 without quotes, which phones send.
+        let unquoted = |o: &u8| is_token_octet(*o) || is_blank(*o) || *o >= 0x80;
+        if !display.starts_with(b"\"") && !display.iter().all(unquoted) {
             return None;
         }
         let inner = trim_start(rest).strip_prefix(b"<")?;
@@ -75,4 +74,112 @@ impl<'a> Address<'a> {
 /// The addresses of a header value that may be a list; an element that is no address is an `Err` with its text.
 pub fn addresses(value: &[u8]) -> impl Iterator<Item = Result<Address<'_>, &[u8]>> {
     split_list(value).map(|element| Address::parse(element).ok_or(element))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn addresses_have_display_uri_and_parameters() {
+        for (value, display, uri, tag) in [
+            ("sip:a@h", "", "sip:a@h", None),
+            (" sip:a@h ", "", "sip:a@h", None),
+            ("sip:a@h;tag=1", "", "sip:a@h", Some("1")),
+            ("sip:a@h ; tag = 1", "", "sip:a@h", Some("1")),
+            ("sip:a@h;tag=1;x=\"<\"", "", "sip:a@h", Some("1")),
+            ("<sip:a@h>", "", "sip:a@h", None),
+            ("<sip:a@h;lr?x=y> ;tag=1", "", "sip:a@h;lr?x=y", Some("1")),
+            ("<sip:a@h>;TAG=1;tag=2", "", "sip:a@h", Some("1")),
+            ("<sip:a@h>;tag", "", "sip:a@h", None),
+            ("Alice <sip:a@h>", "Alice", "sip:a@h", None),
+            ("caller<sip:a@h>", "caller", "sip:a@h", None),
+            ("A. G. Bell <sip:a@h>", "A. G. Bell", "sip:a@h", None),
+            ("M\u{fc}ller <sip:a@h>", "M\u{fc}ller", "sip:a@h", None),
+            (
+                "\"A <sip:x@y>, \\\" ;\"<sip:a@h>",
+                "\"A <sip:x@y>, \\\" ;\"",
+                "sip:a@h",
+                None,
+            ),
+            ("\"\" <sip:a@h>", "\"\"", "sip:a@h", None),
+            (
+                "\"\\\u{0}\u{7}\" <sip:a@h>",
+                "\"\\\u{0}\u{7}\"",
+                "sip:a@h",
+                None,
+            ),
+            ("<sip:a;tag=2@h>", "", "sip:a;tag=2@h", None),
+            ("isbn:2983792873", "", "isbn:2983792873", None),
+            (
+                "<sip:x@*.example.net>;tag=1",
+                "",
+                "sip:x@*.example.net",
+                Some("1"),
+            ),
+        ] {
+            let address =
+                Address::parse(value.as_bytes()).unwrap_or_else(|| unreachable!("{value}"));
+            assert_eq!(address.display, display.as_bytes(), "{value}");
+            assert_eq!(address.text, uri.as_bytes(), "{value}");
+            assert_eq!(address.tag(), tag.map(str::as_bytes), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_single_address_is_refused() {
+        for value in [
+            "",
+            " ",
+            "*",
+            "<>",
+            "<alice@x>",
+            "alice@x",
+            "]]garbage[[",
+            "Alice",
+            "Alice sip:a@h",
+            "<sip:a@h",
+            "sip:a@h>",
+            "< sip:a@h >",
+            "<<sip:a@h>>",
+            "<sip:a@h>>",
+            "<sip:a@h> tag=1",
+            "<sip:a@h>;",
+            "<sip:a@h>;;tag=1",
+            "<sip:a@h>, <sip:b@h>",
+            "sip:a@h, sip:b@h",
+            "sip:a@h,sip:b@h",
+            "<sip:a@h>;tag=1, <sip:b@h>;tag=2",
+            "sip:a@h?Route=x",
+            "sip:a,b@h",
+            "Bell, Alexander <sip:a@h>",
+            "A@B <sip:a@h>",
+            "\"Alice <sip:a@h>",
+            "\"Alice\\\" <sip:a@h>",
+            "\"Alice\" sip:a@h",
+            "\"Alice\" Bell <sip:a@h>",
+            "Alice \"Bell\" <sip:a@h>",
+            "<sip:a@h\r\n>",
+        ] {
+            assert!(Address::parse(value.as_bytes()).is_none(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn lists_are_split_at_their_own_commas() {
+        let list = b"\"A, B\" <sip:a,b@h>;x=\"1,2\" , sip:c@h,*,,<sip:d@h";
+        let found: Vec<_> = addresses(list).map(|a| a.map(|a| a.text)).collect();
+        assert_eq!(
+            found,
+            [
+                Ok(&b"sip:a,b@h"[..]),
+                Ok(b"sip:c@h"),
+                Err(&b"*"[..]),
+                Err(b""),
+                Err(b"<sip:d@h"),
+            ]
+        );
+    }
 }

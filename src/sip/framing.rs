@@ -47,8 +47,8 @@ pub enum Frame<'b> {
 pub struct Framer {
     /// Octets known to hold no end of a head.
     scanned: usize,
-    /// Length of the whole message, once its head has been read.
-    whole: Option<(usize, usize)>,
+    /// Lengths of head and whole message, once the head has been read and while the body is not all there.
+    awaited: Option<(usize, usize)>,
 }
 
 impl Framer {
@@ -65,92 +65,78 @@ impl Framer {
                 _ => {}
             }
         }
-        let (head, length) = match self.whole {
-            Some(known) => known,
-            None => match self.read_head(received, limits) {
-                Ok(Some(found)) => found,
-                Ok(None) => return Frame::Partial { started: true },
-                Err(frame) => return *frame,
-            },
+        if let Some((head, length)) = self.awaited {
+            let Some(whole) = received.get(..length) else {
+                return Frame::Partial { started: true };
+            };
+            *self = Self::default();
+            let message = Message::parse(whole, head, limits.fields);
+            return Frame::Message { message, length };
+        }
+        let found = find_head(received, self.scanned);
+        self.scanned = received.len();
+        let (head, proper) = match found {
+            Some((head, proper)) if head <= limits.head_bytes => (head, proper),
+            None if received.len() <= limits.head_bytes => {
+                return Frame::Partial { started: true };
+            }
+            _ => {
+                let fault = Fault {
+                    status: StatusCode::MESSAGE_TOO_LARGE,
+                    phrase: StatusCode::MESSAGE_TOO_LARGE.phrase(),
+                };
+                return Frame::Unframed {
+                    message: None,
+                    fault,
+                };
+            }
         };
+        let head_bytes = received.get(..head).unwrap_or_default();
+        let mut message = Message::parse(head_bytes, head, limits.fields);
+        let body = match body_length(&message, limits) {
+            // The empty line alone may lack its CR; then no field does.
+            Ok(body) if proper => body,
+            Ok(_) => return Frame::unframed(message, Fault::bad_request("Line ends must be CRLF")),
+            Err(fault) => return Frame::unframed(message, fault),
+        };
+        let length = head.saturating_add(body);
         match received.get(..length) {
-            Some(bytes) => {
+            Some(whole) => {
+                message.attach_body(whole, head);
                 *self = Self::default();
-                Frame::Message {
-                    message: Message::parse(bytes, head, limits.fields),
-                    length,
-                }
+                Frame::Message { message, length }
             }
             None => {
-                self.whole = Some((head, length));
+                self.awaited = Some((head, length));
                 Frame::Partial { started: true }
             }
         }
     }
+}
 
-    /// Lengths of head and message, once the head is there.
-    fn read_head<'b>(
-        &mut self,
-        received: &'b [u8],
-        limits: &FrameLimits,
-    ) -> Result<Option<(usize, usize)>, Box<Frame<'b>>> {
-        let unframed = |message, fault| Box::new(Frame::Unframed { message, fault });
-        let Some((head, proper)) = find_head(received, self.scanned) else {
-            // The end of a head may be cut anywhere, so the last three octets are looked at again.
-            self.scanned = received.len().saturating_sub(3).max(1);
-            if received.len() > limits.head_bytes {
-                return Err(unframed(
-                    None,
-                    Fault {
-                        status: StatusCode::MESSAGE_TOO_LARGE,
-                        phrase: "Message Too Large",
-                    },
-                ));
-            }
-            return Ok(None);
-        };
-        let bytes = received.get(..head).unwrap_or_default();
-        if head > limits.head_bytes {
-            return Err(unframed(
-                None,
-                Fault {
-                    status: StatusCode::MESSAGE_TOO_LARGE,
-                    phrase: "Message Too Large",
-                },
-            ));
-        }
-        let message = Message::parse(bytes, head, limits.fields);
-        if !proper {
-            return Err(unframed(
-                Some(message),
-                Fault::bad_request("Line ends must be CRLF"),
-            ));
-        }
-        let body = match message.content_length() {
-            Ok(Some(body)) => body,
-            // On a stream the field is mandatory (RFC 3261 §20.14).
-            Ok(None) => {
-                let fault = message
-                    .fault()
-                    .unwrap_or(Fault::bad_request("Missing Content-Length header"));
-                return Err(unframed(Some(message), fault));
-            }
-            Err(fault) => return Err(unframed(Some(message), fault)),
-        };
-        match usize::try_from(body) {
-            Ok(body) if body <= limits.body_bytes => Ok(Some((head, head + body))),
-            _ => {
-                let status = StatusCode::REQUEST_ENTITY_TOO_LARGE;
-                Err(unframed(
-                    Some(message),
-                    Fault {
-                        status,
-                        phrase: status.phrase(),
-                    },
-                ))
-            }
+impl<'b> Frame<'b> {
+    /// The message's own fault came first, so it is told first.
+    fn unframed(message: Message<'b>, fault: Fault) -> Self {
+        Self::Unframed {
+            fault: message.fault().unwrap_or(fault),
+            message: Some(message),
         }
     }
+}
+
+/// Octets of body that follow the head.
+fn body_length(message: &Message<'_>, limits: &FrameLimits) -> Result<usize, Fault> {
+    // On a stream the field is mandatory (RFC 3261 §20.14).
+    let length = message
+        .content_length()?
+        .ok_or(Fault::bad_request("Missing Content-Length header"))?;
+    usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= limits.body_bytes)
+        .ok_or(Fault {
+            status: StatusCode::REQUEST_ENTITY_TOO_LARGE,
+            phrase: StatusCode::REQUEST_ENTITY_TOO_LARGE.phrase(),
+        })
 }
 
 /// Length of the head, and whether its empty line is the CRLF that it must be; looks from about `from` on.
@@ -168,4 +154,182 @@ fn find_head(received: &[u8], from: usize) -> Option<(usize, bool)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: FrameLimits = FrameLimits {
+        head_bytes: 100,
+        body_bytes: 10,
+        fields: 8,
+    };
+
+    /// All frames of a stream, shortly: `ping`, `pong`, the body of a message, `!` and the fault, `?` for what is begun.
+    fn frames(mut stream: &[u8]) -> Vec<String> {
+        let (mut framer, mut found) = (Framer::default(), Vec::new());
+        loop {
+            let length = match framer.next(stream, &LIMITS) {
+                Frame::Ping => {
+                    found.push("ping".into());
+                    4
+                }
+                Frame::Pong => {
+                    found.push("pong".into());
+                    2
+                }
+                Frame::Message { message, length } => {
+                    found.push(String::from_utf8_lossy(message.body()).into_owned());
+                    length
+                }
+                Frame::Partial { started } => {
+                    if started {
+                        found.push("?".into());
+                    }
+                    return found;
+                }
+                Frame::Unframed { message, fault } => {
+                    let readable = if message.is_some() {
+                        ""
+                    } else {
+                        "nothing readable, "
+                    };
+                    found.push(format!("!{readable}{}", fault.phrase));
+                    return found;
+                }
+            };
+            stream = stream.get(length..).unwrap_or_default();
+        }
+    }
+
+    #[test]
+    fn streams_are_cut_into_frames() {
+        let long = format!("OPTIONS sip:h SIP/2.0\r\nX: {}\r\n\r\n", "x".repeat(100));
+        let endless = "x".repeat(101);
+        let many = format!(
+            "OPTIONS sip:h SIP/2.0\r\nl: 0\r\n{}\r\n",
+            "a:b\r\n".repeat(8)
+        );
+        for (situation, stream, wanted) in [
+            ("nothing", "", &[][..]),
+            ("half a line end", "\r", &[]),
+            ("a pong, or half a ping", "\r\n", &[]),
+            ("most of a ping", "\r\n\r", &[]),
+            ("a ping", "\r\n\r\n", &["ping"]),
+            ("ping and a half", "\r\n\r\n\r\n", &["ping"]),
+            ("two pings", "\r\n\r\n\r\n\r\n", &["ping", "ping"]),
+            (
+                "line end before a message",
+                "\r\nA b SIP/2.0\r\nl:1\r\n\r\nx",
+                &["pong", "x"],
+            ),
+            (
+                "three before a message",
+                "\r\n\r\n\r\nA b SIP/2.0\r\nl:1\r\n\r\nx",
+                &["ping", "pong", "x"],
+            ),
+            (
+                "two messages",
+                "A b SIP/2.0\r\nl:1\r\n\r\nxA b SIP/2.0\r\nl:0\r\n\r\n",
+                &["x", ""],
+            ),
+            (
+                "a ping between",
+                "A b SIP/2.0\r\nl:0\r\n\r\n\r\n\r\nA b SIP/2.0\r\nl:0\r\n\r\n",
+                &["", "ping", ""],
+            ),
+            (
+                "line ends in a body are body",
+                "A b SIP/2.0\r\nl:4\r\n\r\n\r\n\r\n",
+                &["\r\n\r\n"],
+            ),
+            (
+                "a body that is late",
+                "A b SIP/2.0\r\nl:4\r\n\r\nabc",
+                &["?"],
+            ),
+            ("a head that is late", "A b SIP/2.0\r\nl:4\r\n", &["?"]),
+            (
+                "a folded head",
+                "A b SIP/2.0\r\nl:\r\n 2\r\n\r\nabA",
+                &["ab", "?"],
+            ),
+            (
+                "a faulty message that has an end",
+                "A b SIP/7.0\r\nl:1\r\n\r\nx\r\n\r\n",
+                &["x", "ping"],
+            ),
+            (
+                "no length",
+                "A b SIP/2.0\r\nX: y\r\n\r\n",
+                &["!Missing Content-Length header"],
+            ),
+            (
+                "two lengths",
+                "A b SIP/2.0\r\nl:1\r\nl:1\r\n\r\nx",
+                &["!More than one Content-Length"],
+            ),
+            (
+                "no number",
+                "A b SIP/2.0\r\nl:-1\r\n\r\nx",
+                &["!Malformed Content-Length header"],
+            ),
+            (
+                "body too large",
+                "A b SIP/2.0\r\nl:11\r\n\r\n",
+                &["!Request Entity Too Large"],
+            ),
+            (
+                "vast body",
+                "A b SIP/2.0\r\nl:18446744073709551615\r\n\r\n",
+                &["!Request Entity Too Large"],
+            ),
+            (
+                "whole head too large",
+                long.as_str(),
+                &["!nothing readable, Message Too Large"],
+            ),
+            (
+                "head without end",
+                &endless,
+                &["!nothing readable, Message Too Large"],
+            ),
+            ("too many fields", &many, &["!Too many header fields"]),
+            (
+                "bare line feeds",
+                "A b SIP/2.0\nl:0\n\n",
+                &["!Line ends must be CRLF"],
+            ),
+            (
+                "one bare line feed at the end",
+                "A b SIP/2.0\r\nl:0\r\n\n",
+                &["!Line ends must be CRLF"],
+            ),
+            (
+                "one bare line feed before the end",
+                "A b SIP/2.0\r\nl:0\n\r\n",
+                &["!Line ends must be CRLF"],
+            ),
+            (
+                "bare line feed between fields",
+                "A b SIP/2.0\r\nX: y\nl:1\r\n\r\nx",
+                &["!Line ends must be CRLF"],
+            ),
+            ("carriage return first", "\rA", &["?"]),
+        ] {
+            assert_eq!(frames(stream.as_bytes()), wanted, "{situation}");
+        }
+    }
+
+    #[test]
+    fn octets_are_looked_at_once() {
+        let mut framer = Framer::default();
+        let head = b"OPTIONS sip:h SIP/2.0\r\nX: y\r\n\r";
+        assert!(matches!(
+            framer.next(head, &LIMITS),
+            Frame::Partial { started: true }
+        ));
+        assert_eq!(framer.scanned, head.len());
+    }
 }

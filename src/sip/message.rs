@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::name::HeaderName;
 use super::normalise::normalise;
 use super::status::StatusCode;
-use super::text::{number, trim};
+use super::text::{is_token, number, trim};
 use super::via;
 
 /// Where a message breaks the grammar, and the answer that this deserves.
@@ -43,14 +43,22 @@ struct Span {
 impl Span {
     /// Position of `part` in `whole`, of which it is a slice.
     fn of(part: &[u8], whole: &[u8]) -> Self {
-        let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-        Self::new(start, start + part.len())
-    }
-
-    fn new(start: usize, end: usize) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        if start > whole.len() {
+            return Self::default();
+        }
         Self {
             start: u32::try_from(start).unwrap_or(u32::MAX),
-            end: u32::try_from(end).unwrap_or(u32::MAX),
+            end: u32::try_from(start + part.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The same octets in a text that has `by` octets before.
+    fn shifted(self, by: usize) -> Self {
+        let by = u32::try_from(by).unwrap_or(u32::MAX);
+        Self {
+            start: self.start.saturating_add(by),
+            end: self.end.saturating_add(by),
         }
     }
 }
@@ -65,8 +73,16 @@ struct Field {
 /// What kind of message the start line makes it.
 #[derive(Debug, Clone, Copy)]
 enum Start {
-    Request { method: Span, uri: Span },
-    Response { status: u16, reason: Span },
+    Request {
+        method: Span,
+        uri: Span,
+    },
+    Response {
+        status: StatusCode,
+        reason: Span,
+    },
+    /// Meant as a response, so that nobody must answer it, but no good one.
+    UnreadableResponse,
     Unreadable,
 }
 
@@ -98,11 +114,19 @@ pub struct Message<'a> {
     start: Start,
     fields: SmallVec<[Field; 20]>,
     head: usize,
+    /// Whether there can be no other opinion about what the fields are: no more of them, no bare CR or LF.
+    certain: bool,
     fault: Option<Fault>,
 }
 
 /// Header fields that `httparse` is given room for on the stack; more take a second try on the heap.
 const USUAL_FIELDS: usize = 32;
+
+const LINE_ENDS: Fault = Fault::bad_request("Line ends must be CRLF");
+const BAD_REQUEST_LINE: Fault = Fault::bad_request("Malformed Request Line");
+const BAD_STATUS_LINE: Fault = Fault::bad_request("Malformed Status Line");
+const BAD_FIELD: Fault = Fault::bad_request("Malformed header field");
+const TOO_MANY_FIELDS: Fault = Fault::bad_request("Too many header fields");
 
 impl<'a> Message<'a> {
     /// Takes a head (start line to empty line) that ends at `head` and all octets after it as the body.
@@ -112,98 +136,75 @@ impl<'a> Message<'a> {
     pub fn parse(bytes: &'a [u8], head: usize, max_fields: usize) -> Self {
         let head = head.min(bytes.len()).min(u32::MAX as usize);
         let head_bytes = bytes.get(..head).unwrap_or_default();
-        let mut message = Self {
-            bytes: Cow::Borrowed(bytes),
-            start: Start::Unreadable,
-            fields: SmallVec::new(),
-            head,
-            fault: None,
-        };
         let line_end = memchr::memchr(b'\n', head_bytes).map_or(head, |at| at + 1);
         let (line, block) = head_bytes.split_at_checked(line_end).unwrap_or_default();
-        message.read_start_line(line, bytes);
-        let plain = lines_end_with_crlf(head_bytes) && message.read_fields(block, max_fields);
-        if !plain {
+        let (start, fault) = match line.strip_suffix(b"\r\n") {
+            Some(line) => start_line(line),
+            None => {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                (start_line(line).0, Some(LINE_ENDS))
+            }
+        };
+        let mut message = Self {
+            bytes: Cow::Borrowed(bytes),
+            start,
+            fields: SmallVec::new(),
+            head,
+            certain: line.ends_with(b"\r\n"),
+            fault,
+        };
+        if !message.read_fields(block, line_end, max_fields) {
             message.read_normalised(line_end, max_fields);
         }
         message
     }
 
-    fn read_start_line(&mut self, line: &[u8], bytes: &[u8]) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match start_line(line) {
-            Ok(StartLine::Request { method, uri }) => {
-                self.start = Start::Request {
-                    method: Span::of(method, bytes),
-                    uri: Span::of(uri, bytes),
-                };
-            }
-            Ok(StartLine::Response { status, reason }) => {
-                self.start = Start::Response {
-                    status: status.as_u16(),
-                    reason: Span::of(reason, bytes),
-                };
-            }
-            Ok(StartLine::Unreadable) => {
-                self.fault = Some(Fault::bad_request("Malformed Request Line"))
-            }
-            Err((start, fault)) => {
-                if let StartLine::Request { method, uri } = start {
-                    self.start = Start::Request {
-                        method: Span::of(method, bytes),
-                        uri: Span::of(uri, bytes),
-                    };
-                }
-                self.fault = Some(fault);
-            }
-        }
-    }
-
-    /// The common way; false when `httparse` does not take the block as it is.
-    fn read_fields(&mut self, block: &[u8], max_fields: usize) -> bool {
-        let base = self.head - block.len();
+    /// The common way, on a block that begins at `base`; false when it cannot be taken as it is.
+    fn read_fields(&mut self, block: &[u8], base: usize, max_fields: usize) -> bool {
         let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
-        match httparse::parse_headers(
-            block,
-            few.get_mut(..max_fields.min(USUAL_FIELDS))
-                .unwrap_or_default(),
-        ) {
-            Ok(httparse::Status::Complete((_, found))) => self.take_fields(found, block, base),
-            Err(httparse::Error::TooManyHeaders) if max_fields > USUAL_FIELDS => {
+        let room = few.get_mut(..max_fields.min(USUAL_FIELDS));
+        match read_block(block, room.unwrap_or_default()) {
+            Some(Found { fields, all: false }) if max_fields > USUAL_FIELDS => {
+                debug_assert_eq!(fields, USUAL_FIELDS);
                 let mut many = vec![httparse::EMPTY_HEADER; max_fields];
-                match httparse::parse_headers(block, &mut many) {
-                    Ok(httparse::Status::Complete((_, found))) => {
-                        self.take_fields(found, block, base)
-                    }
-                    Err(httparse::Error::TooManyHeaders) => return self.too_many_fields(),
-                    _ => return false,
-                }
+                read_block(block, &mut many)
+                    .is_some_and(|found| self.take_fields(&many, found, block, base))
             }
-            Err(httparse::Error::TooManyHeaders) => return self.too_many_fields(),
-            _ => return false,
+            Some(found) => self.take_fields(&few, found, block, base),
+            None => false,
         }
-        true
     }
 
-    fn too_many_fields(&mut self) -> bool {
-        self.fault
-            .get_or_insert(Fault::bad_request("Too many header fields"));
-        true
-    }
-
-    fn take_fields(&mut self, found: &[httparse::Header<'_>], block: &[u8], base: usize) {
-        for header in found {
-            let shifted = |part: &[u8]| {
-                let span = Span::of(part, block);
-                Span::new(base + span.start as usize, base + span.end as usize)
-            };
+    /// False when a line ends with a bare LF: `httparse` takes it, SIP does not, and what two readers split in two ways
+    /// can smuggle a header.
+    fn take_fields(
+        &mut self,
+        headers: &[httparse::Header<'_>],
+        found: Found,
+        block: &[u8],
+        base: usize,
+    ) -> bool {
+        let mut proper = found.fields == 0 || block.ends_with(b"\r\n\r\n");
+        for header in headers.iter().take(found.fields) {
+            let text = Span::of(header.name.as_bytes(), block);
+            let before = block.get(..text.start as usize).unwrap_or_default();
+            proper &= before.is_empty() || before.ends_with(b"\r\n");
+            let name = HeaderName::parse(header.name.as_bytes());
+            // The tokens of HTTP have a few octets more than those of SIP (RFC 9110 §5.6.2).
+            if name == HeaderName::Other && !is_token(header.name.as_bytes()) {
+                self.fault.get_or_insert(BAD_FIELD);
+            }
             self.fields.push(Field {
-                name: HeaderName::parse(header.name.as_bytes()),
-                text: shifted(header.name.as_bytes()),
-                value: shifted(trim(header.value)),
+                name,
+                text: text.shifted(base),
+                value: Span::of(trim(header.value), block).shifted(base),
             });
         }
+        if !found.all {
+            self.certain = false;
+            self.fault.get_or_insert(TOO_MANY_FIELDS);
+        }
+        proper
     }
 
     /// The uncommon way: on an unfolded copy, which the message then owns.
@@ -219,19 +220,19 @@ impl<'a> Message<'a> {
         self.head = copy.len();
         copy.extend_from_slice(body);
         self.fields.clear();
-        let whole = self.read_fields(&normal.block, max_fields);
+        let whole = self.read_fields(&normal.block, line_end, max_fields);
         for (at, octet) in &normal.masked {
             if let Some(place) = copy.get_mut(line_end + at) {
                 *place = *octet;
             }
         }
         self.bytes = Cow::Owned(copy);
+        self.certain &= !normal.ambiguous;
         if let Some(fault) = normal.fault {
             self.fault.get_or_insert(fault);
         }
         if !whole {
-            self.fault
-                .get_or_insert(Fault::bad_request("Malformed header field"));
+            self.fault.get_or_insert(BAD_FIELD);
         }
     }
 
@@ -242,6 +243,7 @@ impl<'a> Message<'a> {
             start: self.start,
             fields: self.fields,
             head: self.head,
+            certain: self.certain,
             fault: self.fault,
         }
     }
@@ -259,20 +261,20 @@ impl<'a> Message<'a> {
                 method: self.at(method),
                 uri: self.at(uri),
             },
-            Start::Response { status, reason } => match StatusCode::new(status) {
-                Some(status) => StartLine::Response {
-                    status,
-                    reason: self.at(reason),
-                },
-                None => StartLine::Unreadable,
+            Start::Response { status, reason } => StartLine::Response {
+                status,
+                reason: self.at(reason),
             },
-            Start::Unreadable => StartLine::Unreadable,
+            Start::UnreadableResponse | Start::Unreadable => StartLine::Unreadable,
         }
     }
 
-    /// Whether it is a response; everything else, unreadable too, counts as a request.
+    /// Whether it is a response, readable or not; everything else counts as a request.
     pub fn is_response(&self) -> bool {
-        matches!(self.start, Start::Response { .. })
+        matches!(
+            self.start,
+            Start::Response { .. } | Start::UnreadableResponse
+        )
     }
 
     /// The first fault of start line or header block.
@@ -326,11 +328,14 @@ impl<'a> Message<'a> {
     }
 
     /// Body length by Content-Length (RFC 3261 §18.3): `Ok(None)` without the field. A field that occurs twice or is no
-    /// number says nothing about where the message ends.
+    /// number says nothing about where the message ends, nor does one in a header block that may be read in two ways.
     ///
     /// # Errors
     /// The fault, after which the stream cannot be framed any more.
     pub fn content_length(&self) -> Result<Option<u64>, Fault> {
+        if !self.certain {
+            return Err(self.fault.unwrap_or(LINE_ENDS));
+        }
         let mut fields = self.all(HeaderName::ContentLength);
         let Some(value) = fields.next() else {
             return Ok(None);
@@ -343,6 +348,14 @@ impl<'a> Message<'a> {
             .ok_or(Fault::bad_request("Malformed Content-Length header"))
     }
 
+    /// Takes `whole` in place of the head alone that the message was parsed from: `head` octets of head, then the body.
+    pub(super) fn attach_body(&mut self, whole: &'a [u8], head: usize) {
+        match &mut self.bytes {
+            Cow::Borrowed(bytes) => *bytes = whole,
+            Cow::Owned(bytes) => bytes.extend_from_slice(whole.get(head..).unwrap_or_default()),
+        }
+    }
+
     /// Cuts the octets behind a body of this length off; a shorter body stays as it is.
     pub fn truncate_body(&mut self, length: usize) {
         let end = self.head.saturating_add(length);
@@ -353,56 +366,304 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether every LF of the head has its CR: `httparse` takes a bare LF as the end of a line, SIP does not, and what two
-/// readers split in two ways can smuggle a header.
-fn lines_end_with_crlf(head: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', head).all(|at| at > 0 && head.get(at - 1) == Some(&b'\r'))
-        && memchr::memchr_iter(b'\r', head).all(|at| head.get(at + 1) == Some(&b'\n'))
+/// What `httparse` made of a header block.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// How many fields it read.
+    fields: usize,
+    /// Whether these are all, or only what there was room for.
+    all: bool,
 }
 
-/// Reads a start line without its CRLF (RFC 3261 §7.1, §7.2): single blanks, no others.
-fn start_line(line: &[u8]) -> Result<StartLine<'_>, (StartLine<'_>, Fault)> {
-    const BAD: Fault = Fault::bad_request("Malformed Request Line");
-    if let Some(rest) = line.strip_prefix(b"SIP/2.0 ") {
-        let (code, reason) = match memchr::memchr(b' ', rest) {
-            Some(at) => (
-                rest.get(..at).unwrap_or_default(),
-                rest.get(at + 1..).unwrap_or_default(),
-            ),
-            None => (rest, &b""[..]),
+/// `None` when the block is not one that `httparse` takes to its end.
+fn read_block<'b>(block: &'b [u8], room: &mut [httparse::Header<'b>]) -> Option<Found> {
+    let places = room.len();
+    match httparse::parse_headers(block, room) {
+        Ok(httparse::Status::Complete((end, found))) if end == block.len() => Some(Found {
+            fields: found.len(),
+            all: true,
+        }),
+        Err(httparse::Error::TooManyHeaders) => Some(Found {
+            fields: places,
+            all: false,
+        }),
+        _ => None,
+    }
+}
+
+/// Reads a start line without its CRLF (RFC 3261 §7.1, §7.2): single blanks, no others. The line is the beginning of
+/// the message.
+fn start_line(line: &[u8]) -> (Start, Option<Fault>) {
+    // No method has a slash, so this can be nothing else.
+    if let Some(rest) = strip_sip(line) {
+        return match status_line(rest) {
+            Some((status, reason)) => {
+                let reason = Span::of(reason, line);
+                (Start::Response { status, reason }, None)
+            }
+            None => (Start::UnreadableResponse, Some(BAD_STATUS_LINE)),
         };
-        let status = (code.len() == 3).then(|| number(code)).flatten();
-        let status = status
-            .and_then(|s| u16::try_from(s).ok())
-            .and_then(StatusCode::new);
-        return status
-            .map(|status| StartLine::Response { status, reason })
-            .ok_or((
-                StartLine::Unreadable,
-                Fault::bad_request("Malformed Status Line"),
-            ));
     }
     let (Some(first), Some(last)) = (memchr::memchr(b' ', line), memchr::memrchr(b' ', line))
     else {
-        return Err((StartLine::Unreadable, BAD));
+        return (Start::Unreadable, Some(BAD_REQUEST_LINE));
     };
-    let method = line.get(..first).unwrap_or_default();
     let uri = line.get(first + 1..last).unwrap_or_default();
     let version = line.get(last + 1..).unwrap_or_default();
-    let start = StartLine::Request { method, uri };
-    if version.is_empty() || uri.is_empty() || uri.contains(&b' ') || uri.contains(&b'\t') {
-        return Err((start, BAD));
-    }
-    match version.get(..4) {
-        Some(name) if name.eq_ignore_ascii_case(b"SIP/") => {}
-        _ => return Err((start, BAD)),
-    }
-    if version.get(4..) != Some(b"2.0") {
-        let fault = Fault {
+    let start = Start::Request {
+        method: Span::of(line.get(..first).unwrap_or_default(), line),
+        uri: Span::of(uri, line),
+    };
+    let fault = match strip_sip(version) {
+        _ if !uri.iter().all(u8::is_ascii_graphic) || uri.is_empty() => Some(BAD_REQUEST_LINE),
+        Some(b"2.0") => None,
+        Some(other) if is_version(other) => Some(Fault {
             status: StatusCode::VERSION_NOT_SUPPORTED,
             phrase: StatusCode::VERSION_NOT_SUPPORTED.phrase(),
-        };
-        return Err((start, fault));
+        }),
+        _ => Some(BAD_REQUEST_LINE),
+    };
+    (start, fault)
+}
+
+/// What follows `SIP/`, whose case does not matter (RFC 3261 §7.1).
+fn strip_sip(text: &[u8]) -> Option<&[u8]> {
+    let (name, rest) = text.split_at_checked(4)?;
+    name.eq_ignore_ascii_case(b"SIP/").then_some(rest)
+}
+
+/// `1*DIGIT "." 1*DIGIT`.
+fn is_version(text: &[u8]) -> bool {
+    let mut parts = text.split(|o| *o == b'.');
+    let mut digits = || {
+        parts
+            .next()
+            .is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit))
+    };
+    digits() && digits() && parts.next().is_none()
+}
+
+/// Status and reason phrase; the blank before an empty phrase may lack.
+fn status_line(rest: &[u8]) -> Option<(StatusCode, &[u8])> {
+    let rest = rest.strip_prefix(b"2.0 ")?;
+    let (code, rest) = rest.split_at_checked(3)?;
+    let status = StatusCode::new(number(code).and_then(|c| u16::try_from(c).ok())?)?;
+    let reason = match rest.split_first() {
+        Some((b' ', reason)) => reason,
+        None => rest,
+        Some(_) => return None,
+    };
+    let legal = |o: &u8| !o.is_ascii_control() || *o == b'\t';
+    reason.iter().all(legal).then_some((status, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn parse(text: &[u8]) -> Message<'_> {
+        let head = memchr::memmem::find(text, b"\r\n\r\n").map_or(text.len(), |at| at + 4);
+        Message::parse(text, head, 64)
     }
-    Ok(start)
+
+    fn phrase(text: &[u8]) -> Option<&'static str> {
+        parse(text).fault().map(|f| f.phrase)
+    }
+
+    #[test]
+    fn a_message_shows_its_parts() {
+        let text = b"INVITE sip:h SIP/2.0\r\nv: 1\r\nX-Y:\tz \r\nVIA:2\r\ns:\r\n\r\nbody";
+        let message = parse(text);
+        assert_eq!(message.fault(), None);
+        assert_eq!(
+            message.start_line(),
+            StartLine::Request {
+                method: b"INVITE",
+                uri: b"sip:h"
+            }
+        );
+        let vias: Vec<_> = message.all(HeaderName::Via).collect();
+        assert_eq!(vias, [b"1", b"2"]);
+        assert_eq!(message.count(HeaderName::Via), 2);
+        assert_eq!(message.first(HeaderName::Subject), Some(&b""[..]));
+        assert_eq!(message.first(HeaderName::To), None);
+        let other = message.fields().nth(1);
+        assert_eq!(other, Some((HeaderName::Other, &b"X-Y"[..], &b"z"[..])));
+        assert_eq!(message.body(), b"body");
+        assert_eq!(message.as_bytes(), text);
+        let owned = message.clone().into_owned();
+        assert_eq!(owned.head(), message.head());
+        assert_eq!(owned.start_line(), message.start_line());
+    }
+
+    #[test]
+    fn status_lines_are_read_or_are_still_no_requests() {
+        for (line, status, reason) in [
+            ("SIP/2.0 200 OK", 200, "OK"),
+            ("sip/2.0 200 OK", 200, "OK"),
+            ("SIP/2.0 100 ", 100, ""),
+            ("SIP/2.0 180", 180, ""),
+            (
+                "SIP/2.0 699 = 2**3 \u{43d}\u{435}\t!",
+                699,
+                "= 2**3 \u{43d}\u{435}\t!",
+            ),
+        ] {
+            let text = format!("{line}\r\n\r\n");
+            let message = parse(text.as_bytes());
+            let status = StatusCode::new(status).unwrap();
+            let reason = reason.as_bytes();
+            assert_eq!(message.start_line(), StartLine::Response { status, reason });
+            assert_eq!(message.fault(), None);
+        }
+        for line in [
+            "SIP/2.0 099 x",
+            "SIP/2.0 700 x",
+            "SIP/2.0 4294967301 x",
+            "SIP/2.0 20 x",
+            "SIP/2.0 2000",
+            "SIP/2.0  200 OK",
+            "SIP/2.0 +20 OK",
+            "SIP/3.0 200 OK",
+            "SIP/2.0",
+            "SIP/",
+            "SIP/2.0 200 O\0K",
+            "SIP/2.0 200 O\rK",
+        ] {
+            let text = format!("{line}\r\n\r\n");
+            let message = parse(text.as_bytes());
+            assert!(message.is_response(), "{line:?}");
+            assert_eq!(message.start_line(), StartLine::Unreadable, "{line:?}");
+            assert_eq!(message.fault(), Some(BAD_STATUS_LINE), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_sip_allows_is_normalised() {
+        let text = b"SIP/2.0 200 OK\r\nTO :\r\n <sip:a@h>\r\n\t; tag\t= 1\r\nF: \"\\\0\\\x7f\" <sip:b@h>\r\n\r\nb\n";
+        let message = parse(text);
+        assert_eq!(message.fault(), None);
+        assert_eq!(
+            message.first(HeaderName::To),
+            Some(&b"<sip:a@h> ; tag\t= 1"[..])
+        );
+        assert_eq!(
+            message.first(HeaderName::From),
+            Some(&b"\"\\\0\\\x7f\" <sip:b@h>"[..])
+        );
+        assert_eq!(message.body(), b"b\n");
+        let again = Message::parse(message.as_bytes(), message.head().len(), 64);
+        assert_eq!(again.head(), message.head());
+    }
+
+    #[test]
+    fn what_nobody_allows_is_a_fault() {
+        for (text, fault) in [
+            (
+                &b"OPTIONS sip:h SIP/2.0\nTo: x\r\n\r\n"[..],
+                LINE_ENDS.phrase,
+            ),
+            (
+                b"OPTIONS sip:h SIP/2.0\r\nTo: x\nVia: y\r\n\r\n",
+                LINE_ENDS.phrase,
+            ),
+            (
+                b"OPTIONS sip:h SIP/2.0\r\nTo: x\r\nVia: y\n\r\n",
+                LINE_ENDS.phrase,
+            ),
+            (b"OPTIONS sip:h SIP/2.0\r\nTo: x", LINE_ENDS.phrase),
+            (b"OPTIONS sip:h SIP/2.0", LINE_ENDS.phrase),
+            (b"", LINE_ENDS.phrase),
+            (
+                b"OPTIONS sip:h SIP/2.0\r\nTo: x\rVia: y\r\n\r\n",
+                "Control character in a header field",
+            ),
+            (
+                b"OPTIONS sip:h SIP/2.0\r\nTo: x\0\r\n\r\n",
+                "Control character in a header field",
+            ),
+            (b"OPTIONS sip:h SIP/2.0\r\nTo x\r\n\r\n", BAD_FIELD.phrase),
+            (b"OPTIONS sip:h SIP/2.0\r\n To: x\r\n\r\n", BAD_FIELD.phrase),
+            (b"OPTIONS sip:h SIP/2.0\r\n: x\r\n\r\n", BAD_FIELD.phrase),
+            (b"OPTIONS sip:h SIP/2.0\r\nX#Y: x\r\n\r\n", BAD_FIELD.phrase),
+            (b"\r\n\r\n", BAD_REQUEST_LINE.phrase),
+        ] {
+            assert_eq!(
+                phrase(text),
+                Some(fault),
+                "{:?}",
+                String::from_utf8_lossy(text)
+            );
+        }
+        let text = b"OPTIONS sip:h SIP/2.0\r\nFoobar roobar\r\nTo: x\r\n\r\n";
+        assert_eq!(parse(text).first(HeaderName::To), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn a_block_without_fields_is_none() {
+        let message = parse(b"OPTIONS sip:h SIP/2.0\r\n\r\n");
+        assert_eq!((message.fault(), message.fields().count()), (None, 0));
+    }
+
+    #[test]
+    fn many_fields_are_read_and_too_many_are_told() {
+        let with = |count: usize, limit: usize| {
+            let fields: String = (0..count).map(|n| format!("X{n}: {n}\r\n")).collect();
+            let text = format!("OPTIONS sip:h SIP/2.0\r\nl: 0\r\n{fields}\r\n");
+            let message = Message::parse(text.as_bytes(), text.len(), limit);
+            let length = message.content_length();
+            (message.fields().count(), message.fault(), length)
+        };
+        assert_eq!(with(31, 64), (32, None, Ok(Some(0))));
+        assert_eq!(with(32, 64), (33, None, Ok(Some(0))));
+        assert_eq!(with(63, 64), (64, None, Ok(Some(0))));
+        let (fault, length) = (Some(TOO_MANY_FIELDS), Err(TOO_MANY_FIELDS));
+        // Those that were read stay for the answer, but one behind them may say another length.
+        assert_eq!(with(64, 64), (64, fault, length));
+        assert_eq!(with(16, 16), (16, fault, length));
+        assert_eq!(with(40, 32), (32, fault, length));
+        assert_eq!(with(1, 0), (0, fault, length));
+    }
+
+    #[test]
+    fn content_length_is_one_number() {
+        for (fields, length) in [
+            ("", Some(None)),
+            ("l: 0\r\n", Some(Some(0))),
+            ("Content-Length : 0150\r\n", Some(Some(150))),
+            ("l: 18446744073709551615\r\n", Some(Some(u64::MAX))),
+            ("l: 18446744073709551616\r\n", None),
+            ("l: -999\r\n", None),
+            ("l: +1\r\n", None),
+            ("l:\r\n", None),
+            ("l: 1, 1\r\n", None),
+            ("l: 1 1\r\n", None),
+            ("l: 1\r\nContent-Length: 1\r\n", None),
+        ] {
+            let text = format!("OPTIONS sip:h SIP/2.0\r\n{fields}\r\n");
+            assert_eq!(
+                parse(text.as_bytes()).content_length().ok(),
+                length,
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_is_cut_but_never_made_longer() {
+        for text in [
+            &b"A b SIP/2.0\r\nX: y\r\n\r\nbody"[..],
+            b"A b SIP/2.0\r\nX : y\r\n\r\nbody",
+        ] {
+            let mut message = parse(text);
+            message.truncate_body(5);
+            assert_eq!(message.body(), b"body");
+            message.truncate_body(2);
+            assert_eq!(message.body(), b"bo");
+            message.truncate_body(usize::MAX);
+            assert_eq!(message.body(), b"bo");
+        }
+    }
 }

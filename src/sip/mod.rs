@@ -4,21 +4,29 @@
 //! message whose mandatory fields are good becomes a [`Request`], and a [`Reply`] is written for either.
 
 mod address;
+mod equivalence;
 mod framing;
+mod host;
 mod message;
 mod method;
 mod name;
 mod normalise;
 mod parameters;
+#[cfg(test)]
+mod properties;
 mod reply;
 mod request;
 mod status;
 mod text;
+#[cfg(test)]
+mod torture_tests;
 mod uri;
 mod via;
 
 pub use address::{Address, addresses};
+pub use equivalence::canonical_user;
 pub use framing::{Frame, FrameLimits, Framer};
+pub use host::{Host, canonical_domain};
 pub use message::{Fault, Message, StartLine};
 pub use method::Method;
 pub use name::HeaderName;
@@ -26,5 +34,5 @@ pub use parameters::Parameters;
 pub use reply::Reply;
 pub use request::{FromRule, Request};
 pub use status::StatusCode;
-pub use uri::{Host, SipUri, Uri, canonical_domain, canonical_user};
+pub use uri::{SipUri, Uri};
 pub use via::{MAGIC_COOKIE, Via};

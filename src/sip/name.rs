@@ -10,6 +10,12 @@ macro_rules! names {
             Other,
         }
 
+        /// One jump by length, first and last letter leaves one candidate. Two names of one key would not compile.
+        #[expect(non_upper_case_globals, reason = "one constant for each variant")]
+        mod keys {
+            $(pub(super) const $variant: u32 = super::key($name.as_bytes());)*
+        }
+
         impl HeaderName {
             /// The name that this text means.
             pub fn parse(text: &[u8]) -> Self {
@@ -19,10 +25,16 @@ macro_rules! names {
                         _ => Self::Other,
                     };
                 }
-                $(if text.len() == $name.len() && text.eq_ignore_ascii_case($name.as_bytes()) {
-                    return Self::$variant;
-                })*
-                Self::Other
+                #[deny(unreachable_patterns)]
+                let candidate = match key(text) {
+                    $(keys::$variant => Self::$variant,)*
+                    _ => return Self::Other,
+                };
+                if candidate.as_str().as_bytes().eq_ignore_ascii_case(text) {
+                    candidate
+                } else {
+                    Self::Other
+                }
             }
 
             /// The long form as RFC 3261 writes it; empty for `Other`.
@@ -67,4 +79,68 @@ names! {
     MinExpires "Min-Expires";
     Allow "Allow";
     Accept "Accept";
+}
+
+/// Length, first and last letter of a name, letters in lower case.
+const fn key(text: &[u8]) -> u32 {
+    match text {
+        [first, .., last] if text.len() < 64 => {
+            ((text.len() as u32) << 16) | ((*first as u32 | 0x20) << 8) | (*last as u32 | 0x20)
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_and_compactly() {
+        for (text, name) in [
+            ("Via", HeaderName::Via),
+            ("v", HeaderName::Via),
+            ("V", HeaderName::Via),
+            ("f", HeaderName::From),
+            ("TO", HeaderName::To),
+            ("t", HeaderName::To),
+            ("call-id", HeaderName::CallId),
+            ("I", HeaderName::CallId),
+            ("cseq", HeaderName::CSeq),
+            ("MaX-fOrWaRdS", HeaderName::MaxForwards),
+            ("l", HeaderName::ContentLength),
+            ("L", HeaderName::ContentLength),
+            ("m", HeaderName::Contact),
+            ("c", HeaderName::ContentType),
+            ("s", HeaderName::Subject),
+            ("k", HeaderName::Supported),
+            ("o", HeaderName::Event),
+            ("r", HeaderName::ReferTo),
+            ("b", HeaderName::ReferredBy),
+            ("p-asserted-identity", HeaderName::PAssertedIdentity),
+            ("", HeaderName::Other),
+            ("x", HeaderName::Other),
+            ("e", HeaderName::Other),
+            ("Vi", HeaderName::Other),
+            ("Vxa", HeaderName::Other),
+            ("Via ", HeaderName::Other),
+            ("Call_ID", HeaderName::Other),
+            ("Content-Lengthh", HeaderName::Other),
+            ("C%6Fntact", HeaderName::Other),
+        ] {
+            assert_eq!(HeaderName::parse(text.as_bytes()), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_forms_name_themselves() {
+        for name in [
+            HeaderName::Via,
+            HeaderName::CSeq,
+            HeaderName::Accept,
+            HeaderName::MinExpires,
+        ] {
+            assert_eq!(HeaderName::parse(name.as_str().as_bytes()), name);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Parameters of header fields and URIs: `;name=value` (RFC 3261 §25.1, generic-param, uri-parameter).
 
-use super::text::{is_token, split_quoted, trim, trim_start};
+use super::text::{split_quoted, trim, trim_start};
 
 /// The parameters behind an address, a Via or a URI, still as text; each access scans it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,11 +14,6 @@ impl<'a> Parameters<'a> {
             (_, _, rest) = next(rest)?;
         }
         Some(Self(trim(text)))
-    }
-
-    /// Parameters that a URI parser has checked already.
-    pub(super) fn checked(text: &'a [u8]) -> Self {
-        Self(text)
     }
 
     /// The text, with its first semicolon.
@@ -83,17 +78,105 @@ fn next(text: &[u8]) -> Option<Parsed<'_>> {
     (unbroken && (rest.is_empty() || rest.starts_with(b";"))).then_some((name, Some(value), rest))
 }
 
-/// Names are tokens; URI parameters may also have the octets of `param-unreserved`.
+/// Names are tokens; URI parameters may also have the octets of `param-unreserved`. Never an `=`, which ends the name.
 fn is_name(name: &[u8]) -> bool {
-    is_token(name) || (!name.is_empty() && name.iter().all(|o| is_value_octet(*o)))
+    !name.is_empty() && name.iter().all(|o| is_value_octet(*o))
 }
 
 /// Octets of an unquoted value: token, host (with IPv6 reference), param-unreserved; never one that ends an element.
+///
+/// Wider than the grammar by what cannot be misread, above all the `=` of a branch or tag in base64.
 fn is_value_octet(octet: u8) -> bool {
-    octet > b' '
-        && octet < 0x7f
-        && !matches!(
-            octet,
-            b'"' | b',' | b';' | b'<' | b'>' | b'=' | b'?' | b'\\'
-        )
+    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'<' | b'>' | b'?' | b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    type Pair = (&'static str, Option<&'static str>);
+
+    #[test]
+    fn parameters_are_read_in_order() {
+        let cases: [(&str, &[Pair]); 13] = [
+            ("", &[]),
+            ("  ", &[]),
+            (";lr", &[("lr", None)]),
+            (";tag=1;q=0.5", &[("tag", Some("1")), ("q", Some("0.5"))]),
+            (" ; a = b\t;\tc ", &[("a", Some("b")), ("c", None)]),
+            (";a=\"x;y,z\";b", &[("a", Some("\"x;y,z\"")), ("b", None)]),
+            (
+                ";a=\"x\\\"y\" ;b",
+                &[("a", Some("\"x\\\"y\"")), ("b", None)],
+            ),
+            (";a=\"\"", &[("a", Some("\"\""))]),
+            (
+                ";received=[2001:db8::1]",
+                &[("received", Some("[2001:db8::1]"))],
+            ),
+            (
+                ";received=2001:db8::1",
+                &[("received", Some("2001:db8::1"))],
+            ),
+            (";branch=z9hG4bKYQ==", &[("branch", Some("z9hG4bKYQ=="))]),
+            (";a=1;A=2", &[("a", Some("1")), ("A", Some("2"))]),
+            (
+                ";+sip.instance=\"<urn:uuid:0>\"",
+                &[("+sip.instance", Some("\"<urn:uuid:0>\""))],
+            ),
+        ];
+        for (text, pairs) in cases {
+            let parsed = Parameters::parse(text.as_bytes()).unwrap();
+            let found: Vec<_> = parsed
+                .iter()
+                .map(|(n, v)| {
+                    let text = |part| std::str::from_utf8(part).unwrap();
+                    (text(n), v.map(text))
+                })
+                .collect();
+            assert_eq!(found, pairs, "{text}");
+            assert_eq!(parsed.is_empty(), pairs.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_no_sequence_of_parameters_is_refused() {
+        for text in [
+            ";",
+            ";;",
+            ";a;",
+            ";;a",
+            "a",
+            "a=b",
+            ";=b",
+            ";a=",
+            ";a=;b",
+            ";a b",
+            ";a=b c",
+            ";a=\"x",
+            ";a=\"x\"y",
+            ";a=x\"y\"",
+            ";a,b",
+            ";a=b,c",
+            ";a=<b>",
+            ";a=b?c",
+            ";\0",
+            ";a=\u{7f}",
+            ";a=\u{fc}",
+            ";\"a\"=b",
+            ";a=b\r\nc",
+        ] {
+            assert!(Parameters::parse(text.as_bytes()).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_names_counts() {
+        let parameters = Parameters::parse(b";Tag=1;tag=2;lr").unwrap();
+        assert_eq!(parameters.value("tag"), Some(&b"1"[..]));
+        assert_eq!(parameters.value("lr"), Some(&b""[..]));
+        assert_eq!(parameters.value("q"), None);
+    }
 }

@@ -3,10 +3,13 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use super::message::Message;
+use super::address::Address;
+use super::host::Host;
+use super::message::{Message, StartLine};
 use super::name::HeaderName;
 use super::status::StatusCode;
-use super::via::Via;
+use super::text::trim_end;
+use super::via::{Via, first_value};
 
 /// A response to be written for one request.
 #[derive(Debug, Clone)]
@@ -26,9 +29,15 @@ pub struct Reply<'r> {
 }
 
 impl Reply<'_> {
-    /// Whether enough of the request is there that an answer would be a SIP message: RFC 3261 §8.2.6.2 copies these.
+    /// Whether enough of the request is there that an answer would be a SIP message: RFC 3261 §8.2.6.2 copies these. An
+    /// ACK is never answered, not even a broken one (RFC 3261 §17).
     pub fn is_possible(request: &Message<'_>) -> bool {
+        let is_ack = matches!(
+            request.start_line(),
+            StartLine::Request { method: b"ACK", .. }
+        );
         !request.is_response()
+            && !is_ack
             && [
                 HeaderName::Via,
                 HeaderName::From,
@@ -81,11 +90,13 @@ impl Reply<'_> {
 
     /// The topmost Via, with `received` where the sender's address is not what it wrote, and `rport` where it asked.
     fn write_top_via(&self, field: &[u8], out: &mut Vec<u8>) {
-        let value = super::via::first_value(field);
+        let value = first_value(field);
         let Some((via, source)) = Via::parse(value).zip(self.source) else {
             return line(out, "Via", field);
         };
-        let same_host = matches!(via.host, super::uri::Host::Ip(ip) if ip == source.ip());
+        // A socket for both families shows an IPv4 peer as a mapped address.
+        let ip = source.ip().to_canonical();
+        let same_host = matches!(via.host, Host::Ip(written) if written == ip);
         let rport = via.parameters.value("rport").is_some();
         let claimed = via.parameters.value("received").is_some();
         if same_host && !rport && !claimed {
@@ -94,7 +105,7 @@ impl Reply<'_> {
         out.extend_from_slice(b"Via: ");
         let parameters = via.parameters.as_bytes();
         let fixed = value.len().saturating_sub(parameters.len());
-        out.extend_from_slice(super::text::trim(value.get(..fixed).unwrap_or_default()));
+        out.extend_from_slice(trim_end(value.get(..fixed).unwrap_or_default()));
         for (name, parameter) in via.parameters.iter() {
             if name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport") {
                 continue;
@@ -106,7 +117,7 @@ impl Reply<'_> {
                 out.extend_from_slice(parameter);
             }
         }
-        let _ = write!(out, ";received={}", source.ip());
+        let _ = write!(out, ";received={ip}");
         if rport {
             let _ = write!(out, ";rport={}", source.port());
         }
@@ -124,8 +135,194 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Whether a To value has a tag already; one that cannot be read gets none of ours, lest it be two.
 fn has_tag(to: &[u8]) -> bool {
-    match super::address::Address::parse(to) {
+    match Address::parse(to) {
         Some(address) => address.parameters.value("tag").is_some(),
-        None => memchr::memmem::find(to, b"tag=").is_some(),
+        None => to.windows(3).any(|w| w.eq_ignore_ascii_case(b"tag")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "192.0.2.9:40112";
+
+    fn reply<'r>(to_tag: Option<&'r str>, source: &str) -> Reply<'r> {
+        Reply {
+            status: StatusCode::BAD_REQUEST,
+            phrase: "Malformed From header",
+            to_tag,
+            source: source.parse().ok(),
+            server: None,
+            headers: b"",
+        }
+    }
+
+    fn written(reply: &Reply<'_>, request: &str) -> String {
+        let message = Message::parse(request.as_bytes(), request.len(), 64);
+        let mut out = Vec::new();
+        reply.write(&message, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn a_reply_copies_what_the_rfc_wants_and_no_more() {
+        let request = "OPTIONS sip:h SIP/2.0\r\nv: SIP/2.0/TLS 192.0.2.9\r\nSubject: x\r\n\
+            t: <sip:a@h>\r\nVia: SIP/2.0/TLS i , SIP/2.0/UDP j;x=\"1, 2\"\r\nf: garbage\r\n\
+            i: 1\r\ncseq: 1  OPTIONS\r\nl: 0\r\n\r\n";
+        let reply = Reply {
+            server: Some("Sipvouch"),
+            headers: b"Allow: OPTIONS\r\n",
+            ..reply(Some("t1"), SOURCE)
+        };
+        assert_eq!(
+            written(&reply, request),
+            "SIP/2.0 400 Malformed From header\r\nVia: SIP/2.0/TLS 192.0.2.9\r\n\
+             Via: SIP/2.0/TLS i , SIP/2.0/UDP j;x=\"1, 2\"\r\nFrom: garbage\r\nTo: <sip:a@h>;tag=t1\r\n\
+             Call-ID: 1\r\nCSeq: 1  OPTIONS\r\nAllow: OPTIONS\r\nServer: Sipvouch\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_topmost_via_says_where_the_request_came_from() {
+        for (situation, via, source, wanted) in [
+            (
+                "as it says",
+                "SIP/2.0/TLS 192.0.2.9:5061;branch=b",
+                SOURCE,
+                "SIP/2.0/TLS 192.0.2.9:5061;branch=b",
+            ),
+            (
+                "by name",
+                "SIP/2.0/TLS h;branch=b",
+                SOURCE,
+                "SIP/2.0/TLS h;branch=b;received=192.0.2.9",
+            ),
+            (
+                "another address",
+                "SIP/2.0/TLS 192.0.2.1",
+                SOURCE,
+                "SIP/2.0/TLS 192.0.2.1;received=192.0.2.9",
+            ),
+            (
+                "rport",
+                "SIP/2.0/TLS 192.0.2.9;rport;branch=b",
+                SOURCE,
+                "SIP/2.0/TLS 192.0.2.9;branch=b;received=192.0.2.9;rport=40112",
+            ),
+            (
+                "false rport",
+                "SIP/2.0/TLS h;rport=1;x",
+                SOURCE,
+                "SIP/2.0/TLS h;x;received=192.0.2.9;rport=40112",
+            ),
+            (
+                "false received",
+                "SIP/2.0/TLS 192.0.2.9;received=[::1];Received=x",
+                SOURCE,
+                "SIP/2.0/TLS 192.0.2.9;received=192.0.2.9",
+            ),
+            (
+                "IPv6",
+                "SIP/2.0/TLS h",
+                "[2001:db8::9]:5061",
+                "SIP/2.0/TLS h;received=2001:db8::9",
+            ),
+            (
+                "IPv6 as it says",
+                "SIP/2.0/TLS [2001:DB8::9]",
+                "[2001:db8::9]:5061",
+                "SIP/2.0/TLS [2001:DB8::9]",
+            ),
+            (
+                "mapped",
+                "SIP/2.0/TLS 192.0.2.9",
+                "[::ffff:192.0.2.9]:5061",
+                "SIP/2.0/TLS 192.0.2.9",
+            ),
+            (
+                "a list",
+                "SIP/2.0/TLS h ; x = y , SIP/2.0/UDP i;rport",
+                SOURCE,
+                "SIP/2.0/TLS h;x=y;received=192.0.2.9 , SIP/2.0/UDP i;rport",
+            ),
+            (
+                "a folded list",
+                "SIP/2.0/TLS h\r\n ;branch=b,\r\n SIP/2.0/UDP i",
+                SOURCE,
+                "SIP/2.0/TLS h;branch=b;received=192.0.2.9, SIP/2.0/UDP i",
+            ),
+            ("unreadable", "SIP/2.0/TLS h;;", SOURCE, "SIP/2.0/TLS h;;"),
+            (
+                "unknown source",
+                "SIP/2.0/TLS h;rport",
+                "",
+                "SIP/2.0/TLS h;rport",
+            ),
+        ] {
+            let request = format!("OPTIONS sip:h SIP/2.0\r\nVia: {via}\r\n\r\n");
+            let text = written(&reply(None, source), &request);
+            let found = text.lines().nth(1);
+            assert_eq!(
+                found,
+                Some(format!("Via: {wanted}").as_str()),
+                "{situation}"
+            );
+        }
+    }
+
+    #[test]
+    fn to_gets_one_tag() {
+        for (to, tag, wanted) in [
+            ("<sip:a@h>", Some("t1"), "<sip:a@h>;tag=t1"),
+            ("<sip:a@h>", None, "<sip:a@h>"),
+            ("sip:a@h", Some("t1"), "sip:a@h;tag=t1"),
+            ("<sip:a;tag=x@h>", Some("t1"), "<sip:a;tag=x@h>;tag=t1"),
+            (
+                "\"tag=\" <sip:a@h>",
+                Some("t1"),
+                "\"tag=\" <sip:a@h>;tag=t1",
+            ),
+            ("<sip:a@h>;Tag = x", Some("t1"), "<sip:a@h>;Tag = x"),
+            ("\"A <sip:a@h>", Some("t1"), "\"A <sip:a@h>;tag=t1"),
+            ("\"A <sip:a@h>;TAG=x", Some("t1"), "\"A <sip:a@h>;TAG=x"),
+        ] {
+            let request = format!("OPTIONS sip:h SIP/2.0\r\nTo: {to}\r\n\r\n");
+            let text = written(&reply(tag, SOURCE), &request);
+            assert_eq!(text.lines().nth(1), Some(format!("To: {wanted}").as_str()));
+        }
+    }
+
+    #[test]
+    fn no_answer_without_the_fields_it_copies_or_to_an_answer() {
+        let fields = "Via: x\r\nFrom: x\r\nTo: x\r\nCall-ID: x\r\nCSeq: x\r\n";
+        let possible = |start: &str, fields: &str| {
+            let text = format!("{start}\r\n{fields}\r\n");
+            Reply::is_possible(&Message::parse(text.as_bytes(), text.len(), 64))
+        };
+        for start in [
+            "OPTIONS sip:h SIP/2.0",
+            "OPTIONS sip:h SIP/7.0",
+            "garbage",
+            "",
+        ] {
+            assert!(possible(start, fields), "{start}");
+        }
+        for start in [
+            "ACK sip:h SIP/2.0",
+            "SIP/2.0 200 OK",
+            "SIP/2.0 4294967301 x",
+            "sip/3.0 200 OK",
+            "SIP/",
+        ] {
+            assert!(!possible(start, fields), "{start}");
+        }
+        for field in fields.split_inclusive("\r\n") {
+            assert!(
+                !possible("OPTIONS sip:h SIP/2.0", &fields.replace(field, "")),
+                "{field}"
+            );
+        }
     }
 }

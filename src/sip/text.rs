@@ -14,26 +14,6 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().copied().all(is_token_octet)
 }
 
-/// Whether this octet may stand in a Call-ID (`word` and `@`).
-pub(crate) fn is_word_octet(octet: u8) -> bool {
-    is_token_octet(octet)
-        || matches!(
-            octet,
-            b'(' | b')'
-                | b'<'
-                | b'>'
-                | b':'
-                | b'\\'
-                | b'"'
-                | b'/'
-                | b'['
-                | b']'
-                | b'?'
-                | b'{'
-                | b'}'
-        )
-}
-
 /// Blank or tab: what is left of white space once folding is undone.
 pub(crate) fn is_blank(octet: u8) -> bool {
     octet == b' ' || octet == b'\t'
@@ -48,14 +28,18 @@ pub(crate) fn trim_start(text: &[u8]) -> &[u8] {
     text.get(kept..).unwrap_or_default()
 }
 
-/// The text without leading and trailing blanks.
-pub(crate) fn trim(text: &[u8]) -> &[u8] {
-    let text = trim_start(text);
+/// The text without trailing blanks.
+pub(crate) fn trim_end(text: &[u8]) -> &[u8] {
     let kept = text
         .iter()
         .rposition(|o| !is_blank(*o))
         .map_or(0, |last| last + 1);
     text.get(..kept).unwrap_or_default()
+}
+
+/// The text without leading and trailing blanks.
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    trim_end(trim_start(text))
 }
 
 /// Splits behind a quoted-string that the text begins with (its opening quote included); `None` when it is not closed.
@@ -119,5 +103,78 @@ impl<'a> Iterator for ListElements<'a> {
             }
         }
         Some(trim(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_have_no_separators() {
+        assert!(is_token(b"aZ09-.!%*_+`'~"));
+        for separator in b"()<>@,;:\\\"/[]?={} \t\0\x7f\x80#&$^|" {
+            assert!(!is_token_octet(*separator), "{separator}");
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn numbers_have_digits_only_and_fit() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("0068", Some(68)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("99999999999999999999999", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1 ", None),
+            ("0x1", None),
+            ("1e3", None),
+        ] {
+            assert_eq!(number(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn blanks_are_trimmed_at_both_ends() {
+        for (text, trimmed) in [("", ""), (" \t ", ""), (" a b\t", "a b"), ("a", "a")] {
+            assert_eq!(trim(text.as_bytes()), trimmed.as_bytes());
+        }
+    }
+
+    #[test]
+    fn quoted_strings_end_at_their_own_quote() {
+        for (text, split) in [
+            ("\"a\"b", Some(("\"a\"", "b"))),
+            ("\"a\\\"b\" c", Some(("\"a\\\"b\"", " c"))),
+            ("\"\\\\\"b", Some(("\"\\\\\"", "b"))),
+            ("\"a", None),
+            ("\"a\\\"", None),
+            ("a\"b\"", None),
+            ("", None),
+        ] {
+            let split = split.map(|(a, b): (&str, &str)| (a.as_bytes(), b.as_bytes()));
+            assert_eq!(split_quoted(text.as_bytes()), split, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_split_at_commas_outside_quotes_and_brackets() {
+        for (value, elements) in [
+            ("a", &["a"][..]),
+            ("a , b,c", &["a", "b", "c"]),
+            ("a,,", &["a", "", ""]),
+            ("\"a,\\\",b\",c", &["\"a,\\\",b\"", "c"]),
+            ("<a,b>,c", &["<a,b>", "c"]),
+            ("<a\",b>,c", &["<a\",b>", "c"]),
+            ("\"a,b", &["\"a,b"]),
+        ] {
+            let found: Vec<_> = split_list(value.as_bytes()).collect();
+            let wanted: Vec<_> = elements.iter().map(|e| e.as_bytes()).collect();
+            assert_eq!(found, wanted, "{value}");
+        }
     }
 }

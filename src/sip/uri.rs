@@ -1,108 +1,10 @@
-//! SIP and SIPS URIs, and their comparison (RFC 3261 §19.1).
+//! SIP and SIPS URIs (RFC 3261 §19.1), and the little that we must know of others.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::equivalence::{self, canonical_user, escapes_are_whole, is_unreserved};
+use super::host::{Host, parse_host_port};
 use super::parameters::Parameters;
-use super::text::number;
-
-/// A host as a URI or a Via has it.
-#[derive(Debug, Clone, Copy)]
-pub enum Host<'a> {
-    /// A domain or host name, as written.
-    Name(&'a str),
-    /// An address literal; IPv6 without its brackets.
-    Ip(IpAddr),
-}
-
-impl<'a> Host<'a> {
-    /// Takes a host: an IPv4 literal, an IPv6 reference in brackets, or a name.
-    ///
-    /// Wider than the grammar in one way: `_` and `*` count as letters of a name, since peers do write them. Neither
-    /// ever names an identity.
-    pub fn parse(text: &'a str) -> Option<Self> {
-        if let Some(inner) = text.strip_prefix('[') {
-            return ipv6(inner.strip_suffix(']')?).map(|ip| Self::Ip(IpAddr::V6(ip)));
-        }
-        if let Ok(ip) = text.parse::<Ipv4Addr>() {
-            return Some(Self::Ip(IpAddr::V4(ip)));
-        }
-        let name_octet =
-            |o: u8| o.is_ascii_alphanumeric() || matches!(o, b'-' | b'.' | b'_' | b'*');
-        (!text.is_empty()
-            && text.len() <= 255
-            && !text.starts_with('.')
-            && text.bytes().all(name_octet))
-        .then_some(Self::Name(text))
-    }
-
-    /// The host in the form that is compared: lower case, without a trailing dot; addresses without brackets.
-    pub fn canonical(&self) -> Cow<'a, str> {
-        match self {
-            Self::Name(name) => canonical_domain(name),
-            Self::Ip(ip) => Cow::Owned(ip.to_string()),
-        }
-    }
-}
-
-/// A domain name in the form that is compared: lower case and without its trailing dot (RFC 3261 §19.1.4).
-pub fn canonical_domain(name: &str) -> Cow<'_, str> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.bytes().any(|o| o.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
-/// An IPv6 literal. Three colons in a row are read as two (RFC 5118 §4.10 asks to tolerate them, RFC 5954 to write
-/// only two).
-fn ipv6(text: &str) -> Option<Ipv6Addr> {
-    text.parse().ok().or_else(|| {
-        text.contains(":::")
-            .then(|| text.replacen(":::", "::", 1).parse().ok())?
-    })
-}
-
-impl PartialEq for Host<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Ip(a), Self::Ip(b)) => a == b,
-            (Self::Name(a), Self::Name(b)) => a
-                .strip_suffix('.')
-                .unwrap_or(a)
-                .eq_ignore_ascii_case(b.strip_suffix('.').unwrap_or(b)),
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Host<'_> {}
-
-impl fmt::Display for Host<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
-            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
-        }
-    }
-}
-
-/// `host[:port]`, as in URIs and in a Via's sent-by.
-pub(super) fn parse_host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
-    let split = match text.rfind(']') {
-        Some(bracket) => text.get(bracket..)?.find(':').map(|colon| bracket + colon),
-        None => text.find(':'),
-    };
-    let Some(colon) = split else {
-        return Some((Host::parse(text)?, None));
-    };
-    let (host, port) = (text.get(..colon)?, text.get(colon + 1..)?);
-    let port = number(port.as_bytes()).and_then(|p| u16::try_from(p).ok())?;
-    Some((Host::parse(host)?, Some(port)))
-}
 
 /// A `sip:` or `sips:` URI, borrowed from the text it was parsed from.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +13,7 @@ pub struct SipUri<'a> {
     pub secure: bool,
     /// User part as written, escapes included; `None` without one.
     pub user: Option<&'a str>,
-    /// Password as written; never compared, never logged.
+    /// Password as written; never logged.
     pub password: Option<&'a str>,
     /// Host.
     pub host: Host<'a>,
@@ -202,13 +104,15 @@ impl<'a> SipUri<'a> {
         {
             return None;
         }
-        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let (rest, headers) = match rest.split_once('?') {
+            Some((rest, headers)) if are_headers(headers) => (rest, headers),
+            Some(_) => return None,
+            None => (rest, ""),
+        };
         let end = rest.find(';').unwrap_or(rest.len());
         let (host_port, parameters) = rest.split_at_checked(end)?;
         let (host, port) = parse_host_port(host_port)?;
-        Parameters::parse(parameters.as_bytes())?;
-        let escapes = |text: &str| escapes_are_whole(text);
-        if !escapes(parameters) || !escapes(headers) {
+        if !escapes_are_whole(parameters) {
             return None;
         }
         Some(Self {
@@ -217,7 +121,7 @@ impl<'a> SipUri<'a> {
             password,
             host,
             port,
-            parameters: Parameters::checked(parameters.as_bytes()),
+            parameters: Parameters::parse(parameters.as_bytes())?,
             headers,
         })
     }
@@ -232,16 +136,10 @@ impl<'a> SipUri<'a> {
         }
     }
 
-    /// Equivalence by RFC 3261 §19.1.4.
+    /// Equivalence by RFC 3261 §19.1.4. Symmetric and reflexive, but not transitive: a parameter that only one of two has
+    /// is mostly ignored.
     pub fn is_equivalent(&self, other: &SipUri<'_>) -> bool {
-        self.secure == other.secure
-            && self.user.map(canonical_user) == other.user.map(canonical_user)
-            && self.password.map(canonical_user) == other.password.map(canonical_user)
-            && self.host == other.host
-            && self.port == other.port
-            && parameters_agree(&self.parameters, &other.parameters)
-            && parameters_agree(&other.parameters, &self.parameters)
-            && same_headers(self.headers, other.headers)
+        equivalence::equivalent(self, other)
     }
 }
 
@@ -267,116 +165,170 @@ impl fmt::Display for SipUri<'_> {
     }
 }
 
-/// Whether each parameter of `a` agrees with `b`: one that both have is equal, and one of the five that change where a
-/// request goes must not stand in `a` alone.
-fn parameters_agree(a: &Parameters<'_>, b: &Parameters<'_>) -> bool {
-    a.iter().all(|(name, value)| {
-        let name = String::from_utf8_lossy(name);
-        match b.value(&name) {
-            Some(other) => {
-                let value = value.unwrap_or_default();
-                unescape(value).eq_ignore_ascii_case(&unescape(other))
-            }
-            None => !["user", "ttl", "method", "maddr", "transport"]
-                .iter()
-                .any(|n| name.eq_ignore_ascii_case(n)),
-        }
-    })
-}
-
-/// Whether both have the same header components, in any order.
-fn same_headers(a: &str, b: &str) -> bool {
-    let sorted = |text: &str| {
-        let mut parts: Vec<Vec<u8>> = text
-            .split('&')
-            .filter(|p| !p.is_empty())
-            .map(|p| unescape(p.as_bytes()).to_ascii_lowercase())
-            .collect();
-        parts.sort();
-        parts
-    };
-    sorted(a) == sorted(b)
-}
-
 /// Octets of `user`: unreserved, escaped, user-unreserved.
+///
+/// Wider than the grammar: `#`, which phones send unescaped in what was dialled.
 fn is_user(text: &str) -> bool {
     escapes_are_whole(text)
-        && text
-            .bytes()
-            .all(|o| o == b'%' || is_unreserved(o) || b"&=+$,;?/#".contains(&o))
+        && text.bytes().all(|o| {
+            is_unreserved(o)
+                || matches!(
+                    o,
+                    b'%' | b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
+                )
+        })
 }
 
-/// `unreserved` of RFC 3261 §25.1.
-fn is_unreserved(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&octet)
-}
-
-/// Whether every `%` is followed by two hexadecimal digits.
-fn escapes_are_whole(text: &str) -> bool {
-    let mut rest = text.as_bytes();
-    while let Some(at) = memchr::memchr(b'%', rest) {
-        match rest.get(at + 1..at + 3) {
-            Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {}
-            _ => return false,
-        }
-        rest = rest.get(at + 3..).unwrap_or_default();
-    }
-    true
-}
-
-/// The octet that two hexadecimal digits stand for.
-fn hex_octet(digits: &[u8]) -> Option<u8> {
-    let digit = |o: u8| {
-        char::from(o)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
+/// `headers` without its question mark: `hname=hvalue`, separated by ampersands.
+fn are_headers(text: &str) -> bool {
+    let legal = |o: u8| {
+        is_unreserved(o) || matches!(o, b'%' | b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$')
     };
-    match digits {
-        [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
-        _ => None,
-    }
+    escapes_are_whole(text)
+        && text.split('&').all(|header| {
+            header.split_once('=').is_some_and(|(name, value)| {
+                !name.is_empty() && name.bytes().all(legal) && value.bytes().all(legal)
+            })
+        })
 }
 
-/// A user part with its escapes in one spelling: an escaped unreserved octet is written plainly, every other escape in
-/// upper case. Two users are the same exactly when these are (RFC 3261 §19.1.4).
-pub fn canonical_user(user: &str) -> Cow<'_, str> {
-    if !user.contains('%') {
-        return Cow::Borrowed(user);
-    }
-    let mut plain = String::with_capacity(user.len());
-    let mut rest = user;
-    while let Some((before, after)) = rest.split_once('%') {
-        plain.push_str(before);
-        let digits = after.as_bytes().get(..2).unwrap_or_default();
-        match hex_octet(digits) {
-            Some(octet) if is_unreserved(octet) => plain.push(char::from(octet)),
-            Some(octet) => plain.push_str(&format!("%{octet:02X}")),
-            None => plain.push('%'),
-        }
-        rest = match hex_octet(digits) {
-            Some(_) => after.get(2..).unwrap_or_default(),
-            None => after,
-        };
-    }
-    plain.push_str(rest);
-    Cow::Owned(plain)
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-/// The octets that a text with escapes stands for.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((octet, after)) = rest.split_first() {
-        match (octet, after.get(..2).and_then(hex_octet)) {
-            (b'%', Some(meant)) => {
-                plain.push(meant);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                plain.push(*octet);
-                rest = after;
+    use super::*;
+
+    #[test]
+    fn legal_uris_are_read_and_written_back() {
+        for text in [
+            "sip:alice@atlanta.com",
+            "sip:alice:secretword@atlanta.com;transport=tcp",
+            "sips:alice@atlanta.com?subject=project%20x&priority=urgent",
+            "sip:+1-212-555-1212:1234@gateway.com;user=phone",
+            "sips:1212@gateway.com",
+            "sip:alice@192.0.2.4",
+            "sip:atlanta.com;method=REGISTER?to=alice%40atlanta.com",
+            "sip:alice;day=tuesday@atlanta.com",
+            "sip:x@*.example.net",
+            "sip:alice:@example.com",
+            "sip:null-%00-null@example.com",
+            "sip:*57#@example.com",
+            "sip:a?b/c@example.com",
+            "sip:[2001:db8::10]:5070",
+            "sip:a@[2001:db8::10:5070];lr",
+            "sip:h;x=[::1]:5060/a&b+$c",
+            "sip:h;C%6Fntact=a%41",
+            "sip:h?Subject=",
+        ] {
+            let uri = SipUri::parse(text).unwrap_or_else(|| unreachable!("{text}"));
+            assert_eq!(uri.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused() {
+        for text in [
+            "",
+            "*",
+            "]]garbage[[",
+            "sip",
+            "sip:",
+            "sips:",
+            "alice@example.com",
+            "example.com",
+            ":alice@example.com",
+            "1tel:5",
+            "tel:",
+            "sip:@example.com",
+            "sip::secret@example.com",
+            "sip:alice@",
+            "sip:alice@@example.com",
+            "sip:a@b@example.com",
+            "sip:alice@example.com:",
+            "sip:alice@example.com:99999",
+            "sip:alice@example.com:50b1",
+            "sip:alice@2001:db8::10",
+            "sip:al ice@example.com",
+            " sip:alice@example.com",
+            "sip:alice@example.com\r\nVia: x",
+            "sip:alice@example.com\0",
+            "sip:al%6@example.com",
+            "sip:al%zz@example.com",
+            "sip:%@example.com",
+            "sip:alice:p%4@example.com",
+            "sip:al[ce@example.com",
+            "sip:m\u{fc}ller@example.com",
+            "sip:alice@ex%61mple.com",
+            "sip:alice@example.com;",
+            "sip:alice@example.com;;lr",
+            "sip:alice@example.com;=x",
+            "sip:alice@example.com;x=",
+            "sip:alice@example.com;x=%4",
+            "sip:alice@example.com?",
+            "sip:alice@example.com?subject",
+            "sip:alice@example.com?=x",
+            "sip:alice@example.com?a=b&",
+            "sip:alice@example.com?a=b;c",
+            "sip:alice@example.com?a=%",
+            "<sip:alice@example.com>",
+            "sip:alice@example.com>",
+            "\"sip:alice@example.com",
+        ] {
+            assert!(Uri::parse(text.as_bytes()).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parts_are_where_they_belong() {
+        let uri = SipUri::parse("SIPS:a;b?c:p@Example.COM:5061;Transport=TLS;lr?x=y").unwrap();
+        assert!(uri.secure);
+        assert_eq!(uri.user, Some("a;b?c"));
+        assert_eq!(uri.password, Some("p"));
+        assert_eq!(uri.host, Host::Name("example.com"));
+        assert_eq!(uri.port, Some(5061));
+        assert_eq!(uri.parameters.value("transport"), Some(&b"TLS"[..]));
+        assert_eq!(uri.parameters.value("LR"), Some(&b""[..]));
+        assert_eq!(uri.parameters.value("maddr"), None);
+        assert_eq!(uri.headers, "x=y");
+
+        let ambiguous = SipUri::parse("sip:[2001:db8::10:5070]").unwrap();
+        assert_eq!((ambiguous.user, ambiguous.port), (None, None));
+    }
+
+    #[test]
+    fn other_schemes_are_kept_whole() {
+        for (text, scheme, rest) in [
+            ("tel:+358-555-1234567", "tel", "+358-555-1234567"),
+            (
+                "soap.beep://192.0.2.103:3002",
+                "soap.beep",
+                "//192.0.2.103:3002",
+            ),
+            ("urn:service:sos", "urn", "service:sos"),
+        ] {
+            match Uri::parse(text.as_bytes()).unwrap() {
+                Uri::Other { scheme: s, rest: r } => assert_eq!((s, r), (scheme, rest)),
+                Uri::Sip(uri) => unreachable!("{uri}"),
             }
         }
     }
-    plain
+
+    #[test]
+    fn an_address_of_record_is_user_and_host_alone() {
+        for (text, aor) in [
+            ("sip:alice@example.com", "alice@example.com"),
+            ("sips:alice@EXAMPLE.com.:5061;lr", "alice@example.com"),
+            ("sip:Alice:secret@example.com", "Alice@example.com"),
+            ("sip:%61%4Cice%2f@example.com?a=b", "aLice%2F@example.com"),
+            ("sip:null-%00-null@example.com", "null-%00-null@example.com"),
+            ("sip:example.com", "example.com"),
+            ("sip:a@[2001:DB8::1]", "a@2001:db8::1"),
+            (
+                "sip:user;par=u%40example.net@example.com",
+                "user;par=u%40example.net@example.com",
+            ),
+        ] {
+            assert_eq!(SipUri::parse(text).unwrap().address_of_record(), aor);
+        }
+    }
 }
