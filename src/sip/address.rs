@@ -1,7 +1,7 @@
 //! name-addr and addr-spec with parameters: From, To, Contact, Route, Referred-By (RFC 3261 §20.10, §25.1).
 
 use super::parameters::Parameters;
-use super::text::{is_blank, is_token_octet, split_list, split_quoted, trim, trim_start};
+use super::text::{TOKEN, is_blank, is_of, split_list, split_quoted, trim, trim_start};
 use super::uri::Uri;
 
 /// One address of a header field.
@@ -31,7 +31,7 @@ impl<'a> Address<'a> {
             }
         };
         // Wider than the grammar: UTF-8 without quotes, which phones send.
-        let unquoted = |o: &u8| is_token_octet(*o) || is_blank(*o) || *o >= 0x80;
+        let unquoted = |o: &u8| is_of(TOKEN, *o) || is_blank(*o) || *o >= 0x80;
         if !display.starts_with(b"\"") && !display.iter().all(unquoted) {
             return None;
         }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::parameters::Parameters;
+use super::text::{RESERVED, UNRESERVED, are_of, is_of};
 use super::uri::SipUri;
 
 /// One octet that a part of a URI stands for.
@@ -39,29 +40,12 @@ fn units(text: &[u8]) -> impl Iterator<Item = Unit> + '_ {
             None => after,
         };
         Some(match escaped {
-            Some(octet) if is_unreserved(octet) => Unit::Plain(octet),
+            Some(octet) if is_of(UNRESERVED, octet) => Unit::Plain(octet),
             Some(octet) => Unit::Escape(octet),
-            None if is_unreserved(*first) || is_reserved(*first) => Unit::Plain(*first),
+            None if is_of(UNRESERVED | RESERVED, *first) => Unit::Plain(*first),
             None => Unit::Escape(*first),
         })
     })
-}
-
-/// `unreserved` of RFC 3261 §25.1.
-pub(super) fn is_unreserved(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
-        )
-}
-
-/// `reserved` of RFC 3261 §25.1.
-fn is_reserved(octet: u8) -> bool {
-    matches!(
-        octet,
-        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
-    )
 }
 
 /// The octet that two hexadecimal digits stand for.
@@ -92,7 +76,7 @@ pub(super) fn escapes_are_whole(text: &str) -> bool {
 /// A user part in its one spelling: unreserved octets plainly, reserved ones as they are written, all others as escapes
 /// in upper case. Two users are the same exactly when these are (RFC 3261 §19.1.4); case matters.
 pub fn canonical_user(user: &str) -> Cow<'_, str> {
-    if user.bytes().all(|o| is_unreserved(o) || is_reserved(o)) {
+    if are_of(UNRESERVED | RESERVED, user.as_bytes()) {
         return Cow::Borrowed(user);
     }
     let mut plain = String::with_capacity(user.len() + 8);

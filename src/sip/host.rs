@@ -24,10 +24,12 @@ impl<'a> Host<'a> {
         if let Some(inner) = text.strip_prefix('[') {
             return ipv6(inner.strip_suffix(']')?).map(|ip| Self::Ip(IpAddr::V6(ip)));
         }
-        if let Ok(ip) = text.parse::<Ipv4Addr>() {
-            return Some(Self::Ip(IpAddr::V4(ip)));
+        if is_name(text) {
+            return Some(Self::Name(text));
         }
-        is_name(text).then_some(Self::Name(text))
+        text.parse::<Ipv4Addr>()
+            .ok()
+            .map(|ip| Self::Ip(IpAddr::V4(ip)))
     }
 
     /// The host in the form that is compared: lower case, without a trailing dot; addresses without brackets.
@@ -57,17 +59,20 @@ fn is_name(text: &str) -> bool {
         return false;
     }
     let name = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|o| o.is_ascii_alphanumeric() || matches!(o, b'-' | b'_' | b'*'))
-    };
-    name.split('.').all(is_label)
-        && name
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| !is_numeric(last))
+    // Length of the label so far; none is empty.
+    let (mut label, mut whole) = (0_usize, true);
+    for octet in name.bytes() {
+        match octet {
+            b'.' => {
+                whole &= label > 0;
+                label = 0;
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' => label += 1,
+            _ => return false,
+        }
+    }
+    let last = name.get(name.len() - label..).unwrap_or_default();
+    whole && label > 0 && !is_numeric(last)
 }
 
 /// Whether `inet_aton` would read this as a number: decimal, octal or hexadecimal.
@@ -116,8 +121,8 @@ impl fmt::Display for Host<'_> {
 /// no URI that comes here has any.
 pub(super) fn parse_host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
     // The colons of an IPv6 reference are behind us at its bracket.
-    let from = text.rfind(']').unwrap_or(0);
-    let Some(colon) = text.get(from..)?.find(':').map(|at| from + at) else {
+    let from = memchr::memrchr(b']', text.as_bytes()).unwrap_or(0);
+    let Some(colon) = memchr::memchr(b':', text.as_bytes().get(from..)?).map(|at| from + at) else {
         return Some((Host::parse(text)?, None));
     };
     let (host, port) = (text.get(..colon)?, text.get(colon + 1..)?);

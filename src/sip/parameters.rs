@@ -1,6 +1,6 @@
 //! Parameters of header fields and URIs: `;name=value` (RFC 3261 §25.1, generic-param, uri-parameter).
 
-use super::text::{split_quoted, trim, trim_start};
+use super::text::{VALUE, is_of, split_quoted, trim, trim_start};
 
 /// The parameters behind an address, a Via or a URI, still as text; each access scans it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,44 +50,30 @@ type Parsed<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
 /// One parameter. The text must begin with a semicolon.
 fn next(text: &[u8]) -> Option<Parsed<'_>> {
     let text = trim_start(trim_start(text).strip_prefix(b";")?);
-    let name_end = text
-        .iter()
-        .position(|o| matches!(o, b'=' | b';' | b' ' | b'\t'))
-        .unwrap_or(text.len());
-    let (name, rest) = text.split_at_checked(name_end)?;
-    if !is_name(name) {
-        return None;
-    }
+    let (name, rest) = split_while(text, |o| is_of(VALUE, o) && o != b'=')?;
     let rest = trim_start(rest);
     let Some(value) = rest.strip_prefix(b"=") else {
-        return (rest.is_empty() || rest.starts_with(b";")).then_some((name, None, rest));
+        return ends(rest).then_some((name, None, rest));
     };
     let value = trim_start(value);
     let (value, rest) = if value.starts_with(b"\"") {
         split_quoted(value)?
     } else {
-        let end = value
-            .iter()
-            .position(|o| matches!(o, b';' | b' ' | b'\t'))
-            .unwrap_or(value.len());
-        value.split_at_checked(end)?
+        split_while(value, |o| is_of(VALUE, o))?
     };
     let rest = trim_start(rest);
-    let unbroken =
-        !value.is_empty() && (value.starts_with(b"\"") || value.iter().all(|o| is_value_octet(*o)));
-    (unbroken && (rest.is_empty() || rest.starts_with(b";"))).then_some((name, Some(value), rest))
+    ends(rest).then_some((name, Some(value), rest))
 }
 
-/// Names are tokens; URI parameters may also have the octets of `param-unreserved`. Never an `=`, which ends the name.
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|o| is_value_octet(*o))
+/// Splits behind the octets that are such, of which there must be one.
+fn split_while(text: &[u8], such: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|o| !such(*o)).unwrap_or(text.len());
+    text.split_at_checked(end).filter(|_| end > 0)
 }
 
-/// Octets of an unquoted value: token, host (with IPv6 reference), param-unreserved; never one that ends an element.
-///
-/// Wider than the grammar by what cannot be misread, above all the `=` of a branch or tag in base64.
-fn is_value_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'<' | b'>' | b'?' | b'\\')
+/// Whether a parameter may end before this.
+fn ends(rest: &[u8]) -> bool {
+    rest.is_empty() || rest.starts_with(b";")
 }
 
 #[cfg(test)]

@@ -52,8 +52,10 @@ impl Reply<'_> {
     /// Appends the response to `out`.
     pub fn write(&self, request: &Message<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"SIP/2.0 ");
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{} {}\r\n", self.status.as_u16(), self.phrase);
+        out.extend_from_slice(&self.status.digits());
+        out.push(b' ');
+        out.extend_from_slice(self.phrase.as_bytes());
+        out.extend_from_slice(b"\r\n");
         for (at, via) in request.all(HeaderName::Via).enumerate() {
             if at == 0 {
                 self.write_top_via(via, out);
@@ -117,6 +119,7 @@ impl Reply<'_> {
                 out.extend_from_slice(parameter);
             }
         }
+        // Writing to a Vec cannot fail.
         let _ = write!(out, ";received={ip}");
         if rport {
             let _ = write!(out, ";rport={}", source.port());

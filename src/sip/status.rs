@@ -60,6 +60,12 @@ impl StatusCode {
         self.0
     }
 
+    /// The number as it stands in a status line.
+    pub(super) fn digits(self) -> [u8; 3] {
+        let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
+        [digit(self.0 / 100), digit(self.0 / 10), digit(self.0)]
+    }
+
     /// Whether no other response to the request follows.
     pub fn is_final(self) -> bool {
         self.0 >= 200
@@ -69,5 +75,22 @@ impl StatusCode {
 impl fmt::Display for StatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_three_digits() {
+        for (code, text) in [(100, "100"), (487, "487"), (699, "699")] {
+            let status = StatusCode::new(code).map(|s| (s.to_string(), s.digits().to_vec()));
+            assert_eq!(status, Some((text.into(), text.into())));
+        }
+        for code in [0, 99, 700, 65535] {
+            assert_eq!(StatusCode::new(code), None);
+        }
+        assert!(StatusCode::OK.is_final() && !StatusCode::TRYING.is_final());
     }
 }

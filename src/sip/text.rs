@@ -1,17 +1,83 @@
 //! Character classes and small scanners of the grammar (RFC 3261 §25.1).
 
-/// Whether this octet may stand in a token.
-pub(crate) fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
+/// `token`.
+pub(crate) const TOKEN: u8 = 1;
+/// What an unquoted parameter value may have: token, host (with IPv6 reference), param-unreserved.
+///
+/// Wider than the grammar by what cannot be misread, above all the `=` of a branch or tag in base64.
+pub(crate) const VALUE: u8 = 1 << 1;
+/// `user`, its escapes among it. Wider than the grammar by `#`, which phones send unescaped in what was dialled.
+pub(crate) const USER: u8 = 1 << 2;
+/// `hname` and `hvalue` of a URI, with their escapes.
+pub(crate) const URI_HEADER: u8 = 1 << 3;
+/// `unreserved`.
+pub(crate) const UNRESERVED: u8 = 1 << 4;
+/// `reserved`.
+pub(crate) const RESERVED: u8 = 1 << 5;
+/// Any octet of any URI: neither a blank nor what stands around URIs.
+pub(crate) const URI: u8 = 1 << 6;
+
+/// The classes of each octet.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut octet: u8 = 0;
+    while octet < 128 {
+        let alphanum = octet.is_ascii_alphanumeric();
+        let unreserved = alphanum
+            || matches!(
+                octet,
+                b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')'
+            );
+        let token = alphanum
+            || matches!(
+                octet,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        let value = octet.is_ascii_graphic()
+            && !matches!(octet, b'"' | b',' | b';' | b'<' | b'>' | b'?' | b'\\');
+        let user = unreserved
+            || matches!(
+                octet,
+                b'%' | b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
+            );
+        let uri_header =
+            unreserved || matches!(octet, b'%' | b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$');
+        let reserved = matches!(
             octet,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+            b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b','
+        );
+        let uri = octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"');
+        // The index is below 128.
+        #[expect(clippy::indexing_slicing, reason = "`get_mut` is not const enough")]
+        {
+            classes[octet as usize] = (token as u8 * TOKEN)
+                | (value as u8 * VALUE)
+                | (user as u8 * USER)
+                | (uri_header as u8 * URI_HEADER)
+                | (unreserved as u8 * UNRESERVED)
+                | (reserved as u8 * RESERVED)
+                | (uri as u8 * URI);
+        }
+        octet += 1;
+    }
+    classes
+};
+
+/// Whether this octet is of this class, or of one of these.
+pub(crate) fn is_of(class: u8, octet: u8) -> bool {
+    CLASSES
+        .get(usize::from(octet))
+        .is_some_and(|classes| classes & class != 0)
+}
+
+/// Whether all octets are of this class.
+pub(crate) fn are_of(class: u8, text: &[u8]) -> bool {
+    text.iter().all(|octet| is_of(class, *octet))
 }
 
 /// Whether this is a token: at least one octet, all of them token octets.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().copied().all(is_token_octet)
+    !text.is_empty() && are_of(TOKEN, text)
 }
 
 /// Blank or tab: what is left of white space once folding is undone.
@@ -86,6 +152,10 @@ impl<'a> Iterator for ListElements<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest.take()?;
+        // Most values have one element.
+        if memchr::memchr(b',', text).is_none() {
+            return Some(trim(text));
+        }
         let (mut quoted, mut escaped, mut angle) = (false, false, false);
         for (at, octet) in text.iter().enumerate() {
             match octet {
@@ -114,7 +184,7 @@ mod tests {
     fn tokens_have_no_separators() {
         assert!(is_token(b"aZ09-.!%*_+`'~"));
         for separator in b"()<>@,;:\\\"/[]?={} \t\0\x7f\x80#&$^|" {
-            assert!(!is_token_octet(*separator), "{separator}");
+            assert!(!is_of(TOKEN, *separator), "{separator}");
         }
         assert!(!is_token(b""));
     }

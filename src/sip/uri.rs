@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::equivalence::{self, canonical_user, escapes_are_whole, is_unreserved};
+use super::equivalence::{self, canonical_user, escapes_are_whole};
 use super::host::{Host, parse_host_port};
 use super::parameters::Parameters;
+use super::text::{URI, URI_HEADER, USER, are_of};
 
 /// A `sip:` or `sips:` URI, borrowed from the text it was parsed from.
 #[derive(Debug, Clone, Copy)]
@@ -43,14 +44,11 @@ impl<'a> Uri<'a> {
     /// Takes a whole URI, nothing around it. `None` when it is none: a blank, a control character, no scheme, a SIP
     /// URI that breaks the grammar.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if !text
-            .iter()
-            .all(|o| o.is_ascii_graphic() && !matches!(o, b'<' | b'>' | b'"'))
-        {
+        if !are_of(URI, text) {
             return None;
         }
         let text = std::str::from_utf8(text).ok()?;
-        let (scheme, rest) = text.split_once(':')?;
+        let (scheme, rest) = split_at_octet(text, b':')?;
         if scheme.eq_ignore_ascii_case("sip") {
             return SipUri::parse_rest(false, rest).map(Self::Sip);
         }
@@ -85,31 +83,25 @@ impl<'a> SipUri<'a> {
     fn parse_rest(secure: bool, rest: &'a str) -> Option<Self> {
         // An `@` cannot stand anywhere but behind the userinfo, so that semicolons and question marks before it belong
         // to the user (RFC 4475 §3.1.1.9).
-        let (userinfo, rest) = match rest.split_once('@') {
-            Some((userinfo, rest)) => (Some(userinfo), rest),
-            None => (None, rest),
-        };
-        if rest.contains('@') {
-            return None;
-        }
-        let (user, password) = match userinfo {
-            None => (None, None),
-            Some(info) => match info.split_once(':') {
-                Some((user, password)) => (Some(user), Some(password)),
-                None => (Some(info), None),
+        let (user, password, rest) = match split_at_octet(rest, b'@') {
+            Some((userinfo, rest)) => match split_at_octet(userinfo, b':') {
+                Some((user, password)) => (Some(user), Some(password), rest),
+                None => (Some(userinfo), None, rest),
             },
+            None => (None, None, rest),
         };
         if user.is_some_and(|u| u.is_empty() || !is_user(u))
             || password.is_some_and(|p| !is_user(p))
+            || memchr::memchr(b'@', rest.as_bytes()).is_some()
         {
             return None;
         }
-        let (rest, headers) = match rest.split_once('?') {
+        let (rest, headers) = match split_at_octet(rest, b'?') {
             Some((rest, headers)) if are_headers(headers) => (rest, headers),
             Some(_) => return None,
             None => (rest, ""),
         };
-        let end = rest.find(';').unwrap_or(rest.len());
+        let end = memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
         let (host_port, parameters) = rest.split_at_checked(end)?;
         let (host, port) = parse_host_port(host_port)?;
         if !escapes_are_whole(parameters) {
@@ -165,29 +157,25 @@ impl fmt::Display for SipUri<'_> {
     }
 }
 
-/// Octets of `user`: unreserved, escaped, user-unreserved.
-///
-/// Wider than the grammar: `#`, which phones send unescaped in what was dialled.
+/// What stands before the first octet of this kind, and what behind it.
+fn split_at_octet(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(octet, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// Whether this may be a user or a password.
 fn is_user(text: &str) -> bool {
-    escapes_are_whole(text)
-        && text.bytes().all(|o| {
-            is_unreserved(o)
-                || matches!(
-                    o,
-                    b'%' | b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/' | b'#'
-                )
-        })
+    are_of(USER, text.as_bytes()) && escapes_are_whole(text)
 }
 
 /// `headers` without its question mark: `hname=hvalue`, separated by ampersands.
 fn are_headers(text: &str) -> bool {
-    let legal = |o: u8| {
-        is_unreserved(o) || matches!(o, b'%' | b'[' | b']' | b'/' | b'?' | b':' | b'+' | b'$')
-    };
     escapes_are_whole(text)
         && text.split('&').all(|header| {
             header.split_once('=').is_some_and(|(name, value)| {
-                !name.is_empty() && name.bytes().all(legal) && value.bytes().all(legal)
+                !name.is_empty()
+                    && are_of(URI_HEADER, name.as_bytes())
+                    && are_of(URI_HEADER, value.as_bytes())
             })
         })
 }
