@@ -81,3 +81,26 @@ impl<'a> Method<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_tokens_whose_case_matters() {
+        for (text, method) in [
+            ("INVITE", Some(Method::Invite)),
+            ("invite", Some(Method::Other("invite"))),
+            ("RE%47IST%45R", Some(Method::Other("RE%47IST%45R"))),
+            ("!i-M*_+`.%~'", Some(Method::Other("!i-M*_+`.%~'"))),
+            ("", None),
+            ("INVITE ", None),
+            ("IN/VITE", None),
+            ("INV\u{cd}TE", None),
+        ] {
+            let found = Method::parse(text.as_bytes());
+            assert_eq!(found, method, "{text}");
+            assert_eq!(found.map_or(text, |m| m.as_str()), text);
+        }
+    }
+}

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use super::address::Address;
 use super::host::Host;
-use super::message::{Message, StartLine};
+use super::message::Message;
 use super::name::HeaderName;
+use super::start_line::StartLine;
 use super::status::StatusCode;
 use super::text::trim_end;
 use super::via::{Via, first_value};

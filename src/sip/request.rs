@@ -1,9 +1,10 @@
 //! A request whose mandatory fields have been read: RFC 3261 §8.1.1, checked as §8.2 and §16.3 step 1 ask.
 
 use super::address::Address;
-use super::message::{Fault, Message, StartLine};
+use super::message::{Fault, Message};
 use super::method::Method;
 use super::name::HeaderName;
+use super::start_line::StartLine;
 use super::status::StatusCode;
 use super::text::{is_blank, number, split_list, trim_start};
 use super::uri::Uri;
