@@ -171,7 +171,7 @@ fn uris() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn no_octets_make_the_parser_panic(bytes in prop_oneof![octets(), mutated()], head in any::<Index>(), fields in 0..40_usize) {
