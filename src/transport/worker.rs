@@ -73,7 +73,8 @@ pub(crate) struct Worker {
     housekeeping: Instant,
     statistics: Instant,
     drain: Drain,
-    closed_since_trim: usize,
+    /// Most connections of the server since unused memory was given back.
+    most_connections: usize,
 }
 
 /// Whether the server is ending, and how long that may take.
@@ -117,7 +118,7 @@ impl Worker {
             housekeeping: now + HOUSEKEEPING,
             statistics: now,
             drain: Drain::NotYet,
-            closed_since_trim: 0,
+            most_connections: 0,
             shared,
         }
     }
@@ -216,7 +217,6 @@ impl Worker {
                 self.say_closed(&connection, &reason);
                 self.forget_flow(&mut connection);
                 self.free.push(slot);
-                self.closed_since_trim += 1;
                 return;
             }
         }
@@ -365,10 +365,16 @@ impl Worker {
                 warn!("log.suppressed lines={suppressed} more of the same kind and source");
             }
             self.tell_statistics();
+            self.give_memory_back();
         }
-        if self.closed_since_trim >= TRIM_AFTER {
-            self.closed_since_trim = 0;
-            self.free.shrink_to_fit();
+    }
+
+    /// After a storm of connections their memory goes back to the system; in steady traffic nothing is moved.
+    fn give_memory_back(&mut self) {
+        let connections = self.shared.admission.connections();
+        self.most_connections = self.most_connections.max(connections);
+        if self.most_connections > connections / 3 * 4 + FEW_CONNECTIONS {
+            self.most_connections = connections;
             super::memory::give_back();
         }
     }
@@ -418,5 +424,5 @@ impl Worker {
 
 /// Shards of the location service that are looked through each second; all of them in about half a minute.
 const SHARDS_A_SECOND: usize = 4;
-/// Closed connections after which unused memory goes back to the system.
-const TRIM_AFTER: usize = 1000;
+/// So many connections come and go without anything to be made of it.
+const FEW_CONNECTIONS: usize = 100;

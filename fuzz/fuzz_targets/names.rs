@@ -1,0 +1,31 @@
+//! A certificate of any octets: reading its names never panics, and no name that cannot be entitles to anything.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sipvouch::auth::{Identities, IdentityKind, NamePolicy};
+use sipvouch::tls::names_of_der;
+
+fuzz_target!(|der: &[u8]| {
+    let Some(certificate) = names_of_der(der) else {
+        return;
+    };
+    for (email_as_sip, wildcards) in [(false, false), (true, true)] {
+        let policy = NamePolicy {
+            email_as_sip,
+            wildcards,
+        };
+        let identities = Identities::of(&certificate, &policy);
+        for name in identities.names() {
+            let text = name.text();
+            assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
+            match name.kind {
+                IdentityKind::Domain => assert!(!text.contains(['@', '*']), "{text:?}"),
+                IdentityKind::User => assert!(text.contains('@'), "{text:?}"),
+                IdentityKind::Wildcard => assert!(wildcards),
+                _ => {}
+            }
+        }
+        let shown = identities.to_string();
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    }
+});
