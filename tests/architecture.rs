@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tls", &["sip", "auth"]),
     ("store", &["sip", "auth", "registrar", "proxy"]),
     ("logging", &[]),
+    ("process", &[]),
     (
         "transport",
         &[
@@ -46,6 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tls",
             "transport",
             "logging",
+            "process",
             "store",
         ],
     ),
@@ -156,11 +158,20 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         let path = entry.expect("an entry of src").path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
             found.push(path);
         }
     }
     found
+}
+
+/// Whether the `mod.rs` beside this file takes it in for tests only.
+fn is_test(file: &Path) -> bool {
+    let (Some(name), Some(dir)) = (file.file_stem().and_then(|s| s.to_str()), file.parent()) else {
+        return false;
+    };
+    let parent = fs::read_to_string(dir.join("mod.rs")).unwrap_or_default();
+    parent.contains(&format!("#[cfg(test)]\nmod {name};"))
 }
 
 /// The lines of a file without comments and without its tests, which stand last.
