@@ -473,3 +473,263 @@ fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
         || admitted.ground().is_trust()
         || admitted.request().from.uri.sip().is_some_and(from_mine)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Transport};
+    use crate::proxy::ProxyOptions;
+    use crate::registrar::RegistrarOptions;
+
+    /// A server for example.org that believes every From, so that what comes after admission is seen.
+    fn policy() -> Policy {
+        let options = AuthOptions {
+            domains: vec!["example.org".to_owned()],
+            rules: IdentityRules::Secure,
+            ..AuthOptions::default()
+        };
+        Policy {
+            rules: Rules::new(&options, Mappings::default(), Vec::new()),
+            registrar: RegistrarOptions {
+                enabled: true,
+                allow_to_tag: false,
+                min_expires: 60,
+                max_expires: 7200,
+                default_expires: 3600,
+                max_contacts: NonZeroUsize::new(10).unwrap(),
+                max_total: NonZeroUsize::new(100).unwrap(),
+            },
+            proxy: ProxyOptions {
+                server_text: Some("Sipvouch".to_owned()),
+                always_allow_relaying: false,
+            },
+            addresses: vec!["192.0.2.1:5061".parse().unwrap()],
+        }
+    }
+
+    /// First line of the answer, and all of it; empty when there is none.
+    fn answer(policy: &Policy, text: &str) -> (String, String) {
+        let head = text.find("\r\n\r\n").unwrap() + 4;
+        let message = Message::parse(text.as_bytes(), head, 64);
+        let location = Location::new();
+        let context = Context {
+            policy,
+            location: &location,
+            peer: Peer {
+                transport: Transport::Tls,
+                source: "198.51.100.7:40000".parse().unwrap(),
+                identities: None,
+            },
+            flow: FlowId(1),
+            now: std::time::Instant::now(),
+            to_tag: "ours",
+        };
+        let mut out = Vec::new();
+        on_message(&message, &context, &mut out);
+        let out = String::from_utf8(out).unwrap();
+        let first = out.lines().next().unwrap_or_default();
+        (first.trim_start_matches("SIP/2.0 ").to_owned(), out)
+    }
+
+    fn request(method: &str, uri: &str, more: &str) -> String {
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 203.0.113.9:5061;branch=z9hG4bKx\r\n\
+             From: <sip:alice@example.org>;tag=a\r\nTo: <sip:alice@example.org>\r\nCall-ID: c@d\r\n\
+             CSeq: 7 {method}\r\n{more}Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    #[test]
+    fn each_step_answers_what_it_has_to() {
+        let policy = policy();
+        for (situation, method, uri, more, wanted) in [
+            ("are you there?", "OPTIONS", "sip:example.org", "", "200 OK"),
+            (
+                "the same by address",
+                "OPTIONS",
+                "sip:192.0.2.1:5061",
+                "",
+                "200 OK",
+            ),
+            (
+                "with no hops left",
+                "OPTIONS",
+                "sip:example.org",
+                "Max-Forwards: 0\r\n",
+                "200 OK",
+            ),
+            (
+                "an extension asked of us",
+                "OPTIONS",
+                "sip:example.org",
+                "Require: foo\r\n",
+                "420 Bad Extension",
+            ),
+            (
+                "an extension asked of proxies",
+                "MESSAGE",
+                "sip:bob@example.org",
+                "Proxy-Require: foo\r\n",
+                "420 Bad Extension",
+            ),
+            (
+                "no hops left",
+                "MESSAGE",
+                "sip:bob@example.org",
+                "Max-Forwards: 0\r\n",
+                "483 Too Many Hops",
+            ),
+            (
+                "a scheme that nobody routes",
+                "MESSAGE",
+                "urn:service:sos",
+                "",
+                "416 Unsupported URI Scheme",
+            ),
+            (
+                "a CANCEL for no call",
+                "CANCEL",
+                "sip:bob@example.org",
+                "",
+                "481 Call/Transaction Does Not Exist",
+            ),
+            (
+                "a user who is not there",
+                "INVITE",
+                "sip:bob@example.org",
+                "",
+                "480 Temporarily Unavailable",
+            ),
+            (
+                "the server is no user",
+                "MESSAGE",
+                "sip:example.org",
+                "",
+                "405 Method Not Allowed",
+            ),
+            (
+                "another port of our host",
+                "MESSAGE",
+                "sip:bob@example.org:99",
+                "",
+                "480 Temporarily Unavailable",
+            ),
+            (
+                "a registration",
+                "REGISTER",
+                "sip:example.org",
+                "Contact: <sip:a@203.0.113.9>\r\n",
+                "200 OK",
+            ),
+            (
+                "a registration elsewhere",
+                "REGISTER",
+                "sip:example.net",
+                "",
+                "480 Temporarily Unavailable",
+            ),
+            ("an ACK", "ACK", "sip:bob@example.org", "", ""),
+        ] {
+            assert_eq!(
+                answer(&policy, &request(method, uri, more)).0,
+                wanted,
+                "{situation}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stranger_may_not_relay_and_a_domain_that_is_not_ours_is_not_registered() {
+        let policy = policy();
+        let foreign = |text: String| text.replace("alice@example.org", "carol@example.net");
+        let relay = foreign(request("MESSAGE", "sip:dave@example.com", ""));
+        assert_eq!(answer(&policy, &relay).0, "403 Relaying Forbidden");
+        let register = foreign(request(
+            "REGISTER",
+            "sip:example.org",
+            "Contact: <sip:a@203.0.113.9>\r\n",
+        ));
+        assert_eq!(answer(&policy, &register).0, "404 Not Found");
+        let route = foreign(request(
+            "MESSAGE",
+            "sip:bob@example.org",
+            "Route: <sip:203.0.113.66;lr>\r\n",
+        ));
+        assert_eq!(answer(&policy, &route).0, "403 Relaying Forbidden");
+        let own_route = request(
+            "REGISTER",
+            "sip:example.org",
+            "Route: <sip:example.org;lr>\r\n",
+        );
+        assert_eq!(answer(&policy, &own_route).0, "200 OK");
+    }
+
+    #[test]
+    fn an_answer_says_where_the_request_came_from_and_nothing_of_the_peer_in_its_phrase() {
+        let policy = policy();
+        let (_, text) = answer(&policy, &request("OPTIONS", "sip:example.org", ""));
+        assert!(
+            text.contains("branch=z9hG4bKx;received=198.51.100.7\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("To: <sip:alice@example.org>;tag=ours\r\n"),
+            "{text}"
+        );
+        assert!(text.contains("Allow: OPTIONS, REGISTER\r\n"), "{text}");
+        let (first, text) = answer(
+            &policy,
+            &request(
+                "OPTIONS",
+                "sip:example.org",
+                "Require: x, y\r\nRequire: z\r\n",
+            ),
+        );
+        assert_eq!(first, "420 Bad Extension");
+        assert!(text.contains("Unsupported: x, y, z\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_malformed_request_is_answered_where_that_is_possible_and_a_response_never() {
+        let policy = policy();
+        let good = request("OPTIONS", "sip:example.org", "");
+        for (situation, text, wanted) in [
+            (
+                "no From",
+                good.replace("From: <sip:alice@example.org>;tag=a\r\n", ""),
+                "",
+            ),
+            (
+                "From is none",
+                good.replace("<sip:alice@example.org>;tag=a", "]]["),
+                "400 Malformed From header",
+            ),
+            (
+                "CSeq of another method",
+                good.replace("7 OPTIONS", "7 INVITE"),
+                "400 Method mismatch btw Request Line and CSeq",
+            ),
+            (
+                "another version",
+                good.replacen("SIP/2.0", "SIP/7.0", 1),
+                "505 Version Not Supported",
+            ),
+            (
+                "a malformed ACK",
+                request("ACK", "sip:example.org", "").replace("7 ACK", "x ACK"),
+                "",
+            ),
+            (
+                "a response",
+                good.replacen("OPTIONS sip:example.org SIP/2.0", "SIP/2.0 200 OK", 1),
+                "",
+            ),
+        ] {
+            assert_eq!(answer(&policy, &text).0, wanted, "{situation}");
+        }
+    }
+}
