@@ -156,7 +156,8 @@ impl Reader {
                 self.errors.push(ConfigError::NoEquals { at, start });
                 return;
             }
-            Split::Setting { name, value } => (name, value),
+            // No setting has a control character in its name; what is told of this one must not have either.
+            Split::Setting { name, value } => (name.escape_debug().to_string(), value),
         };
         if std::str::from_utf8(bytes).is_err() {
             self.errors.push(ConfigError::NotUtf8 { at, name });
@@ -439,6 +440,16 @@ mod tests {
                 "more.config:1: tlsport is set a second time, first at main.config:1; remove one of them",
                 "more.config:2: Transport01Type is set a second time, first at main.config:2; remove one of them",
             ]
+        );
+    }
+
+    #[test]
+    fn control_characters_of_a_name_are_told_escaped() {
+        let (_, errors) = read_text(b"Log\0Name = 1\nlog\0name = 2\n");
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["text:2: log\\0name is set a second time, first at text:1; remove one of them"]
         );
     }
 
