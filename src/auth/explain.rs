@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::admit::{Decision, Rules, Trace, decide};
-use super::certificate::{Identities, IdentityKind, NameSource};
+use super::certificate::{Identities, IdentityKind};
 use super::check::{Answers, Peer, Transport};
 use super::options::IdentityRules;
 use super::peer_certificate::PeerCertificate;
@@ -305,7 +305,7 @@ fn remedies(
     certificates(claimed, &mut remedies);
     mapping(claimed, identities, rules, &mut remedies);
     let ours = rules.domains.contains(&claimed.host);
-    if ours {
+    if ours && !statement.source.ip().is_unspecified() {
         remedies.push(format!(
             "TrustedPeers with {} (if that is a proxy which checks its users itself)",
             statement.source.ip()
@@ -350,11 +350,10 @@ fn mapping(
         ));
         return;
     }
-    let by_common_name = identities
-        .names()
-        .iter()
-        .find(|name| name.source == NameSource::CommonName);
-    if let Some(name) = by_common_name.or_else(|| identities.names().first()) {
+    // A CN that a SAN hides says little about who that is: rather a name that counts.
+    let mut names = identities.names().iter();
+    let counts = names.find(|name| !matches!(name.kind, IdentityKind::KeyOnly(_)));
+    if let Some(name) = counts.or_else(|| identities.names().first()) {
         let key = name.text();
         remedies.push(format!(
             "a line in the CommonNameMappings file: {key}<TAB>{aor}"
