@@ -28,6 +28,8 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch --version | --help
 
 Exit status: 0 well, 1 failure, 2 a command line that is not understood.
+check: 0 nothing to say, 1 the server would start, with notes, 2 it would not.
+explain: 0 admitted, 1 refused.
 
 Settings, for the file as Name = value or here as --Name=value (-Name=value,
 /Name=value, --Name:value). One given here goes before the file's.
