@@ -1,7 +1,6 @@
 //! The steps a request passes, in order: RFC 3261 §16.3 to §16.5, and §10.3 for what is ours to register.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::policy::Policy;
@@ -129,104 +128,20 @@ pub fn on_answers(
 }
 
 /// Answers a message that cannot be handled because of this fault, if it can be answered.
-pub fn answer_fault(
-    message: &Message<'_>,
-    fault: Fault,
-    source: SocketAddr,
-    policy: &Policy,
-    to_tag: &str,
-    out: &mut Vec<u8>,
-) {
-    if Reply::is_possible(message) && !is_ack(message) {
-        reply(
-            message,
-            fault.status,
-            fault.phrase,
-            source,
-            policy,
-            to_tag,
-            b"",
-            out,
-        );
-    }
+pub fn answer_fault(message: &Message<'_>, fault: Fault, context: &Context<'_>, out: &mut Vec<u8>) {
+    context.answer_if_possible(message, fault.status, fault.phrase, b"", out);
 }
 
 /// Answers a message whose check has failed on the lookup pool: nothing was decided, so nothing passes.
-pub fn answer_failed(
-    message: &Message<'_>,
-    source: SocketAddr,
-    policy: &Policy,
-    to_tag: &str,
-    out: &mut Vec<u8>,
-) {
+pub fn answer_failed(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
     let status = StatusCode::SERVER_INTERNAL_ERROR;
-    answer_fault(
-        message,
-        Fault {
-            status,
-            phrase: status.phrase(),
-        },
-        source,
-        policy,
-        to_tag,
-        out,
-    );
+    context.answer_if_possible(message, status, status.phrase(), b"", out);
 }
 
 /// Answers a message for whose question the lookup pool has no room (RFC 3261 §21.5.4).
-pub fn answer_busy(
-    message: &Message<'_>,
-    source: SocketAddr,
-    policy: &Policy,
-    to_tag: &str,
-    out: &mut Vec<u8>,
-) {
-    if Reply::is_possible(message) && !is_ack(message) {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        reply(
-            message,
-            status,
-            status.phrase(),
-            source,
-            policy,
-            to_tag,
-            b"Retry-After: 5\r\n",
-            out,
-        );
-    }
-}
-
-fn is_ack(message: &Message<'_>) -> bool {
-    matches!(
-        message.start_line(),
-        StartLine::Request { method: b"ACK", .. }
-    )
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a response is made of that many things"
-)]
-fn reply(
-    message: &Message<'_>,
-    status: StatusCode,
-    phrase: &str,
-    source: SocketAddr,
-    policy: &Policy,
-    to_tag: &str,
-    headers: &[u8],
-    out: &mut Vec<u8>,
-) {
-    let server = policy.proxy.server_text.as_deref();
-    Reply {
-        status,
-        phrase,
-        to_tag: Some(to_tag),
-        source: Some(source),
-        server,
-        headers,
-    }
-    .write(message, out);
+pub fn answer_busy(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u8>) {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    context.answer_if_possible(message, status, status.phrase(), b"Retry-After: 5\r\n", out);
 }
 
 impl Context<'_> {
@@ -252,16 +167,33 @@ impl Context<'_> {
         headers: &[u8],
         out: &mut Vec<u8>,
     ) {
-        reply(
-            message,
+        Reply {
             status,
             phrase,
-            self.peer.source,
-            self.policy,
-            self.to_tag,
+            to_tag: Some(self.to_tag),
+            source: Some(self.peer.source),
+            server: self.policy.proxy.server_text.as_deref(),
             headers,
-            out,
+        }
+        .write(message, out);
+    }
+
+    /// The same for a message that may not even have what an answer is made of; an ACK has none.
+    fn answer_if_possible(
+        &self,
+        message: &Message<'_>,
+        status: StatusCode,
+        phrase: &str,
+        headers: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let is_ack = matches!(
+            message.start_line(),
+            StartLine::Request { method: b"ACK", .. }
         );
+        if !is_ack && Reply::is_possible(message) {
+            self.answer_with(message, status, phrase, headers, out);
+        }
     }
 }
 
@@ -278,14 +210,7 @@ fn step(
     let request = match Request::read(message, rules.identity.from_rule()) {
         Ok(request) => request,
         Err(fault) => {
-            answer_fault(
-                message,
-                fault,
-                context.peer.source,
-                context.policy,
-                context.to_tag,
-                out,
-            );
+            answer_fault(message, fault, context, out);
             return Outcome::Malformed(fault);
         }
     };

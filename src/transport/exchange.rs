@@ -226,14 +226,8 @@ impl Worker {
             );
         }
         if let Some(message) = message {
-            proxy::answer_fault(
-                message,
-                fault,
-                connection.peer,
-                &self.snapshot.policy,
-                &self.tags.next(),
-                out,
-            );
+            let tag = self.tags.next();
+            proxy::answer_fault(message, fault, &self.context(connection, &tag), out);
         }
     }
 
@@ -251,9 +245,19 @@ impl Worker {
             message.as_bytes().len()
         );
         self.judge_again(connection);
-        let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
         let tag = self.tags.next();
-        let context = Context {
+        let context = self.context(connection, &tag);
+        let outcome = match answers {
+            None => proxy::on_message(message, &context, out),
+            Some(answers) => proxy::on_answers(message, answers, &context, out),
+        };
+        self.account(connection, message, outcome, out);
+    }
+
+    /// What a message of this connection meets.
+    fn context<'c>(&'c self, connection: &'c Connection, to_tag: &'c str) -> Context<'c> {
+        let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
+        Context {
             policy: &self.snapshot.policy,
             location: &self.shared.location,
             peer: Peer {
@@ -267,13 +271,8 @@ impl Worker {
             },
             flow: FlowId(connection.id),
             now: self.now,
-            to_tag: &tag,
-        };
-        let outcome = match answers {
-            None => proxy::on_message(message, &context, out),
-            Some(answers) => proxy::on_answers(message, answers, &context, out),
-        };
-        self.account(connection, message, outcome, out);
+            to_tag,
+        }
     }
 
     /// Names out of the certificate follow the newest rules.
@@ -393,8 +392,8 @@ impl Worker {
             Ok(()) => connection.pending += 1,
             Err(_) => {
                 self.shared.counters.lookups_refused.add(1);
-                let policy = &self.snapshot.policy;
-                proxy::answer_busy(message, connection.peer, policy, &self.tags.next(), out);
+                let tag = self.tags.next();
+                proxy::answer_busy(message, &self.context(connection, &tag), out);
             }
         }
     }
@@ -421,8 +420,8 @@ impl Worker {
                 Some(answers) => worker.message(connection, &message, Some(answers), &mut out),
                 None => {
                     let tag = worker.tags.next();
-                    let policy = &worker.snapshot.policy;
-                    proxy::answer_failed(&message, connection.peer, policy, &tag, &mut out);
+                    let context = worker.context(connection, &tag);
+                    proxy::answer_failed(&message, &context, &mut out);
                 }
             }
             match worker.send(connection, &out) {
