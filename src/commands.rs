@@ -117,7 +117,9 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         configuration.auth.rules,
         loaded.snapshot.policy.rules.mappings.len()
     );
-    let _ = writeln!(text, "{}", inventory(&loaded.report.certificates));
+    let _ = write!(text, "{}", inventory(&loaded.report.certificates));
+    let honoured = config::honoured(path, overrides);
+    let _ = writeln!(text, "honours   {}", honoured.join(", "));
     let mut to_mend = 0;
     for note in &configuration.notes {
         to_mend += usize::from(note.class != NoteClass::Info);

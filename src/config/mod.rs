@@ -73,6 +73,18 @@ pub fn notes(path: &Path, overrides: &[Override]) -> Vec<Note> {
         .notes
 }
 
+/// Names of the settings that were made and are acted on, in the order of the alphabet.
+pub fn honoured(path: &Path, overrides: &[Override]) -> Vec<String> {
+    let settings = file::read(path).0.with_overrides(overrides);
+    let mut names: Vec<String> = settings
+        .iter()
+        .filter(|raw| settings::find(&raw.name).is_some_and(settings::Setting::is_honoured))
+        .map(|raw| raw.name.clone())
+        .collect();
+    names.sort_by_key(|name| name.to_ascii_lowercase());
+    names
+}
+
 /// Judges the text of a configuration file without touching any other file; for fuzzing.
 ///
 /// # Errors
