@@ -44,7 +44,9 @@ fuzz:
 	scripts/install-build-needs
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	set -e; for target in $(T); do \
-	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS); \
 	done
 
 # conf/repro.config as the table of settings has it; fails when the file was not that.
