@@ -66,7 +66,7 @@ fn a_thousand_bad_peers_of_each_kind_leave_fifty_good_ones_unharmed() {
         traffic.wait_for_answers(u64::try_from(GOOD).expect("a number") * 10);
         let threads = server.threads();
         let descriptors = server.descriptors();
-        let mut rss = server.rss();
+        let rss = server.rss();
         lines.push(format!("base: {descriptors} descriptors, {rss} KiB"));
         for kind in [
             Bad::Silent,
@@ -86,8 +86,9 @@ fn a_thousand_bad_peers_of_each_kind_leave_fifty_good_ones_unharmed() {
                 _ => {}
             }
             let most = server.rss();
-            // Deadlines are 3 or 4 s; what is left is for a busy machine. The bad ones hold on to their ends.
-            let back = wait_until(Duration::from_secs(15), || {
+            // Deadlines are 3 to 8 s. The rest is for a busy machine, and for the system: its own send buffer grows for a
+            // while although the peer takes nothing, which is progress to the server. The bad ones hold on to their ends.
+            let back = wait_until(Duration::from_secs(45), || {
                 server.descriptors() <= descriptors
             });
             assert!(
@@ -113,22 +114,25 @@ fn a_thousand_bad_peers_of_each_kind_leave_fifty_good_ones_unharmed() {
                 server.rss(),
                 traffic.answers() - answers,
             ));
-            if kind == Bad::Silent {
-                // The first crowd makes room in tables and in the allocator; those after it must find room enough.
-                rss = rss.max(server.rss());
-            }
         }
         assert_eq!(
             server.threads(),
             threads,
             "no thread is lost to a peer, and none is left over"
         );
-        let after = server.rss();
-        // A thousand TLS connections hold some 20 MiB and more while they live: a leak of them all is four times that.
+        // What the last crowd left in the allocator is given back within seconds. A thousand TLS connections hold some
+        // 20 MiB while they live: a leak of one crowd would be seen, and there were five.
+        let given_back = wait_until(Duration::from_secs(20), || server.rss() < rss + 12 * 1024);
+        lines.push(format!(
+            "at the end: {} descriptors, {} KiB",
+            server.descriptors(),
+            server.rss()
+        ));
         assert!(
-            after < rss + 16 * 1024,
-            "resident memory: {rss} KiB before, {after} KiB after\n{}",
-            lines.join("\n")
+            given_back,
+            "resident memory: {rss} KiB before, {} KiB after\n  {}",
+            server.rss(),
+            lines.join("\n  ")
         );
         drop(stop);
     });
@@ -149,7 +153,7 @@ fn short_deadlines() -> Setup {
     Setup::usual()
         .set("HandshakeTimeout", "3")
         .set("FirstMessageTimeout", "4")
-        .set("PartialMessageTimeout", "3")
+        .set("PartialMessageTimeout", "5")
         .set("WriteTimeout", "3")
         .set("IdleTimeout", "8")
 }
