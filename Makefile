@@ -14,7 +14,7 @@ run: demo
 	scripts/install-build-needs
 	$(CARGO) build --release --locked
 	@cat demo/TRY
-	cd demo && exec ../target/release/sipvouch repro.config
+	exec target/release/sipvouch demo/repro.config
 
 demo:
 	scripts/install-build-needs

@@ -16,6 +16,7 @@ mod interop;
 mod listeners;
 mod operator;
 mod parity;
+mod readme;
 mod robustness;
 mod startup;
 mod torture;

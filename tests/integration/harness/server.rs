@@ -55,6 +55,12 @@ impl Setup {
         self.dir.path()
     }
 
+    /// The same directory with another configuration.
+    pub(crate) fn with(mut self, config: &str) -> Self {
+        config.clone_into(&mut self.config);
+        self
+    }
+
     /// One more `--Name=value`; a later one replaces an earlier one.
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.overrides.retain(|(n, _)| n != name);
