@@ -405,9 +405,12 @@ impl Worker {
         }
         for slot in 0..self.slots.len() {
             self.guarded(slot, |worker, connection| {
+                // What has arrived before the end is still answered, told of by the poller or not.
+                if let Some(socket) = connection.socket() {
+                    socket.readable(false);
+                }
                 match &connection.stage {
                     Stage::Linger(_) => return Fate::Keep,
-                    // What has arrived before the end is still answered.
                     Stage::Open(_) => match worker.progress(connection) {
                         Fate::Keep if !connection.is_quiet() => return Fate::Keep,
                         Fate::Keep => {}
