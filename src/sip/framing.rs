@@ -276,6 +276,16 @@ mod tests {
                 &["!Malformed Content-Length header"],
             ),
             (
+                "no number to every reader",
+                "A b SIP/2.0\r\nl:1\0\r\n\r\nx",
+                &["!Control character in a header field"],
+            ),
+            (
+                "nor folded",
+                "A b SIP/2.0\r\nContent-Length: 1\r\n \u{b}\r\n\r\nx",
+                &["!Control character in a header field"],
+            ),
+            (
                 "body too large",
                 "A b SIP/2.0\r\nl:11\r\n\r\n",
                 &["!Request Entity Too Large"],

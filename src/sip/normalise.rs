@@ -2,6 +2,7 @@
 //! colon dropped, control characters of quoted pairs masked until it is through.
 
 use super::message::Fault;
+use super::name::HeaderName;
 use super::text::{is_token, trim, trim_end};
 
 /// A header block with one field a line.
@@ -69,8 +70,9 @@ impl Normalised {
                 self.masked.push((self.block.len(), *octet));
                 self.block.push(STAND_IN);
             } else if control {
-                // Not kept, since an answer may copy the field.
-                self.ambiguous |= *octet == b'\r';
+                // Not kept, since an answer may copy the field. Another reader may see another length in `1<NUL>0`.
+                self.ambiguous |=
+                    *octet == b'\r' || HeaderName::parse(name) == HeaderName::ContentLength;
                 self.fault
                     .get_or_insert(Fault::bad_request("Control character in a header field"));
                 self.block.push(b' ');
