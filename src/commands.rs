@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
 use crate::config::cli::{Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
-use crate::serve::serve;
+use crate::serve::{say, serve};
 use crate::server::{self, Fault};
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
 use crate::transport::StreamKind;
@@ -30,7 +30,7 @@ pub fn main(
     let command = match config::cli::parse(arguments) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("sipvouch: {error}; see sipvouch --help");
+            say(&format!("sipvouch: {error}; see sipvouch --help\n"));
             return ExitCode::from(USAGE);
         }
     };
@@ -69,7 +69,7 @@ fn print(text: &str) -> ExitCode {
 
 fn fail(faults: impl IntoIterator<Item: std::fmt::Display>) -> ExitCode {
     for fault in faults {
-        eprintln!("sipvouch: {fault}");
+        say(&format!("sipvouch: {fault}\n"));
     }
     ExitCode::FAILURE
 }
@@ -81,16 +81,16 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         Err(faults) => {
             fail(&faults);
             for note in config::notes(path, overrides) {
-                eprintln!("sipvouch: {note}");
+                say(&format!("sipvouch: {note}\n"));
             }
             let errors = faults
                 .iter()
                 .filter(|f| !matches!(f, Fault::Tls(t) if !t.is_error()))
                 .count();
-            eprintln!(
-                "sipvouch: {}: {errors} to mend; the server would not start",
+            say(&format!(
+                "sipvouch: {}: {errors} to mend; the server would not start\n",
                 path.display()
-            );
+            ));
             return ExitCode::from(USAGE);
         }
     };

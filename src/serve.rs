@@ -1,5 +1,6 @@
 //! `sipvouch [repro.config]`: from the start of the process to its end.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub(crate) fn serve(
             };
             match ready {
                 Some(ready) => Ready::fail(ready, &text),
-                None => eprint!("{text}"),
+                None => say(&text),
             }
             ExitCode::FAILURE
         }
@@ -79,7 +80,7 @@ fn run(
     notes.extend(descriptors(&loaded.configuration));
     if !logs_to_terminal(&loaded.configuration) {
         for note in &notes {
-            eprintln!("sipvouch: {note}");
+            say(&format!("sipvouch: {note}\n"));
         }
     }
     if process.daemonize {
@@ -174,6 +175,11 @@ fn descriptors(configuration: &Configuration) -> Option<String> {
             })
         }
     }
+}
+
+/// Says something on standard error, if anybody reads there: that nobody does must not keep the server from serving.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Whether the notes of the log are seen on the terminal.

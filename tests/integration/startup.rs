@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{
     Answer, Pki, Request, Server, Setup, TlsPeer, free_port, report, run_to_end, tests_dir,
@@ -397,6 +397,33 @@ fn the_old_deployment_starts_as_it_is() {
         (answer.status, answer.reason.as_str()),
         (403, "Authentication Failed for peer cert")
     );
+}
+
+/// Whoever started it may have closed its end of standard error, or sent it to a full disk.
+#[test]
+fn a_start_does_not_depend_on_somebody_reading_standard_error() {
+    let full = || {
+        let file = fs::OpenOptions::new().write(true).open("/dev/full");
+        file.expect("/dev/full")
+    };
+    let setup = Setup::usual()
+        .set("LoggingType", "file")
+        .set("LogFilename", "./log.txt");
+    let mut server = setup.command().stderr(full()).spawn().expect("a start");
+    let deadline = Instant::now() + REFUSAL;
+    let log = setup.dir().join("log.txt");
+    let ready = || fs::read_to_string(&log).is_ok_and(|lines| lines.contains("server.ready"));
+    while !ready() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let serves = ready();
+    let _ = server.kill();
+    let ended = server.wait().expect("an end");
+    assert!(serves, "{ended}");
+
+    let bad = Setup::usual().set("WorkerThreads", "many");
+    let refused = bad.command().stderr(full()).status().expect("an end");
+    assert_eq!(refused.code(), Some(1));
 }
 
 #[test]
