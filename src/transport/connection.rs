@@ -60,7 +60,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u64,
     queue: Vec<u8>,
     queue_taken: usize,
-    /// Reading is put off until a question is answered.
+    /// Reading is put off until a question is answered, or what was said has been sent.
     pub(crate) paused: bool,
     /// It ends, for this reason, once its answers are out.
     pub(crate) ending: Option<String>,
@@ -246,6 +246,21 @@ impl Connection {
         self.wait_for(Limit::Linger, now, LINGER);
     }
 
+    /// Remembers an address-of-record that lives on this connection. One may be remembered twice for a while: looking
+    /// for it each time would make a trunk with 100,000 users slow for everybody on its worker.
+    pub(crate) fn remember(&mut self, aor: Aor, is_tied: impl Fn(&Aor) -> bool) {
+        let registered = &mut self.registered;
+        if registered.len() == registered.capacity() {
+            // Before it grows: what came and went again need not be remembered.
+            registered.retain(is_tied);
+            registered.sort_unstable();
+            registered.dedup();
+            // Only after as many again is it looked through again.
+            registered.reserve(registered.len() + 1);
+        }
+        registered.push(aor);
+    }
+
     /// The peer's names, for a log line.
     pub(crate) fn names(&self) -> String {
         match &self.proof {
@@ -260,8 +275,71 @@ impl Connection {
         }
     }
 
-    /// Whether it has nothing under way: no message half read, nothing queued, no question out.
+    /// Whether it has nothing under way: no message half read or put off, nothing queued, no question out.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.partial && self.queued() == 0 && self.pending == 0
+        !self.partial && !self.paused && self.queued() == 0 && self.pending == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::Cell;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::super::admission::{Admission, AdmissionLimits};
+    use super::*;
+    use crate::sip::SipUri;
+
+    fn connection() -> Connection {
+        let limits = AdmissionLimits {
+            total: 1,
+            per_source: 1,
+            handshakes: 1,
+            exempt: Vec::new(),
+        };
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let place = Admission::new(limits).admit(ip).unwrap();
+        Connection::new(1, 0, 0, (ip, 5061).into(), place, Stage::Changing)
+    }
+
+    fn aor(user: usize) -> Aor {
+        Aor::of(&SipUri::parse(&format!("sip:{user:06}@example.org")).unwrap())
+    }
+
+    #[test]
+    fn remembering_many_addresses_of_record_looks_at_each_a_few_times() {
+        let (mut connection, looks) = (connection(), Cell::new(0));
+        let is_tied = |_: &Aor| {
+            looks.set(looks.get() + 1);
+            true
+        };
+        for user in 0..10_000 {
+            connection.remember(aor(user), is_tied);
+        }
+        // One that goes and comes again while all the others stay.
+        for _ in 0..10_000 {
+            connection.remember(aor(0), is_tied);
+        }
+        assert!(looks.get() < 60_000, "{}", looks.get());
+        let mut remembered = connection.registered;
+        remembered.sort_unstable();
+        remembered.dedup();
+        assert_eq!(remembered.len(), 10_000);
+    }
+
+    #[test]
+    fn what_came_and_went_again_is_forgotten() {
+        let mut connection = connection();
+        for user in 0..10_000 {
+            let last = aor(user);
+            connection.remember(last.clone(), |aor| *aor == last);
+        }
+        assert!(
+            connection.registered.capacity() < 20,
+            "{}",
+            connection.registered.capacity()
+        );
     }
 }

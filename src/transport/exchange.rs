@@ -47,6 +47,13 @@ impl Worker {
         out.clear();
         self.scratch = scratch;
         self.out = out;
+        if connection.paused
+            && connection.pending < QUESTIONS_A_CONNECTION
+            && connection.queued() == 0
+        {
+            // It was paused for others to have their turn, or for its answers to get out: they are.
+            self.again.push(connection.slot);
+        }
         let deadlines = &self.shared.options.deadlines;
         connection.wait_for_next(heard.message, heard.ping, deadlines, self.now);
         if let Fate::Finish(reason) = fate {
@@ -169,7 +176,7 @@ impl Worker {
         fate
     }
 
-    /// Handles every whole message in `octets`; says how many octets they took.
+    /// Handles every whole message in `octets`, until there is much to be sent; says how many octets they took.
     fn frames(
         &mut self,
         connection: &mut Connection,
@@ -180,8 +187,9 @@ impl Worker {
         let limits = self.shared.options.limits;
         let mut taken = 0;
         loop {
-            if connection.pending >= QUESTIONS_A_CONNECTION {
+            if connection.pending >= QUESTIONS_A_CONNECTION || out.len() >= SCRATCH {
                 connection.paused = true;
+                connection.begun = false;
                 return (taken, Fate::Keep);
             }
             let rest = octets.get(taken..).unwrap_or_default();
@@ -358,16 +366,7 @@ impl Worker {
             info!("registrar.registered conn={id} peer={peer} {registration}");
         }
         if let Some(aor) = registration.tied {
-            if connection.registered.len() == connection.registered.capacity() {
-                // Before it grows: what came and went again need not be remembered.
-                let flow = FlowId(id);
-                connection
-                    .registered
-                    .retain(|aor| self.shared.location.is_tied(flow, aor));
-            }
-            if !connection.registered.contains(&aor) {
-                connection.registered.push(aor);
-            }
+            connection.remember(aor, |aor| self.shared.location.is_tied(FlowId(id), aor));
         }
     }
 

@@ -524,6 +524,48 @@ fn sigterm_closes_connections_properly_and_ends_with_success() {
     );
 }
 
+/// A burst of small requests with large answers, to a client that takes its time: nothing of it may count as a client that
+/// does not read.
+#[test]
+fn a_burst_with_large_answers_is_answered_whole() {
+    const BURST: usize = 200;
+    let server = Setup::usual().start();
+    let register = |contact: String| {
+        let mut request = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
+        request.contact = Some(contact);
+        request
+    };
+    let mut holder = TlsPeer::named("alice-uri")
+        .connect(server.tls())
+        .expect("a connection");
+    for n in 0..10 {
+        let contact = format!("<sip:{}{n}@127.0.0.1:5099>", "a".repeat(3_800));
+        assert_eq!(holder.ask(&register(contact)).response().status, 200);
+    }
+    for stop in [false, true] {
+        let mut connection = TlsPeer::named("alice-uri")
+            .connect(server.tls())
+            .expect("a connection");
+        let requests: Vec<Request> = (0..BURST).map(|_| register(String::new())).collect();
+        let (transport, local) = (connection.transport(), connection.local());
+        let burst: Vec<u8> = requests
+            .iter()
+            .flat_map(|request| request.octets(transport, local))
+            .collect();
+        connection.send(&burst).expect("the burst is sent");
+        std::thread::sleep(Duration::from_millis(500));
+        if stop {
+            server.signal(Signal::SIGTERM);
+        }
+        for (n, request) in requests.iter().enumerate() {
+            match connection.final_answer(request, Duration::from_secs(5)) {
+                Answer::Response(response) => assert_eq!(response.status, 200),
+                other => panic!("request {n}, stop {stop}: {other:?}\n{}", tail(&server)),
+            }
+        }
+    }
+}
+
 #[test]
 fn keep_alives_are_answered_between_messages() {
     let server = Setup::usual().start();
