@@ -43,6 +43,15 @@ pub(crate) fn serve(address: &str, directory: &str) {
     builder.set_num_tickets(1).unwrap();
     builder.set_read_ahead(true);
     builder.set_mode(SslMode::RELEASE_BUFFERS);
+    // What the acceptor of the crate sets otherwise than OpenSSL and Sipvouch do.
+    builder
+        .set_groups_list("X25519:P-256:X448:P-521:P-384")
+        .unwrap();
+    builder
+        .set_ciphersuites(
+            "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+        )
+        .unwrap();
     let acceptor = builder.build();
 
     let mut poll = Poll::new().unwrap();

@@ -2,8 +2,12 @@
 //!
 //! Both are processes of their own with one worker thread, on loopback, under the same paced load in one run; the load
 //! comes from this process. CPU is the kernel's own count of each process (`/proc/PID/task/*/schedstat`), so that the
-//! load's cost and the machine's mood stay outside. Ratios compare two figures of one run; figures of two runs do not
-//! compare. `SIPVOUCH_BENCH=quick` shortens every load to a fifth.
+//! load's cost and the machine's mood stay outside. The two take turns in many short rounds; what is printed is the
+//! median of the rounds, and the median of the rounds' ratios. Ratios compare two figures of one run; figures of two
+//! runs do not compare.
+//!
+//! `cargo bench --bench server -- resumed OPTIONS` runs the lines with one of these words in their names.
+//! `SIPVOUCH_BENCH=quick` shortens every load to a fifth.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,9 +36,16 @@ fn main() {
     }
     let quick = std::env::var("SIPVOUCH_BENCH").is_ok_and(|v| v == "quick");
     let scale = |full: usize| if quick { full / 5 } else { full };
+    let words: Vec<&String> = arguments
+        .iter()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let pki = Pki::make(scale(10_000).max(1000));
     println!(
-        "one worker thread each; TLS 1.3, P-256, client certificates; load on the same machine"
+        "one worker thread each; TLS 1.3, X25519, P-256, AES-256-GCM, client certificates, one ticket; load on the same \
+         machine;\nmedian of {ROUNDS} rounds in turns"
     );
     println!();
     println!(
@@ -58,24 +69,26 @@ fn main() {
         ),
     ];
     for (name, work) in works {
-        let bare = Subject::start(Kind::Bare, &pki);
-        let ours = Subject::start(Kind::Sipvouch, &pki);
-        // Alternating halves: a machine that slows down meanwhile slows both.
-        let mut costs = [Cost::default(), Cost::default()];
-        for _ in 0..2 {
-            for (cost, subject) in costs.iter_mut().zip([&bare, &ours]) {
-                cost.add(&work.run(subject, &pki));
-            }
+        if !wanted(name) {
+            continue;
         }
-        let [bare, ours] = costs;
+        let subjects = [Kind::Bare, Kind::Sipvouch].map(|kind| Subject::start(kind, &pki));
+        // What a process does once is in the first round, and not in the median.
+        let rounds: Vec<[Cost; 2]> = (0..ROUNDS)
+            .map(|_| subjects.each_ref().map(|subject| work.run(subject, &pki)))
+            .collect();
+        let median_of = |figure: fn(&[Cost; 2]) -> f64| median(rounds.iter().map(figure).collect());
         println!(
             "{name:<44} {:>8.1}us {:>8.1}us {:>7.2} {:>9.2} {:>9.2}",
-            bare.cpu_us(),
-            ours.cpu_us(),
-            ours.cpu_us() / bare.cpu_us(),
-            bare.switches(),
-            ours.switches()
+            median_of(|[bare, _]| bare.cpu_us()),
+            median_of(|[_, ours]| ours.cpu_us()),
+            median_of(|[bare, ours]| ours.cpu_us() / bare.cpu_us()),
+            median_of(|[bare, _]| bare.switches()),
+            median_of(|[_, ours]| ours.switches()),
         );
+    }
+    if !wanted("memory") {
+        return;
     }
     println!();
     println!(
@@ -104,7 +117,16 @@ fn main() {
     }
 }
 
-/// One kind of load, with how often the operation happens in each half of it.
+/// Turns that the two subjects take.
+const ROUNDS: usize = 10;
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    (figures[middle] + figures[(figures.len() - 1) / 2]) / 2.0
+}
+
+/// One kind of load, with how often the operation happens in all rounds together.
 enum Work {
     FirstHandshake(usize),
     Handshake(usize),
@@ -121,29 +143,33 @@ impl Work {
         };
         match *self {
             Self::FirstHandshake(count) => {
-                let first = subject.take_certificates(count / 2, pki);
-                subject.cost_of(count / 2, || load.handshakes(first, 200.0))
+                let first = subject.take_certificates(count / ROUNDS, pki);
+                subject.cost_of(count / ROUNDS, || load.handshakes(first, 200.0))
             }
             Self::Handshake(count) => {
                 load.handshakes(vec![0; 20], 200.0);
-                subject.cost_of(count / 2, || load.handshakes(vec![0; count / 2], 200.0))
+                subject.cost_of(count / ROUNDS, || {
+                    load.handshakes(vec![0; count / ROUNDS], 200.0)
+                })
             }
             Self::Resumption(count) => {
                 let session = load.first_session(0);
-                subject.cost_of(count / 2, || load.resumptions(session, count / 2, 200.0))
+                subject.cost_of(count / ROUNDS, || {
+                    load.resumptions(session, count / ROUNDS, 200.0)
+                })
             }
             Self::Options(count) => {
                 let mut phones = load.phones(100);
-                load.exchange(&mut phones, 2000, 5000.0, Phone::options);
-                subject.cost_of(count / 2, || {
-                    load.exchange(&mut phones, count / 2, 5000.0, Phone::options)
+                load.exchange(&mut phones, 500, 5000.0, Phone::options);
+                subject.cost_of(count / ROUNDS, || {
+                    load.exchange(&mut phones, count / ROUNDS, 5000.0, Phone::options)
                 })
             }
             Self::Register(count) => {
                 let mut phones = load.phones(100);
-                load.exchange(&mut phones, 1000, 2000.0, Phone::register);
-                subject.cost_of(count / 2, || {
-                    load.exchange(&mut phones, count / 2, 2000.0, Phone::register)
+                load.exchange(&mut phones, 300, 2000.0, Phone::register);
+                subject.cost_of(count / ROUNDS, || {
+                    load.exchange(&mut phones, count / ROUNDS, 2000.0, Phone::register)
                 })
             }
         }

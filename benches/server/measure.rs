@@ -3,7 +3,7 @@
 use std::fs;
 
 /// CPU and context switches for a number of operations.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) cpu_ns: u64,
     pub(crate) switches: u64,
@@ -11,12 +11,6 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.cpu_ns += other.cpu_ns;
-        self.switches += other.switches;
-        self.operations += other.operations;
-    }
-
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu_ns as f64 / 1000.0 / self.operations as f64
     }
