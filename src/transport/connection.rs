@@ -72,6 +72,8 @@ pub(crate) struct Connection {
     partial: bool,
     /// There has been a whole message.
     spoken: bool,
+    /// The peer has said that it sends no more.
+    pub(crate) closed_by_peer: bool,
 }
 
 /// How long a peer may take to read our last words.
@@ -111,6 +113,7 @@ impl Connection {
             alarms: SmallVec::new(),
             partial: false,
             spoken: false,
+            closed_by_peer: false,
         }
     }
 
@@ -224,11 +227,16 @@ impl Connection {
         Ok(true)
     }
 
-    /// Says goodbye and waits a moment for the peer to hear it.
-    pub(crate) fn linger(&mut self, now: Instant) {
+    /// Says goodbye and waits a moment for the peer to hear it. False when there is nothing to wait for: closing a
+    /// socket loses our last words only if something of the peer's has not been read.
+    pub(crate) fn linger(&mut self, now: Instant) -> bool {
         let wire = match std::mem::replace(&mut self.stage, Stage::Changing) {
             Stage::Open(mut wire) | Stage::Linger(mut wire) => {
-                wire.finish();
+                wire.say_goodbye();
+                if self.closed_by_peer {
+                    return false;
+                }
+                wire.socket().finish();
                 wire
             }
             Stage::Handshake(mut stream) => {
@@ -236,7 +244,7 @@ impl Connection {
                 Wire::Tls(stream)
             }
             Stage::ProxyHeader(socket) => Wire::Plain(socket),
-            Stage::Changing => return,
+            Stage::Changing => return false,
         };
         self.stage = Stage::Linger(wire);
         self.received = Vec::new();
@@ -244,6 +252,7 @@ impl Connection {
         self.queue_taken = 0;
         self.write_due = None;
         self.wait_for(Limit::Linger, now, LINGER);
+        true
     }
 
     /// Remembers an address-of-record that lives on this connection. One may be remembered twice for a while: looking

@@ -102,7 +102,10 @@ impl Worker {
                     self.take_octets(connection, fresh, heard, out)
                 }
                 Progress::Wait => return Fate::Keep,
-                Progress::Closed => Fate::Finish("closed by the peer".to_owned()),
+                Progress::Closed => {
+                    connection.closed_by_peer = true;
+                    Fate::Finish("closed by the peer".to_owned())
+                }
                 Progress::Broken(why) => Fate::Drop(why),
             };
             if !matches!(fate, Fate::Keep) {

@@ -48,12 +48,11 @@ impl Wire {
         }
     }
 
-    /// Says goodbye as the protocol has it, and that we send no more.
-    pub(crate) fn finish(&mut self) {
+    /// Says goodbye as the protocol has it.
+    pub(crate) fn say_goodbye(&mut self) {
         if let Self::Tls(stream) = self {
             stream.close();
         }
-        self.socket().finish();
     }
 }
 

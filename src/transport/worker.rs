@@ -211,7 +211,10 @@ impl Worker {
             Fate::Finish(reason) => {
                 self.say_closed(&connection, &reason);
                 self.forget_flow(&mut connection);
-                connection.linger(self.now);
+                if !connection.linger(self.now) {
+                    self.free.push(slot);
+                    return;
+                }
             }
             Fate::Drop(reason) => {
                 self.say_closed(&connection, &reason);
