@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
+use mio::Interest;
 use mio::net::TcpStream;
 
 /// TCP socket under a connection.
@@ -15,6 +16,10 @@ pub(crate) struct Socket {
     stream: TcpStream,
     dry: bool,
     ending: bool,
+    /// The kernel has taken less than it was given.
+    full: bool,
+    /// The poller tells of room to write.
+    full_known: bool,
 }
 
 impl Socket {
@@ -23,6 +28,8 @@ impl Socket {
             stream: TcpStream::from_std(stream),
             dry: false,
             ending: false,
+            full: false,
+            full_known: false,
         }
     }
 
@@ -40,6 +47,20 @@ impl Socket {
     /// The source to register with the poller.
     pub(crate) fn source(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// What the poller has to tell from now on, if that changes: of room to write only while there is none. A socket
+    /// with room would be reported with every acknowledgement, for nothing.
+    pub(crate) fn change_of_interest(&mut self) -> Option<Interest> {
+        if self.full == self.full_known {
+            return None;
+        }
+        self.full_known = self.full;
+        Some(if self.full {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        })
     }
 
     /// Looks at what has arrived and leaves it there.
@@ -72,7 +93,12 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.write(buffer)
+        let result = self.stream.write(buffer);
+        self.full = match &result {
+            Ok(written) => *written < buffer.len(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        result
     }
 
     fn flush(&mut self) -> io::Result<()> {

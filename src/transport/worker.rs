@@ -206,6 +206,10 @@ impl Worker {
             self.scratch.resize(SCRATCH, 0);
             Fate::Drop("defect".to_owned())
         });
+        let fate = match fate {
+            Fate::Keep => self.watch(slot, &mut connection),
+            ended => ended,
+        };
         match fate {
             Fate::Keep => {}
             Fate::Finish(reason) => {
@@ -227,6 +231,18 @@ impl Worker {
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(connection);
         }
+    }
+
+    /// Has the poller tell of what the connection waits for now.
+    fn watch(&self, slot: usize, connection: &mut Connection) -> Fate {
+        if let Some(socket) = connection.socket()
+            && let Some(interest) = socket.change_of_interest()
+            && let registry = self.poll.registry()
+            && let Err(error) = registry.reregister(socket.source(), Token(slot), interest)
+        {
+            return Fate::Drop(error.to_string());
+        }
+        Fate::Keep
     }
 
     /// Makes sure that an alarm rings no later than the connection is due.
@@ -273,11 +289,10 @@ impl Worker {
             self.slots.len() - 1
         });
         let mut socket = Socket::new(arrival.stream);
-        let registered = self.poll.registry().register(
-            socket.source(),
-            Token(slot),
-            Interest::READABLE | Interest::WRITABLE,
-        );
+        let registered =
+            self.poll
+                .registry()
+                .register(socket.source(), Token(slot), Interest::READABLE);
         if let Err(error) = registered {
             warn!("conn.lost peer={} error={error:?}", arrival.peer);
             self.free.push(slot);
