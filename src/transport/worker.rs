@@ -51,6 +51,9 @@ pub(crate) const MAIL: Token = Token(usize::MAX);
 pub(crate) const MAILBOX: usize = 4096;
 /// Decrypted octets taken at a time.
 pub(super) const SCRATCH: usize = 64 * 1024;
+/// An idle worker is not woken for alarms more often than this: most are of connections that have long gone on or ended,
+/// and deadlines are counted in seconds.
+const BETWEEN_ALARMS: Duration = Duration::from_millis(100);
 /// How often a worker looks for expired bindings and tells what the log has kept back.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,8 @@ pub(crate) struct Worker {
     pub(super) out: Vec<u8>,
     pub(super) tags: Tags,
     pub(super) now: Instant,
+    /// When alarms rang last.
+    rung: Instant,
     housekeeping: Instant,
     statistics: Instant,
     drain: Drain,
@@ -115,6 +120,7 @@ impl Worker {
             out: Vec::with_capacity(4096),
             tags: Tags::default(),
             now,
+            rung: now,
             housekeeping: now + HOUSEKEEPING,
             statistics: now,
             drain: Drain::NotYet,
@@ -168,10 +174,9 @@ impl Worker {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = self
-            .alarms
-            .next()
-            .map_or(self.housekeeping, |at| at.min(self.housekeeping));
+        let next = self.alarms.next().map_or(self.housekeeping, |at| {
+            at.max(self.rung + BETWEEN_ALARMS).min(self.housekeeping)
+        });
         let next = match self.drain {
             Drain::Until(Some(until)) => until.min(next),
             Drain::NotYet | Drain::Until(None) => next,
@@ -329,6 +334,7 @@ impl Worker {
 
     fn ring_alarms(&mut self) {
         while let Some((at, slot, id)) = self.alarms.ring(self.now) {
+            self.rung = self.now;
             if self
                 .slots
                 .get(slot)
