@@ -85,6 +85,12 @@ impl ServerContext {
         self.generation
     }
 
+    /// How often a chain verified before was found.
+    #[cfg(test)]
+    pub(super) fn chains_found(&self) -> usize {
+        self.verifier.chains_found()
+    }
+
     /// What it wants of clients.
     #[must_use]
     pub fn verification(&self) -> ClientVerification {

@@ -10,6 +10,7 @@ use openssl::x509::{X509, X509NameRef, X509Ref};
 use openssl_sys as sys;
 
 use super::ffi;
+use super::verified::Anchor;
 use crate::auth::{PeerCertificate, SubjectAltName};
 
 /// Most subjectAltName entries kept; a certificate with more is cut there, and says so in its last entry.
@@ -53,12 +54,8 @@ pub(super) fn fingerprint(certificate: &X509Ref) -> Result<[u8; 32], ErrorStack>
 pub(super) fn peer_certificate(
     leaf: &X509Ref,
     fingerprint: [u8; 32],
-    anchor: Option<&X509Ref>,
+    anchor: Option<&Anchor>,
 ) -> Result<PeerCertificate, UnusableCertificate> {
-    let anchor_fingerprint = match anchor {
-        Some(anchor) => self::fingerprint(anchor).map_err(|_| UnusableCertificate::Encoding)?,
-        None => [0; 32],
-    };
     Ok(PeerCertificate {
         subject: name_line(leaf.subject_name()),
         issuer: name_line(leaf.issuer_name()),
@@ -69,8 +66,8 @@ pub(super) fn peer_certificate(
         common_names: common_names(leaf.subject_name()),
         alt_names: alt_names(leaf)?,
         extended_key_usage: extended_key_usage(leaf)?,
-        anchor_subject: anchor.map_or_else(String::new, |a| name_line(a.subject_name())),
-        anchor_fingerprint,
+        anchor_subject: anchor.map_or_else(String::new, |a| a.subject.clone()),
+        anchor_fingerprint: anchor.map_or([0; 32], |a| a.fingerprint),
     })
 }
 

@@ -3,16 +3,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use openssl::x509::X509;
+use openssl::error::ErrorStack;
+use openssl::x509::{X509, X509Ref};
 
 use super::peer;
-use crate::auth::PeerCertificate;
 
 /// Most intermediates kept for the identities of resumed sessions.
 const MAX_INTERMEDIATES: usize = 64;
 
-/// A certificate that was verified, and when that holds.
-#[derive(Clone)]
+/// The trust anchor that a chain ends in.
+#[derive(Debug)]
+pub(super) struct Anchor {
+    /// One line (RFC 2253).
+    pub(super) subject: String,
+    /// SHA-256 of its DER encoding.
+    pub(super) fingerprint: [u8; 32],
+}
+
+/// A certificate that was verified, and when that holds. Its names are not here but read again from the certificate at
+/// hand: kept in small pieces between those of connections, they would hold on to whole pages when the connections are
+/// gone.
 pub(super) struct Verified {
     /// SHA-256 of the certificate.
     pub(super) fingerprint: [u8; 32],
@@ -22,7 +32,8 @@ pub(super) struct Verified {
     pub(super) not_before: i64,
     /// Earliest end of validity in the chain, seconds since 1970-01-01 UTC.
     pub(super) not_after: i64,
-    pub(super) certificate: Arc<PeerCertificate>,
+    /// What the chain ends in.
+    pub(super) anchor: Arc<Anchor>,
 }
 
 /// Two tables: when the young one is full it becomes the old one, and the old one goes. What is used moves back to the
@@ -32,6 +43,10 @@ pub(super) struct VerifiedChains {
     young: HashMap<[u8; 32], Verified>,
     old: HashMap<[u8; 32], Verified>,
     intermediates: Vec<([u8; 32], X509)>,
+    /// Those that chains have ended in; no more than are configured.
+    anchors: Vec<Arc<Anchor>>,
+    #[cfg(test)]
+    pub(super) found: usize,
 }
 
 impl VerifiedChains {
@@ -41,16 +56,19 @@ impl VerifiedChains {
             young: HashMap::new(),
             old: HashMap::new(),
             intermediates: Vec::new(),
+            anchors: Vec::new(),
+            #[cfg(test)]
+            found: 0,
         }
     }
 
-    /// The identity behind a fingerprint if it holds at `now`; with `sent`, only if it rests on exactly that.
+    /// The anchor of the chain behind a fingerprint if it holds at `now`; with `sent`, only if it rests on exactly that.
     pub(super) fn find(
         &mut self,
         fingerprint: &[u8; 32],
         sent: Option<&[u8; 32]>,
         now: i64,
-    ) -> Option<Arc<PeerCertificate>> {
+    ) -> Option<Arc<Anchor>> {
         let from_old = !self.young.contains_key(fingerprint);
         let entry = if from_old {
             self.old.get(fingerprint)?
@@ -63,11 +81,30 @@ impl VerifiedChains {
         if !holds {
             return None;
         }
-        let certificate = Arc::clone(&entry.certificate);
+        let anchor = Arc::clone(&entry.anchor);
         if from_old && let Some(entry) = self.old.remove(fingerprint) {
             self.remember(entry);
         }
-        Some(certificate)
+        #[cfg(test)]
+        {
+            self.found += 1;
+        }
+        Some(anchor)
+    }
+
+    /// The anchor of this certificate, one value for all chains that end in it.
+    pub(super) fn anchor(&mut self, certificate: &X509Ref) -> Result<Arc<Anchor>, ErrorStack> {
+        let fingerprint = peer::fingerprint(certificate)?;
+        if let Some(known) = self.anchors.iter().find(|a| a.fingerprint == fingerprint) {
+            return Ok(Arc::clone(known));
+        }
+        let subject = peer::name_line(certificate.subject_name());
+        let anchor = Arc::new(Anchor {
+            subject,
+            fingerprint,
+        });
+        self.anchors.push(Arc::clone(&anchor));
+        Ok(anchor)
     }
 
     pub(super) fn remember(&mut self, entry: Verified) {
@@ -121,18 +158,9 @@ mod tests {
             sent: [0; 32],
             not_before: 100,
             not_after: 200,
-            certificate: Arc::new(PeerCertificate {
+            anchor: Arc::new(Anchor {
                 subject: number.to_string(),
-                issuer: String::new(),
-                serial: String::new(),
                 fingerprint: [number; 32],
-                not_before: 100,
-                not_after: 200,
-                common_names: Vec::new(),
-                alt_names: Vec::new(),
-                extended_key_usage: None,
-                anchor_subject: String::new(),
-                anchor_fingerprint: [0; 32],
             }),
         }
     }

@@ -18,7 +18,7 @@ use openssl::x509::{
 use openssl_sys as sys;
 
 use super::handshake::{self, HandshakeRefusal};
-use super::verified::{Verified, VerifiedChains};
+use super::verified::{Anchor, Verified, VerifiedChains};
 use super::{EkuPolicy, ffi, peer};
 use crate::auth::{PeerCertificate, oid};
 
@@ -101,18 +101,18 @@ impl Verifier {
                 "the certificate cannot be encoded",
             ));
         };
-        if let Some(known) = self.chains().find(&fingerprint, Some(&sent), now) {
-            return Ok(known);
+        let known = self.chains().find(&fingerprint, Some(&sent), now);
+        if let Some(certificate) = known.and_then(|anchor| named(leaf, fingerprint, &anchor)) {
+            return Ok(certificate);
         }
         let verified = self.build_and_check(context, fingerprint, sent);
         // The result is ours to keep; OpenSSL's copy of the chain would stay with the connection.
         ffi::forget_verified_chain(context);
-        let (verified, intermediates) = verified?;
-        let certificate = Arc::clone(&verified.certificate);
+        let (verified, certificate, intermediates) = verified?;
         let mut chains = self.chains();
         chains.remember(verified);
         chains.keep_intermediates(intermediates);
-        Ok(certificate)
+        Ok(Arc::new(certificate))
     }
 
     /// The identity of a resumed session, whose ticket holds the certificate but no chain. What this load has verified
@@ -123,20 +123,19 @@ impl Verifier {
     ) -> Result<Arc<PeerCertificate>, Box<HandshakeRefusal>> {
         let unverifiable = || HandshakeRefusal::internal(handshake::UNVERIFIABLE);
         let fingerprint = peer::fingerprint(leaf).map_err(|_| unverifiable())?;
-        if let Some(known) = self.chains().find(&fingerprint, None, now()) {
-            return Ok(known);
+        let known = self.chains().find(&fingerprint, None, now());
+        if let Some(certificate) = known.and_then(|anchor| named(leaf, fingerprint, &anchor)) {
+            return Ok(certificate);
         }
         let intermediates = self.chains().intermediates();
         let sent = [0; 32];
-        let verified = self
-            .check_outside_handshake(leaf, &intermediates, fingerprint, sent)
+        // Not remembered: the intermediates that this client sends in a full handshake are not known here.
+        self.check_outside_handshake(leaf, &intermediates, fingerprint, sent)
             .map_err(|_| unverifiable())?
             .map_err(|mut refusal| {
                 refusal.reason = format!("{}: {}", handshake::UNVERIFIABLE, refusal.reason);
                 refusal
-            })?;
-        // Not remembered: the intermediates that this client sends in a full handshake are not known here.
-        Ok(verified.certificate)
+            })
     }
 
     /// Verifies a certificate that no handshake brought, as a client's. The outer error is one of OpenSSL's set-up.
@@ -146,8 +145,7 @@ impl Verifier {
         intermediates: &[X509],
     ) -> Result<Result<Arc<PeerCertificate>, Box<HandshakeRefusal>>, ErrorStack> {
         let fingerprint = peer::fingerprint(leaf)?;
-        let verdict = self.check_outside_handshake(leaf, intermediates, fingerprint, [0; 32])?;
-        Ok(verdict.map(|verified| verified.certificate))
+        self.check_outside_handshake(leaf, intermediates, fingerprint, [0; 32])
     }
 
     fn check_outside_handshake(
@@ -156,7 +154,7 @@ impl Verifier {
         intermediates: &[X509],
         fingerprint: [u8; 32],
         sent: [u8; 32],
-    ) -> Result<Result<Verified, Box<HandshakeRefusal>>, ErrorStack> {
+    ) -> Result<Result<Arc<PeerCertificate>, Box<HandshakeRefusal>>, ErrorStack> {
         let mut untrusted = Stack::new()?;
         for certificate in intermediates {
             untrusted.push(certificate.clone())?;
@@ -164,7 +162,7 @@ impl Verifier {
         let mut context = X509StoreContext::new()?;
         let verdict = context.init(&self.store, leaf, &untrusted, |context| {
             let verified = self.build_and_check(context, fingerprint, sent);
-            Ok(verified.map(|(verified, _)| verified))
+            Ok(verified.map(|(_, certificate, _)| Arc::new(certificate)))
         });
         drop(ErrorStack::get());
         verdict
@@ -175,7 +173,7 @@ impl Verifier {
         context: &mut X509StoreContextRef,
         fingerprint: [u8; 32],
         sent: [u8; 32],
-    ) -> Result<(Verified, Vec<X509>), Box<HandshakeRefusal>> {
+    ) -> Result<(Verified, PeerCertificate, Vec<X509>), Box<HandshakeRefusal>> {
         let good = context.verify_cert().unwrap_or(false);
         if !good || context.error() != X509VerifyResult::OK {
             let code = match context.error().as_raw() {
@@ -191,7 +189,12 @@ impl Verifier {
         let (Some(leaf), Some(anchor)) = (chain.first(), chain.last()) else {
             return Err(HandshakeRefusal::internal("an empty chain was built"));
         };
-        let certificate = match peer::peer_certificate(leaf, fingerprint, Some(anchor)) {
+        let Ok(anchor) = self.chains().anchor(anchor) else {
+            return Err(HandshakeRefusal::internal(
+                "the trust anchor cannot be encoded",
+            ));
+        };
+        let certificate = match peer::peer_certificate(leaf, fingerprint, Some(&anchor)) {
             Ok(certificate) => certificate,
             Err(why) => {
                 let reason = Some(why.to_string());
@@ -224,16 +227,29 @@ impl Verifier {
                 .map(|t| t.unwrap_or(i64::MIN))
                 .min()
                 .unwrap_or(i64::MIN),
-            certificate: Arc::new(certificate),
+            anchor,
         };
         let intermediates = between.iter().map(|c| (*c).to_owned()).collect();
-        Ok((verified, intermediates))
+        Ok((verified, certificate, intermediates))
+    }
+
+    #[cfg(test)]
+    pub(super) fn chains_found(&self) -> usize {
+        self.chains().found
     }
 
     fn chains(&self) -> std::sync::MutexGuard<'_, VerifiedChains> {
         // The table holds whole entries at any time, also after a panic elsewhere.
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The identity of a certificate verified before. Its names were readable then.
+fn named(leaf: &X509Ref, fingerprint: [u8; 32], anchor: &Anchor) -> Option<Arc<PeerCertificate>> {
+    let certificate = peer::peer_certificate(leaf, fingerprint, Some(anchor)).ok();
+    // As in `judge`, for a resumed session.
+    drop(ErrorStack::get());
+    certificate.map(Arc::new)
 }
 
 /// Fingerprint of the leaf, and one digest over everything else that the peer sent, in its order.
