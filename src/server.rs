@@ -151,7 +151,12 @@ fn load_mappings(
     let Some(path) = &configuration.auth.mappings_file else {
         return Some((Mappings::default(), Vec::new()));
     };
-    let text = match std::fs::read(path) {
+    // A reload waits for this file, so it must not be one that somebody else has to write first.
+    let regular = std::fs::metadata(path).and_then(|kind| match kind.is_file() {
+        true => std::fs::read(path),
+        false => Err(std::io::Error::other("it is no regular file")),
+    });
+    let text = match regular {
         Ok(text) => text,
         Err(source) => {
             faults.push(Fault::MappingsUnreadable {

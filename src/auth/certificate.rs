@@ -197,7 +197,7 @@ impl Identities {
         if is_for_servers_only(certificate) {
             reader.unusable.extend(names.extract_if(.., |name| !name.kind.is_domain()).map(|name| Unusable {
                 source: name.source,
-                what: name.to_string().into(),
+                what: name.text,
                 why: "the extended key usage serverAuth alone speaks for domains, not for users or devices",
             }));
         }
@@ -699,6 +699,47 @@ mod tests {
             .collect();
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0].starts_with("DNS:a\\x00b: has a NUL"), "{told:?}");
+    }
+
+    #[test]
+    fn a_certificate_for_servers_alone_speaks_for_domains_and_for_no_user_or_phone() {
+        for (situation, usages, expected) in [
+            (
+                "serverAuth alone",
+                &[oid::SERVER_AUTH][..],
+                (true, false, false),
+            ),
+            (
+                "both",
+                &[oid::SERVER_AUTH, oid::CLIENT_AUTH],
+                (true, true, true),
+            ),
+            (
+                "sipDomain beside it",
+                &[oid::SERVER_AUTH, oid::SIP_DOMAIN],
+                (true, true, true),
+            ),
+        ] {
+            let limited = |cn: &str, sans: &[&str]| {
+                let mut certificate = cert(cn, sans);
+                certificate.extended_key_usage =
+                    Some(usages.iter().map(|usage| (*usage).to_owned()).collect());
+                Identities::of(&certificate, &STRICT)
+            };
+            let speaks = |identities: &Identities, claim: &str| {
+                identities
+                    .entitling(&SipUri::parse(claim).unwrap(), true)
+                    .is_some()
+            };
+            let names = limited("", &["DNS:example.org", "URI:sip:bob@example.net"]);
+            let phone = limited("0004F22B3EB5", &[]);
+            let found = (
+                speaks(&names, "sip:alice@example.org"),
+                speaks(&names, "sip:bob@example.net"),
+                phone.keys().next().is_some(),
+            );
+            assert_eq!(found, expected, "{situation}");
+        }
     }
 
     #[test]

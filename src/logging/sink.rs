@@ -88,6 +88,8 @@ pub(super) struct LogFile {
     max_bytes: u64,
     max_lines: u64,
     keep_all: bool,
+    /// The last line may have been written in part.
+    torn: bool,
 }
 
 impl LogFile {
@@ -101,6 +103,7 @@ impl LogFile {
             max_bytes: options.max_bytes,
             max_lines: options.max_lines,
             keep_all: options.keep_all,
+            torn: false,
         };
         this.measure();
         Ok(this)
@@ -132,7 +135,13 @@ impl LogFile {
         if full {
             self.roll();
         }
-        self.file.write_all(line)?;
+        if std::mem::take(&mut self.torn) {
+            // A full disk took half a line; the next must not become its other half.
+            self.torn = self.file.write_all(b"\n").is_err();
+        }
+        self.file
+            .write_all(line)
+            .inspect_err(|_| self.torn = true)?;
         self.bytes = self.bytes.saturating_add(length);
         self.lines = self.lines.saturating_add(1);
         Ok(())

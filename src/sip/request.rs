@@ -97,9 +97,9 @@ impl<'m> Request<'m> {
                 .and_then(|value| split_list(value).next())
                 .ok_or(MISSING)?,
         };
-        let from = Address::parse(from).ok_or(Fault::bad_request("Malformed From header"))?;
+        let from = identity(from).ok_or(Fault::bad_request("Malformed From header"))?;
         let to = single(message, HeaderName::To, "Malformed To header")?;
-        let to = Address::parse(to).ok_or(Fault::bad_request("Malformed To header"))?;
+        let to = identity(to).ok_or(Fault::bad_request("Malformed To header"))?;
         let max_forwards = match message.count(HeaderName::MaxForwards) {
             0 => None,
             _ => {
@@ -137,6 +137,13 @@ impl<'m> Request<'m> {
 }
 
 const MISSING: Fault = Fault::bad_request("Missing mandatory header field");
+
+/// An address that names somebody: its URI has no headers (RFC 3261 §19.1.1, table 1), which the next reader might take
+/// for header fields of the request.
+fn identity(value: &[u8]) -> Option<Address<'_>> {
+    Address::parse(value)
+        .filter(|address| address.uri.sip().is_none_or(|uri| uri.headers.is_empty()))
+}
 
 /// The only value of a field that must occur exactly once (RFC 3261 §7.3.1; RFC 4475 §3.3.8).
 fn single<'m>(
@@ -375,6 +382,7 @@ mod tests {
             ("From: <alice@x>;tag=x1\r\n", BAD, BAD),
             ("From: \r\n", BAD, BAD),
             ("From: *\r\n", BAD, BAD),
+            ("From: <sip:a@h?From=b>;tag=1\r\n", BAD, BAD),
             ("From: ]]garbage[[\r\n", BAD, BAD),
             ("From: Bell, Alexander <sip:a@h>\r\n", BAD, BAD),
             ("", MISSING, MISSING),

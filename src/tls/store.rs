@@ -196,7 +196,9 @@ impl TrustStore {
             faults,
         };
         for root in &directory.roots {
-            loader.file(root, Asked::InDirectory);
+            // Its name says that it is a root: half a file, as a reload may find it while it is copied, must not put an
+            // emptier trust store in the place of a good one.
+            loader.file(root, Asked::ByName);
         }
         if directory.is_directory {
             let nothing_else = options.ca_directories.is_empty() && options.ca_files.is_empty();
@@ -214,14 +216,11 @@ impl TrustStore {
                     "CADirectory is not a directory",
                     "use CAFile for a single file",
                 )),
-                Err(e) => loader.faults.push(
-                    LoadFault::file(
-                        path,
-                        format!("CADirectory {}", io_reason(&e)),
-                        "create it, or take it out of CADirectory",
-                    )
-                    .warning(),
-                ),
+                Err(e) => loader.faults.push(LoadFault::file(
+                    path,
+                    format!("CADirectory {}", io_reason(&e)),
+                    "create it, or take it out of CADirectory",
+                )),
             }
         }
         for file in &options.ca_files {

@@ -465,6 +465,49 @@ fn a_reload_that_fails_keeps_everything_as_it_was() {
 }
 
 #[test]
+fn a_reload_that_finds_half_a_trust_anchor_or_a_pipe_for_mappings_keeps_everything_as_it_was() {
+    let server = Setup::usual().set("CommonNameMappings", "mappings.txt");
+    std::fs::write(
+        server.dir().join("mappings.txt"),
+        "0004F22B3EB5\talice@example.org\n",
+    )
+    .expect("mappings");
+    let server = server.start();
+    let root = server.dir().join("certs/root_cert_example.pem");
+    let whole = std::fs::read(&root).expect("the anchor");
+    let mut line = server.lines();
+    let mut reload = || {
+        server.sighup();
+        let outcomes = ["server.reloaded", "server.reload_failed"];
+        server
+            .wait_after(&mut line, &outcomes, Duration::from_secs(10))
+            .unwrap_or_else(|| panic!("no outcome was logged\n{}", tail(&server)))
+    };
+    std::fs::write(&root, &whole[..500]).expect("half an anchor");
+    assert!(
+        reload().contains("server.reload_failed"),
+        "{}",
+        tail(&server)
+    );
+    let mut client = TlsPeer::named("alice-uri")
+        .connect(server.tls())
+        .expect("still trusted");
+    assert_eq!(client.ask(&Request::ping()).response().status, 200);
+    std::fs::write(&root, whole).expect("the whole anchor");
+    assert!(reload().contains("server.reloaded"), "{}", tail(&server));
+
+    let mappings = server.dir().join("mappings.txt");
+    std::fs::remove_file(&mappings).expect("no mappings");
+    let made = std::process::Command::new("mkfifo").arg(&mappings).status();
+    assert!(made.expect("mkfifo").success());
+    assert!(
+        reload().contains("server.reload_failed"),
+        "{}",
+        tail(&server)
+    );
+}
+
+#[test]
 fn a_killed_server_starts_again_on_the_same_ports_without_a_hand() {
     let port = crate::harness::free_port().to_string();
     let plain = crate::harness::free_port().to_string();

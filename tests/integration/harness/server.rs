@@ -202,11 +202,6 @@ impl Server {
         self.running.log.text()
     }
 
-    /// How many lines it logged with `text` in them.
-    pub(crate) fn logged(&self, text: &str) -> usize {
-        self.running.log.count(text)
-    }
-
     /// Waits for a line with any of `texts` in it, from line number `from` on, which then moves behind that line.
     pub(crate) fn wait_after(
         &self,
