@@ -239,6 +239,8 @@ pub(crate) fn nearest(unknown: &str) -> Option<String> {
     let allowed = (unknown.len() / 3).clamp(1, 4);
     all()
         .map(|setting| setting.name.replace("<N>", number))
+        // Each letter that one has more is one step at least.
+        .filter(|name| name.len().abs_diff(wanted.len()) <= allowed)
         .map(|name| (edit_distance(&wanted, &name.to_ascii_lowercase()), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
