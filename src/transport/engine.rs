@@ -107,7 +107,7 @@ impl Engine {
             workers: Vec::new(),
         };
         for (number, (poll, mail)) in polls.into_iter().enumerate() {
-            let worker = Worker::new(number, Arc::clone(&engine.shared), poll, mail);
+            let worker = Worker::new(number, Arc::clone(&engine.shared), poll, mail)?;
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             engine.workers.push(thread.spawn(move || worker.run())?);
         }

@@ -18,6 +18,7 @@ mod proxy_protocol;
 mod shared;
 mod socket;
 mod tags;
+mod timer;
 mod wire;
 mod worker;
 

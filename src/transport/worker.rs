@@ -16,6 +16,7 @@ use super::deadline::{Alarms, Limit};
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::tags::Tags;
+use super::timer::Timer;
 use crate::auth::Answers;
 use crate::registrar::FlowId;
 use crate::sip::Message;
@@ -45,8 +46,10 @@ pub(crate) struct Answered {
     pub(super) answers: Option<Answers>,
 }
 
-/// Wakes the poller for mail; every other token is a slot.
+/// Wakes the poller for mail.
 pub(crate) const MAIL: Token = Token(usize::MAX);
+/// Wakes the poller for a deadline; every other token is a slot.
+const TIMER: Token = Token(usize::MAX - 1);
 /// Mail waiting for one worker.
 pub(crate) const MAILBOX: usize = 4096;
 /// Decrypted octets taken at a time.
@@ -67,6 +70,7 @@ pub(crate) struct Worker {
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     alarms: Alarms,
+    timer: Timer,
     /// Connections that were not read to the end in their turn.
     pub(super) again: Vec<usize>,
     pub(super) scratch: Vec<u8>,
@@ -104,10 +108,11 @@ impl Worker {
         shared: Arc<Shared>,
         poll: Poll,
         mail: Receiver<Mail>,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let timer = Timer::new(poll.registry(), TIMER)?;
         let snapshot = shared.snapshot.load_full();
         let now = Instant::now();
-        Self {
+        Ok(Self {
             number,
             snapshot,
             poll,
@@ -115,6 +120,7 @@ impl Worker {
             slots: Vec::new(),
             free: Vec::new(),
             alarms: Alarms::default(),
+            timer,
             again: Vec::new(),
             scratch: vec![0; SCRATCH],
             out: Vec::with_capacity(4096),
@@ -126,7 +132,7 @@ impl Worker {
             drain: Drain::NotYet,
             most_connections: 0,
             shared,
-        }
+        })
     }
 
     /// The thread's life: until the server has drained.
@@ -144,7 +150,7 @@ impl Worker {
             self.refresh();
             let again = std::mem::take(&mut self.again);
             for event in &events {
-                if event.token() == MAIL {
+                if event.token() == MAIL || event.token() == TIMER {
                     continue;
                 }
                 self.guarded(event.token().0, |worker, connection| {
@@ -169,8 +175,8 @@ impl Worker {
         }
     }
 
-    /// How long the poller may wait.
-    fn patience(&self) -> Option<Duration> {
+    /// How long the poller may wait: not at all while something is left to do, else until its timer wakes it.
+    fn patience(&mut self) -> Option<Duration> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -181,8 +187,14 @@ impl Worker {
             Drain::Until(Some(until)) => until.min(next),
             Drain::NotYet | Drain::Until(None) => next,
         };
-        // epoll counts in milliseconds; waking a little late beats spinning until the deadline.
-        Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+        match self.timer.wake_at(next, self.now) {
+            Ok(()) => None,
+            // Without the timer the wait itself has to end in time.
+            Err(error) => {
+                error!("worker.timer worker={} error={error:?}", self.number);
+                Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+            }
+        }
     }
 
     /// Takes the newest snapshot, if there is one.
