@@ -100,8 +100,11 @@ impl Reply<'_> {
         // A socket for both families shows an IPv4 peer as a mapped address.
         let ip = source.ip().to_canonical();
         let same_host = matches!(via.host, Host::Ip(written) if written == ip);
-        let rport = via.parameters.value("rport").is_some();
-        let claimed = via.parameters.value("received").is_some();
+        let (mut rport, mut claimed) = (false, false);
+        for (name, _) in via.parameters.iter() {
+            rport |= name.eq_ignore_ascii_case(b"rport");
+            claimed |= name.eq_ignore_ascii_case(b"received");
+        }
         if same_host && !rport && !claimed {
             return line(out, "Via", field);
         }
@@ -139,10 +142,9 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Whether a To value has a tag already; one that cannot be read gets none of ours, lest it be two.
 fn has_tag(to: &[u8]) -> bool {
-    match Address::parse(to) {
-        Some(address) => address.parameters.value("tag").is_some(),
-        None => to.windows(3).any(|w| w.eq_ignore_ascii_case(b"tag")),
-    }
+    // Most have not even the word, and need not be read for it.
+    to.windows(3).any(|w| w.eq_ignore_ascii_case(b"tag"))
+        && Address::parse(to).is_none_or(|address| address.parameters.value("tag").is_some())
 }
 
 #[cfg(test)]
