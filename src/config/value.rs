@@ -179,7 +179,8 @@ fn is_same(row: &Setting, a: &str, b: &str) -> bool {
 
 fn is_on(row: &Setting, value: &str) -> bool {
     match row.kind {
-        Kind::Bool => boolean(value) != Some(false),
+        // What is switched off by `true` is on by `false`.
+        Kind::Bool => boolean(value) != Some(row.name.starts_with("Disable")),
         Kind::Integer { .. } => integer(value) != Ok(0),
         _ => !value.is_empty(),
     }
