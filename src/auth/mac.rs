@@ -1,5 +1,7 @@
 //! MAC addresses as phone makers write them into certificates, and host names as DNS has them.
 
+use std::net::IpAddr;
+
 /// A MAC address, by value: `0004F22B3EB5`, `00:04:f2:2b:3e:b5`, `00-04-F2-2B-3E-B5`, `0004.f22b.3eb5` and
 /// `SEP0004F22B3EB5` are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,9 +14,13 @@ impl Mac {
     /// The address that a name of a certificate means.
     ///
     /// A dotted name that could be a host name is none: `dead.beef.cafe` may be registered, and a public CA
-    /// would certify it, while `DE:AD:BE:EF:CA:FE` is somebody's phone.
+    /// would certify it, while `DE:AD:BE:EF:CA:FE` is somebody's phone. Neither is an IP address, which public CAs
+    /// certify too: `104.131.123.200` has twelve digits.
     pub(super) fn of_name(text: &str) -> Option<Self> {
         if text.contains('.') && is_dns_name(text.strip_suffix('.').unwrap_or(text)) {
+            return None;
+        }
+        if text.parse::<IpAddr>().is_ok() {
             return None;
         }
         Self::of_key(text)
@@ -121,6 +127,14 @@ mod tests {
         assert_eq!(Mac::of_name("0004f22b3e.de"), None);
         assert_eq!(Mac::of_name("00.04.f2.2b.3e.de."), None);
         assert!(Mac::of_key("dead.beef.cafe").is_some());
+    }
+
+    #[test]
+    fn an_ip_address_is_no_mac_address() {
+        for text in ["104.131.123.200", "2001:db8:a:bcd::1"] {
+            assert!(Mac::of_key(text).is_some(), "{text} has twelve digits");
+            assert_eq!(Mac::of_name(text), None, "{text}");
+        }
     }
 
     #[test]
