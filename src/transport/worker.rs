@@ -148,7 +148,10 @@ impl Worker {
             }
             self.now = Instant::now();
             self.refresh();
-            let again = std::mem::take(&mut self.again);
+            let mut again = std::mem::take(&mut self.again);
+            // One turn each: a connection told of by the poller too would else come twice as often every turn.
+            again.sort_unstable();
+            again.dedup();
             for event in &events {
                 if event.token() == MAIL || event.token() == TIMER {
                     continue;
