@@ -67,7 +67,7 @@ pub(crate) struct Connection {
     read_limit: Limit,
     read_due: Option<Instant>,
     write_due: Option<Instant>,
-    /// Alarms that stand for it: one or two.
+    /// Alarms that stand for it: mostly one or two, no more than there are limits.
     pub(crate) alarms: SmallVec<[Instant; 2]>,
     partial: bool,
     /// There has been a whole message.

@@ -268,10 +268,11 @@ impl Worker {
     /// Makes sure that an alarm rings no later than the connection is due.
     fn arm(&mut self, slot: usize, connection: &mut Connection) {
         if let Some((due, _)) = connection.due()
-            && connection.alarms.iter().all(|standing| *standing > due)
+            && let at = due.min(self.now + FARTHEST_ALARM)
+            && connection.alarms.iter().all(|standing| *standing > at)
         {
-            self.alarms.set(due, slot, connection.id);
-            connection.alarms.push(due);
+            self.alarms.set(at, slot, connection.id);
+            connection.alarms.push(at);
         }
     }
 
@@ -464,6 +465,8 @@ impl Worker {
     }
 }
 
+/// No alarm is set for later than this: it outlives its connection, and may do so for minutes but not for hours.
+const FARTHEST_ALARM: Duration = Duration::from_secs(300);
 /// Shards of the location service that are looked through each second; all of them in about half a minute.
 const SHARDS_A_SECOND: usize = 4;
 /// So many connections come and go without anything to be made of it.
