@@ -91,10 +91,10 @@ impl Admit {
     pub(crate) fn count_source(&mut self, source: IpAddr) -> Result<(), NotAdmitted> {
         self.leave_source();
         let limits = &self.admission.limits;
-        let source = counted_address(source);
         if limits.exempt.iter().any(|network| network.contains(source)) {
             return Ok(());
         }
+        let source = counted_address(source);
         let mut sources = self
             .admission
             .sources
@@ -211,6 +211,23 @@ mod tests {
         let admission = Admission::new(limits);
         let _first = admission.admit(ip("192.0.2.1")).unwrap();
         assert!(admission.admit(ip("::ffff:192.0.2.1")).is_ok());
+    }
+
+    #[test]
+    fn an_exempt_ipv6_address_is_that_address_and_not_its_network() {
+        let mut limits = limits(9, 1, 9);
+        limits.exempt.push(IpNetwork {
+            address: ip("2001:db8::5"),
+            prefix: 128,
+        });
+        let admission = Admission::new(limits);
+        let _first = admission.admit(ip("2001:db8::5")).unwrap();
+        let _second = admission.admit(ip("2001:db8::5")).unwrap();
+        let _third = admission.admit(ip("2001:db8::6")).unwrap();
+        assert_eq!(
+            admission.admit(ip("2001:db8::7")).unwrap_err(),
+            NotAdmitted::PerSource
+        );
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Worker {
                     HandshakeStep::Wait => return Fate::Keep,
                     HandshakeStep::Done(established) => self.opened(connection, established),
                     HandshakeStep::Refused(refusal) => {
+                        connection.place.opened();
                         self.shared.counters.handshakes_refused.add(1);
                         if self
                             .shared
