@@ -134,7 +134,7 @@ impl Location {
     }
 
     /// Removes expired bindings of the next `shards` shards; returns how many bindings went. A call for each second
-    /// and a few shards keeps the whole clean in about a minute, and no lock is held for long.
+    /// and a few shards keeps the whole clean in about half a minute, and no lock is held for long.
     pub fn sweep(&self, now: Instant, shards: usize) -> usize {
         let mut removed = 0;
         for _ in 0..shards.min(SHARDS) {

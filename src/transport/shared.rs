@@ -67,7 +67,7 @@ counters! {
     handshakes: "TLS handshakes that were completed.";
     handshakes_resumed: "Those of them that resumed a session.";
     handshakes_refused: "TLS handshakes that failed.";
-    requests: "Requests read.";
+    requests: "Well-formed requests that were answered.";
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
     malformed: "Messages that broke the grammar.";
