@@ -7,7 +7,7 @@ use super::policy::Policy;
 use crate::auth::{self, Admitted, Answers, Decision, IdentityPath, Peer, Pending, Refusal};
 use crate::registrar::{self, Aor, Changes, FlowId, Location};
 use crate::sip::{
-    Fault, HeaderName, Message, Method, Reply, Request, SipUri, StartLine, StatusCode, addresses,
+    Fault, HeaderName, Message, Method, Reply, Request, SipUri, StatusCode, addresses, unsupported,
 };
 
 /// What a message meets when it arrives.
@@ -35,7 +35,7 @@ pub enum Outcome {
         /// What a REGISTER changed.
         registered: Option<Registration>,
     },
-    /// Refused by admission, and told so unless it was an ACK.
+    /// Refused by admission, and told so.
     Refused(Box<Refused>),
     /// Answered by repro's rules; the secure rules would have refused it.
     Reported {
@@ -110,7 +110,12 @@ impl fmt::Display for Registration {
 }
 
 /// Methods that this server answers for itself.
-const ALLOW: &[u8] = b"Allow: OPTIONS, REGISTER\r\n";
+fn allow(policy: &Policy) -> &'static [u8] {
+    match policy.registrar.enabled {
+        true => b"Allow: OPTIONS, REGISTER\r\n",
+        false => b"Allow: OPTIONS\r\n",
+    }
+}
 
 /// Takes a whole message.
 pub fn on_message(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
@@ -187,11 +192,7 @@ impl Context<'_> {
         headers: &[u8],
         out: &mut Vec<u8>,
     ) {
-        let is_ack = matches!(
-            message.start_line(),
-            StartLine::Request { method: b"ACK", .. }
-        );
-        if !is_ack && Reply::is_possible(message) {
+        if Reply::is_possible(message) {
             self.answer_with(message, status, phrase, headers, out);
         }
     }
@@ -279,18 +280,17 @@ fn before_admission(
     if let Some(fault) = request.unsupported_scheme() {
         return Some(context.answer(message, fault.status, b"", out));
     }
-    let for_us = request
-        .uri
-        .sip()
-        .is_some_and(|uri| uri.user.is_none() && context.policy.is_mine(uri));
-    if let Some(unsupported) = unsupported(message, HeaderName::ProxyRequire) {
+    // RFC 3261 §8.2.2.3: not asked of a CANCEL.
+    if request.method != Method::Cancel
+        && let Some(unsupported) = unsupported(message, HeaderName::ProxyRequire)
+    {
         return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
     }
-    if for_us && request.method == Method::Options {
+    if request.method == Method::Options && is_for_us(request, context) {
         if let Some(unsupported) = unsupported(message, HeaderName::Require) {
             return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
         }
-        return Some(context.answer(message, StatusCode::OK, ALLOW, out));
+        return Some(context.answer(message, StatusCode::OK, allow(context.policy), out));
     }
     if request.max_forwards == Some(0) && !is_registration(request, context) {
         return Some(context.answer(message, StatusCode::TOO_MANY_HOPS, b"", out));
@@ -301,10 +301,13 @@ fn before_admission(
     None
 }
 
-/// An Unsupported header line with every option tag of this field: we have no extension yet.
-fn unsupported(message: &Message<'_>, name: HeaderName) -> Option<Vec<u8>> {
-    let tags: Vec<&[u8]> = message.all(name).filter(|tags| !tags.is_empty()).collect();
-    (!tags.is_empty()).then(|| [b"Unsupported: ", &tags.join(&b", "[..])[..], b"\r\n"].concat())
+/// Whether it asks this server itself, and nobody behind it.
+fn is_for_us(request: &Request<'_>, context: &Context<'_>) -> bool {
+    request
+        .uri
+        .sip()
+        .is_some_and(|uri| uri.user.is_none() && context.policy.is_mine(uri))
+        && !leads_elsewhere(request, context)
 }
 
 /// Whether it is a REGISTER for our registrar.
@@ -386,7 +389,12 @@ fn route(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> O
         };
     }
     if !elsewhere && target.user.is_none() {
-        return context.answer(message, StatusCode::METHOD_NOT_ALLOWED, ALLOW, out);
+        return context.answer(
+            message,
+            StatusCode::METHOD_NOT_ALLOWED,
+            allow(context.policy),
+            out,
+        );
     }
     context.answer(message, StatusCode::TEMPORARILY_UNAVAILABLE, b"", out)
 }
@@ -500,6 +508,13 @@ mod tests {
                 "sip:bob@example.org",
                 "Proxy-Require: foo\r\n",
                 "420 Bad Extension",
+            ),
+            (
+                "an extension asked of proxies in a CANCEL",
+                "CANCEL",
+                "sip:bob@example.org",
+                "Proxy-Require: foo\r\n",
+                "481 Call/Transaction Does Not Exist",
             ),
             (
                 "no hops left",
@@ -616,6 +631,15 @@ mod tests {
         );
         assert_eq!(first, "420 Bad Extension");
         assert!(text.contains("Unsupported: x, y, z\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_method_that_is_refused_is_not_listed_as_allowed() {
+        let mut policy = policy();
+        policy.registrar.enabled = false;
+        let (first, text) = answer(&policy, &request("REGISTER", "sip:example.org", ""));
+        assert_eq!(first, "405 Method Not Allowed");
+        assert!(text.contains("Allow: OPTIONS\r\n"), "{text}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::location::Location;
 use super::options::RegistrarOptions;
 use super::wish::Wish;
 use crate::auth::Admitted;
-use crate::sip::{HeaderName, Request, StatusCode, Uri};
+use crate::sip::{HeaderName, Request, StatusCode, Uri, unsupported};
 
 /// Seconds after which a phone that found the location service full may come again.
 const RETRY_AFTER_FULL: u32 = 60;
@@ -125,34 +125,13 @@ fn process(
 
 /// RFC 3261 §8.2.2.3: no extension is supported that a registrar could be required to have.
 fn check_require(request: &Request<'_>) -> Result<(), Outcome> {
-    let mut unsupported = String::new();
-    let mut any = false;
-    let tags = request
-        .message
-        .all(HeaderName::Require)
-        .flat_map(|value| value.split(|o| *o == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|tag| !tag.is_empty());
-    for tag in tags {
-        any = true;
-        // What is no token cannot be the name of an extension, nor be written in a list of them.
-        let token = |o: &u8| o.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(o);
-        if tag.iter().all(token) {
-            if !unsupported.is_empty() {
-                unsupported.push_str(", ");
-            }
-            unsupported.extend(tag.iter().copied().map(char::from));
-        }
-    }
-    if !any {
+    let Some(line) = unsupported(request.message, HeaderName::Require) else {
         return Ok(());
-    }
+    };
     let status = StatusCode::BAD_EXTENSION;
-    let refusal = Outcome::refused(status, status.phrase());
-    Err(match unsupported.is_empty() {
-        true => refusal,
-        false => refusal.with_header("Unsupported", unsupported),
-    })
+    let mut refusal = Outcome::refused(status, status.phrase());
+    refusal.headers.extend_from_slice(&line);
+    Err(refusal)
 }
 
 #[cfg(test)]

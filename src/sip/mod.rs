@@ -32,7 +32,7 @@ pub use message::{Fault, Message};
 pub use method::Method;
 pub use name::HeaderName;
 pub use parameters::Parameters;
-pub use reply::Reply;
+pub use reply::{Reply, unsupported};
 pub use request::{FromRule, Request};
 pub use start_line::StartLine;
 pub use status::StatusCode;

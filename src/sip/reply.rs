@@ -9,8 +9,28 @@ use super::message::Message;
 use super::name::HeaderName;
 use super::start_line::StartLine;
 use super::status::StatusCode;
-use super::text::trim_end;
+use super::text::{is_token, trim_end};
 use super::via::{Via, first_value};
+
+/// The Unsupported header line of a 420 to a request that requires extensions by the field `name`, as we have none; `None`
+/// when it requires none (RFC 3261 §8.2.2.3).
+///
+/// What is no token cannot be the name of an extension, nor be written in a list of them: the line is empty if there is
+/// nothing else.
+pub fn unsupported(request: &Message<'_>, name: HeaderName) -> Option<Vec<u8>> {
+    let tags: Vec<&[u8]> = request
+        .all(name)
+        .flat_map(|value| value.split(|o| *o == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|tag| !tag.is_empty())
+        .collect();
+    let tokens: Vec<&[u8]> = tags.iter().copied().filter(|tag| is_token(tag)).collect();
+    match (tags.is_empty(), tokens.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(Vec::new()),
+        (false, false) => Some([b"Unsupported: ", &tokens.join(&b", "[..])[..], b"\r\n"].concat()),
+    }
+}
 
 /// A response to be written for one request.
 #[derive(Debug, Clone)]
