@@ -284,7 +284,7 @@ impl Arguments {
         let mut seen = BTreeMap::new();
         let mut overrides = Vec::new();
         for argument in self.left {
-            let argument = argument.into_string().map_err(UsageError::NotUtf8)?;
+            let argument = argument.into_string().map_err(without_value)?;
             let setting = set(&argument)?;
             if seen
                 .insert(settings::canonical(&setting.name), ())
@@ -325,6 +325,13 @@ fn set(argument: &str) -> Result<Override, UsageError> {
         name: name.to_owned(),
         value: value.to_owned(),
     })
+}
+
+/// What is told of an argument that is not UTF-8: as much as cannot be a pass phrase.
+fn without_value(argument: OsString) -> UsageError {
+    let text = argument.to_string_lossy();
+    let name = text.split(['=', ':']).next().unwrap_or_default();
+    UsageError::NotUtf8(OsString::from(name))
 }
 
 #[cfg(test)]

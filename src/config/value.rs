@@ -6,48 +6,7 @@ use super::file::{RawSetting, RawSettings};
 use super::settings::{self, Kind, Noted, Setting, Standing};
 use super::{ConfigError, Note, NoteClass, Origin};
 use crate::auth::{IpNetwork, TrustedPeer};
-
-/// OpenSSL options that repro knows, and those that came later.
-const OPENSSL_OPTIONS: &[&str] = &[
-    "SSL_OP_ALL",
-    "SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION",
-    "SSL_OP_CIPHER_SERVER_PREFERENCE",
-    "SSL_OP_CISCO_ANYCONNECT",
-    "SSL_OP_COOKIE_EXCHANGE",
-    "SSL_OP_CRYPTOPRO_TLSEXT_BUG",
-    "SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS",
-    "SSL_OP_EPHEMERAL_RSA",
-    "SSL_OP_LEGACY_SERVER_CONNECT",
-    "SSL_OP_MICROSOFT_BIG_SSLV3_BUFFER",
-    "SSL_OP_MICROSOFT_SESS_ID_BUG",
-    "SSL_OP_MSIE_SSLV2_RSA_PADDING",
-    "SSL_OP_NETSCAPE_CA_DN_BUG",
-    "SSL_OP_NETSCAPE_CHALLENGE_BUG",
-    "SSL_OP_NETSCAPE_DEMO_CIPHER_CHANGE_BUG",
-    "SSL_OP_NETSCAPE_REUSE_CIPHER_CHANGE_BUG",
-    "SSL_OP_NO_COMPRESSION",
-    "SSL_OP_NO_QUERY_MTU",
-    "SSL_OP_NO_RENEGOTIATION",
-    "SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION",
-    "SSL_OP_NO_SSLv2",
-    "SSL_OP_NO_SSLv3",
-    "SSL_OP_NO_TICKET",
-    "SSL_OP_NO_TLSv1",
-    "SSL_OP_NO_TLSv1_1",
-    "SSL_OP_NO_TLSv1_2",
-    "SSL_OP_NO_TLSv1_3",
-    "SSL_OP_PKCS1_CHECK_1",
-    "SSL_OP_PKCS1_CHECK_2",
-    "SSL_OP_PRIORITIZE_CHACHA",
-    "SSL_OP_SAFARI_ECDHE_ECDSA_BUG",
-    "SSL_OP_SINGLE_DH_USE",
-    "SSL_OP_SINGLE_ECDH_USE",
-    "SSL_OP_SSLEAY_080_CLIENT_DH_BUG",
-    "SSL_OP_SSLREF2_REUSE_CERT_TYPE_BUG",
-    "SSL_OP_TLS_BLOCK_PADDING_BUG",
-    "SSL_OP_TLS_D5_BUG",
-    "SSL_OP_TLS_ROLLBACK_BUG",
-];
+use crate::tls;
 
 /// Holds every setting made against its row: wrong values become errors, unknown names and values without effect
 /// become notes.
@@ -250,7 +209,7 @@ pub(super) fn parse(row: &Setting, value: &str) -> Result<(), String> {
         Kind::Peers => list(value).try_for_each(|item| peer(item).map(drop)),
         Kind::Interface => interface(value).map(drop),
         Kind::OpensslOptions => list(value).try_for_each(|item| {
-            OPENSSL_OPTIONS.contains(&item).then_some(()).ok_or_else(|| {
+            tls::is_openssl_option(item).then_some(()).ok_or_else(|| {
                 format!("names of OpenSSL options as SSL_OP_NO_TICKET, in this letter case; {item:?} is none")
             })
         }),

@@ -36,4 +36,5 @@ pub use options::{
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;
 pub use server::{Report, ServerTls};
+pub use ssl_options::is_openssl_option;
 pub use stream::{HandshakeStep, Progress, TlsStream};

@@ -67,6 +67,11 @@ const OPTIONS: &[(&str, Standing)] = &[
     ("SSL_OP_TLS_ROLLBACK_BUG", Bit(0x0080_0000)),
 ];
 
+/// Whether OpenSSL has, or had, a context option of this name; letter case counts.
+pub fn is_openssl_option(name: &str) -> bool {
+    OPTIONS.iter().any(|(known, _)| *known == name)
+}
+
 /// Never cleared, whatever the settings say: compression and renegotiation are attacks with a protocol number.
 pub(super) fn always_set() -> SslOptions {
     SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION

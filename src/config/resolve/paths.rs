@@ -43,7 +43,8 @@ impl Paths {
     /// configuration file first, and take the working directory for what is not there.
     pub(super) fn input(&self, name: &str) -> PathBuf {
         let beside = self.beside.join(name);
-        if beside.exists() {
+        // What may not be looked at is there: the load then says so, instead of taking another file in silence.
+        if beside.try_exists().unwrap_or(true) {
             beside
         } else {
             self.working.join(name)
@@ -68,6 +69,6 @@ impl Paths {
     pub(super) fn home_certificates() -> Option<PathBuf> {
         let home = env::var_os("HOME").filter(|home| !home.is_empty())?;
         let path = Path::new(&home).join(".sipCerts");
-        path.exists().then_some(path)
+        path.try_exists().unwrap_or(true).then_some(path)
     }
 }
