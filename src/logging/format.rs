@@ -5,9 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::process;
 
+use jiff::Timestamp;
 use log::{Level, Record};
-
-use super::clock::Utc;
 
 /// `2026-11-23T15:06:43.123Z WARN message`; the system log adds the time itself.
 pub(super) fn text(
@@ -18,20 +17,7 @@ pub(super) fn text(
 ) -> io::Result<()> {
     write!(out, "{}", severity(record.level()))?;
     if dated {
-        let Utc {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            nanosecond,
-        } = Utc::now();
-        let milli = nanosecond / 1_000_000;
-        write!(
-            out,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z "
-        )?;
+        write!(out, "{:.3} ", Timestamp::now())?;
     }
     if !instance.is_empty() {
         write!(out, "[{}] ", Printable(format_args!("{instance}")))?;
@@ -56,20 +42,11 @@ pub(super) fn json(
         Level::Debug | Level::Trace => "DEBUG",
     };
     let mark = if marked { "@cee: " } else { "" };
-    let Utc {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nanosecond,
-    } = Utc::now();
+    let now = Timestamp::now();
     write!(
         out,
         "{severity}{mark}{{\"hostname\":\"{}\",\"pri\":\"{level}\",\"syslog.level\":{severity},\
-         \"time\":\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}Z\",\
-         \"pname\":\"sipvouch\"",
+         \"time\":\"{now:.9}\",\"pname\":\"sipvouch\"",
         Json(format_args!("{host}"))
     )?;
     if !instance.is_empty() {

@@ -4,7 +4,6 @@
 //! slow disk or a pipe that nobody reads never holds a worker. Between them is a bounded queue: lines that do not
 //! fit are dropped and counted, and the count is a line of its own once there is room.
 
-mod clock;
 mod format;
 mod options;
 mod sink;

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::clock::Utc;
+use jiff::Timestamp;
+
 use super::{Destination, Error, Facility, LoggingOptions};
 
 /// Where syslogd listens.
@@ -67,12 +68,17 @@ impl Sink {
     }
 }
 
+/// Now, for a file name: `20261123-150643`, in UTC.
+fn compact_now() -> String {
+    Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
+}
+
 /// Fills `{pid}` and `{timestamp}` in.
 fn expand(path: &Path) -> PathBuf {
     match path.to_str() {
         Some(text) => PathBuf::from(
             text.replace("{pid}", &process::id().to_string())
-                .replace("{timestamp}", &Utc::now().compact()),
+                .replace("{timestamp}", &compact_now()),
         ),
         None => path.to_owned(),
     }
@@ -165,7 +171,7 @@ impl LogFile {
 
     /// `<file>_<timestamp>`, with a number when several files fill up within one second.
     fn unused_name(&self) -> PathBuf {
-        let stamped = suffixed(&self.path, &format!("_{}", Utc::now().compact()));
+        let stamped = suffixed(&self.path, &format!("_{}", compact_now()));
         let mut name = stamped.clone();
         let mut number = 1_u32;
         while name.exists() && number < 10_000 {
