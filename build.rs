@@ -1,6 +1,7 @@
 //! Refuses an OpenSSL that is too old, and tells the program which version and revision it is.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 /// OpenSSL 1.1.1, as `OPENSSL_VERSION_NUMBER` writes it: the first with TLS 1.3.
@@ -8,7 +9,12 @@ const OLDEST_OPENSSL: u64 = 0x1010_1000;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // Grows with each commit and checkout; HEAD itself stays as it is while a branch moves on.
+    if let Some(log) =
+        git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|p| Path::new(p).exists())
+    {
+        println!("cargo::rerun-if-changed={log}");
+    }
     println!("cargo::rerun-if-env-changed=DEP_OPENSSL_VERSION_NUMBER");
 
     let found = env::var("DEP_OPENSSL_VERSION_NUMBER")
@@ -36,10 +42,12 @@ fn refuse(why: &str) {
 
 /// The short name of the checked-out commit; none outside a git checkout, which is no fault.
 fn revision() -> Option<String> {
-    let answer = Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .output()
-        .ok()?;
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+/// What git prints, if it has anything to say.
+fn git(arguments: &[&str]) -> Option<String> {
+    let answer = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(answer.stdout).ok()?;
     let text = text.trim();
     (answer.status.success() && !text.is_empty()).then(|| text.to_owned())
