@@ -19,7 +19,7 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch settings [repro.config] [--Name=value ...]
       what is in force, and from which file and line
   sipvouch settings --sample | --markdown
-      a configuration file with every setting, or a page about them
+      a configuration file of the settings in use, or a page of all
   sipvouch certs [--config repro.config] [--Name=value ...]
       every certificate loaded, its role, names, issuer and days left
   sipvouch explain --cert FILE --from URI [--config repro.config] [--method M]

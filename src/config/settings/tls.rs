@@ -161,7 +161,7 @@ const ROWS: &[Setting] = &[
         Text,
         "HIGH:-COMPLEMENTOFDEFAULT",
         "Ciphers of TLS 1.2 and older, in OpenSSL's \
-         words.",
+         words. repro's default stands for a narrower list of ours: forward secrecy first, nothing anonymous.",
     ),
     honoured(
         "TLSCipherSuites",
