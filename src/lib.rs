@@ -20,6 +20,7 @@ pub mod registrar;
 mod serve;
 pub mod server;
 pub mod sip;
+pub mod store;
 pub mod tls;
 pub mod transaction;
 pub mod transport;

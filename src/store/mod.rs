@@ -1,0 +1,112 @@
+//! What survives a restart: users, domains, routes, ACL, filters, identities, static registrations, kept messages.
+//!
+//! [`Record`] is what the tables hold; a [`Store`] holds it: the embedded SQLite file (`embedded`), or repro's own
+//! schema in PostgreSQL or MySQL (`sql`). `berkeley` reads repro's Berkeley DB files, `import` takes a whole
+//! deployment over, `text` is the readable form of an export. Everything here may block: workers ask through the
+//! lookup pool.
+
+mod error;
+mod record;
+
+pub use error::{Error, RecordFault};
+pub use record::{
+    Acl, Domain, Filter, FilterAction, Identity, Record, Route, SiloMessage, StaticRegistration,
+    Table, User,
+};
+
+/// What a `put` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It was not there.
+    Added,
+    /// It was there with other contents.
+    Changed,
+    /// It was there just so.
+    Same,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Yes.
+    More,
+    /// No.
+    Enough,
+}
+
+/// Where records live. All calls may block, and may come from several threads at once.
+pub trait Store: Send + Sync {
+    /// The place, for messages: the file, or host and data base; never a password.
+    fn place(&self) -> String;
+
+    /// Gives every record of a table, in the order of keys. What cannot be read is given as a fault, and the rest goes
+    /// on.
+    ///
+    /// # Errors
+    /// The store does not answer, or the table is not there.
+    fn each(
+        &self,
+        table: Table,
+        take: &mut dyn FnMut(Result<Record, RecordFault>) -> Flow,
+    ) -> Result<(), Error>;
+
+    /// One record by its key ([`Record::key`]).
+    ///
+    /// # Errors
+    /// The store does not answer, or the record cannot be read.
+    fn get(&self, table: Table, key: &str) -> Result<Option<Record>, Error>;
+
+    /// Stores records in place of those with the same key, all or none; says for each what it did.
+    ///
+    /// # Errors
+    /// The store does not answer or refuses; then nothing was changed.
+    fn put(&self, records: &[Record]) -> Result<Vec<Put>, Error>;
+
+    /// Removes records by their keys, all in one step; says how many were there.
+    ///
+    /// # Errors
+    /// The store does not answer or refuses; then nothing was changed.
+    fn remove(&self, table: Table, keys: &[String]) -> Result<usize, Error>;
+
+    /// Takes `old` (a key) away and puts `record`, in one step: a change that changes the key.
+    ///
+    /// # Errors
+    /// The store does not answer or refuses; then nothing was changed.
+    fn replace(&self, old: &str, record: &Record) -> Result<Put, Error>;
+
+    /// Hashes of the password of a user of a realm, as repro stores them; `None` for nobody.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn password_hash(&self, user: &str, realm: &str) -> Result<Option<String>, Error>;
+
+    /// Whether one of these names of a certificate may use one of these identities (`user@domain`, `domain`).
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn authorizes(&self, peer_names: &[String], identities: &[String]) -> Result<bool, Error>;
+
+    /// Messages kept for this address-of-record (a URI, exactly), oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn messages_for(&self, dest_uri: &str, limit: usize) -> Result<Vec<SiloMessage>, Error>;
+
+    /// Number of messages kept for this address-of-record, and in all.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn count_messages(&self, dest_uri: &str) -> Result<(u64, u64), Error>;
+
+    /// Removes messages that came before this time (seconds since 1970); says how many.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn expire_messages(&self, before: u64) -> Result<usize, Error>;
+
+    /// A number that is another whenever somebody else has changed the store; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn version(&self) -> Result<Option<u64>, Error>;
+}
