@@ -40,16 +40,23 @@ pub struct Rules {
     /// The domains that we serve.
     pub domains: DomainSet,
     /// What names of certificates may use besides their own.
-    pub mappings: Mappings,
+    pub mappings: Arc<Mappings>,
     /// Peers that may use any From.
     pub trusted: TrustedPeers,
     /// Asked in this order before the rules above.
     pub checks: Vec<Arc<dyn Check>>,
+    /// repro's table of TLS peer identities, asked for a certificate that entitles to nothing by itself; `None` without
+    /// a data base.
+    pub table: Option<Arc<dyn Check>>,
 }
 
 impl Rules {
     /// The rules that these options make, with the mappings read from their file.
-    pub fn new(options: &AuthOptions, mappings: Mappings, checks: Vec<Arc<dyn Check>>) -> Self {
+    pub fn new(
+        options: &AuthOptions,
+        mappings: impl Into<Arc<Mappings>>,
+        checks: Vec<Arc<dyn Check>>,
+    ) -> Self {
         Self {
             identity: options.rules,
             certificate_authenticator: options.certificate_authenticator,
@@ -60,9 +67,10 @@ impl Rules {
                 wildcards: options.allow_wildcards,
             },
             domains: DomainSet::new(&options.domains, &options.domain_suffixes),
-            mappings,
+            mappings: mappings.into(),
             trusted: TrustedPeers::new(&options.trusted_peers),
             checks,
+            table: None,
         }
     }
 

@@ -249,8 +249,8 @@ impl Identities {
         self.names.iter().find(|name| name.entitles(claim, secure))
     }
 
-    /// The texts under which a mapping may name this peer.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+    /// The texts under which a mapping, or the table of TLS peer identities, may name this peer.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.names.iter().flat_map(|name| {
             let other = name.written.as_deref().filter(|w| *w != &*name.text);
             let canonical = match name.kind {

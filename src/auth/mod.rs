@@ -28,7 +28,7 @@ pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
 pub use explain::{Explanation, Statement, Verdict, explain};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
-pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
+pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::check::Transport;
+
 /// Which rules hold a request against its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdentityRules {
@@ -24,11 +26,24 @@ pub struct IpNetwork {
     pub prefix: u8,
 }
 
+/// Where a trusted peer connects from, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TrustedSource {
+    /// Its address.
+    pub network: IpNetwork,
+    /// Its source port; `None` for any.
+    pub port: Option<u16>,
+    /// Over what it has to come.
+    pub transport: Transport,
+}
+
 /// A peer that may use any From: a trusted proxy or gateway (repro's ACL).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustedPeer {
     /// Whoever connects from here.
     Network(IpNetwork),
+    /// Whoever connects from here in this way; an address in repro's ACL.
+    Source(TrustedSource),
     /// Whoever holds a certificate with this domain or peer name; compared without case.
     Name(String),
 }

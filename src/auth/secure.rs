@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::admit::{Case, Outcome, Trace};
 use super::certificate::Identities;
-use super::check::{Answer, Asked, Claim, Opinion};
+use super::check::{Answer, Asked, Check, Claim, Opinion};
 use super::options::IdentityRules;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role};
 use crate::sip::{Address, HeaderName, Method, Request, SipUri, Uri};
@@ -87,7 +87,9 @@ impl Case<'_> {
                 trace.step(|| format!("  allowed: {ground}"));
                 Judgement::Allow(ground)
             }
-            Err(refusal) => Judgement::Refuse(refusal),
+            Err(refusal) => self
+                .ask_table(role, address, trace)
+                .unwrap_or(Judgement::Refuse(refusal)),
         }
     }
 
@@ -101,50 +103,80 @@ impl Case<'_> {
         if self.rules.checks.is_empty() {
             return None;
         }
-        let claim = Claim {
+        let claim = self.claim(role, address);
+        let mut checks = self.rules.checks.iter();
+        checks.find_map(|check| self.ask(check, &claim, trace))
+    }
+
+    /// The table of TLS peer identities, for a certificate of which no name entitles to the claim. As in repro it is not
+    /// asked where there are CommonNameMappings.
+    pub(super) fn ask_table<T: Trace>(
+        &self,
+        role: Role,
+        address: &Address<'_>,
+        trace: &mut T,
+    ) -> Option<Judgement> {
+        let table = self.rules.table.as_ref()?;
+        if !self.rules.mappings.is_empty() || self.peer.proved().is_none() {
+            return None;
+        }
+        let claim = self.claim(role, address);
+        self.ask(table, &claim, trace)
+    }
+
+    fn claim<'a>(&'a self, role: Role, address: &'a Address<'a>) -> Claim<'a> {
+        Claim {
             role,
             uri: &address.uri,
             text: address.text,
             peer: self.peer,
             path: self.path,
             request: self.request,
-        };
-        for check in &self.rules.checks {
-            let answer = match self.answers.of(check, role, address.text) {
-                Some(answer) => answer.clone(),
-                None => match check.check(&claim) {
-                    Opinion::Abstain => Answer::Abstain,
-                    Opinion::Allow => Answer::Allow,
-                    Opinion::Deny(why) => Answer::Deny(why),
-                    Opinion::Pending(question) => {
-                        trace.step(|| format!("  check {:?}: has to ask", check.name()));
-                        return Some(Judgement::Ask(Asked {
-                            check: Arc::clone(check),
-                            role,
-                            text: address.text.into(),
-                            question,
-                        }));
-                    }
-                },
-            };
-            match answer {
-                Answer::Abstain => {
-                    trace.step(|| format!("  check {:?}: abstains", check.name()));
-                }
-                Answer::Allow => {
-                    trace.step(|| format!("  check {:?}: allows", check.name()));
-                    return Some(Judgement::Allow(Ground::Custom(check.name().into())));
-                }
-                Answer::Deny(why) => {
-                    trace.step(|| format!("  check {:?}: denies: {why:?}", check.name()));
-                    return Some(Judgement::Refuse(Refusal {
-                        detail: Some(format!("{}: {why}", check.name()).into()),
-                        ..Refusal::forbidden(self.mismatch_phrase(), Reason::CheckDenied, role)
+        }
+    }
+
+    /// One check, or its answer if it has given one; `None` when it abstains.
+    fn ask<T: Trace>(
+        &self,
+        check: &Arc<dyn Check>,
+        claim: &Claim<'_>,
+        trace: &mut T,
+    ) -> Option<Judgement> {
+        let role = claim.role;
+        let answer = match self.answers.of(check, role, claim.text) {
+            Some(answer) => answer.clone(),
+            None => match check.check(claim) {
+                Opinion::Abstain => Answer::Abstain,
+                Opinion::Allow => Answer::Allow,
+                Opinion::Deny(why) => Answer::Deny(why),
+                Opinion::Pending(question) => {
+                    trace.step(|| format!("  check {:?}: has to ask", check.name()));
+                    return Some(Judgement::Ask(Asked {
+                        check: Arc::clone(check),
+                        role,
+                        text: claim.text.into(),
+                        question,
                     }));
                 }
+            },
+        };
+        match answer {
+            Answer::Abstain => {
+                trace.step(|| format!("  check {:?}: abstains", check.name()));
+                None
+            }
+            Answer::Allow => {
+                trace.step(|| format!("  check {:?}: allows", check.name()));
+                Some(Judgement::Allow(Ground::Custom(check.name().into())))
+            }
+            Answer::Deny(why) => {
+                trace.step(|| format!("  check {:?}: denies: {why:?}", check.name()));
+                Some(Judgement::Refuse(Refusal {
+                    detail: Some(format!("{}: {why}", check.name()).into()),
+                    ..Refusal::forbidden(self.mismatch_phrase(), Reason::CheckDenied, role)
+                }))
             }
         }
-        None
     }
 
     /// The entitlement table. Fails closed.
@@ -270,7 +302,8 @@ impl Case<'_> {
 
     /// Whether the source address is trusted. A datagram's proves nothing.
     pub(super) fn address_is_trusted(&self) -> bool {
-        self.peer.transport.is_stream() && self.rules.trusted.has_address(self.peer.source.ip())
+        let peer = self.peer;
+        peer.transport.is_stream() && self.rules.trusted.has_source(peer.source, peer.transport)
     }
 
     /// The registrar does not take an address for a certificate that says otherwise, as in repro.

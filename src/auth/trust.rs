@@ -1,10 +1,11 @@
 //! Peers that may use any From, and the domains that are ours.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::certificate::Identities;
-use super::options::{IdentityRules, IpNetwork, TrustedPeer};
+use super::check::Transport;
+use super::options::{IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 use crate::sip::{Host, canonical_domain};
 
 impl IpNetwork {
@@ -36,6 +37,7 @@ impl IpNetwork {
 #[derive(Debug, Clone, Default)]
 pub struct TrustedPeers {
     networks: Vec<IpNetwork>,
+    sources: Vec<TrustedSource>,
     names: HashSet<Box<str>>,
 }
 
@@ -46,6 +48,7 @@ impl TrustedPeers {
         for peer in peers {
             match peer {
                 TrustedPeer::Network(network) => own.networks.push(*network),
+                TrustedPeer::Source(source) => own.sources.push(*source),
                 TrustedPeer::Name(name) => {
                     own.names
                         .insert(canonical_domain(name).to_lowercase().into());
@@ -55,9 +58,16 @@ impl TrustedPeers {
         own
     }
 
-    /// Whether whoever connects from here is trusted. Says nothing about a transport whose source can be forged.
-    pub fn has_address(&self, address: IpAddr) -> bool {
+    /// Whether whoever connects from here in this way is trusted. Says nothing about a transport whose source can be
+    /// forged.
+    pub fn has_source(&self, source: SocketAddr, transport: Transport) -> bool {
+        let address = source.ip();
         self.networks.iter().any(|net| net.contains(address))
+            || self.sources.iter().any(|trusted| {
+                trusted.transport == transport
+                    && trusted.port.is_none_or(|port| port == source.port())
+                    && trusted.network.contains(address)
+            })
     }
 
     /// The name by which the holder of a certificate is trusted: a domain or a label, never a user of a trusted domain.
@@ -177,6 +187,35 @@ mod tests {
                 inside,
                 "{address} in {network}/{prefix}"
             );
+        }
+    }
+
+    #[test]
+    fn a_source_is_trusted_in_its_own_way_only() {
+        let network = IpNetwork {
+            address: "192.0.2.0".parse().unwrap(),
+            prefix: 24,
+        };
+        let source = |port, transport| {
+            TrustedPeer::Source(TrustedSource {
+                network,
+                port,
+                transport,
+            })
+        };
+        let trusted = TrustedPeers::new(&[
+            source(None, Transport::Tls),
+            source(Some(5060), Transport::Tcp),
+        ]);
+        for (situation, from, transport, yes) in [
+            ("any port", "192.0.2.7:41000", Transport::Tls, true),
+            ("its port", "192.0.2.7:5060", Transport::Tcp, true),
+            ("another port", "192.0.2.7:5062", Transport::Tcp, false),
+            ("another transport", "192.0.2.7:5060", Transport::Udp, false),
+            ("another network", "192.0.3.7:5060", Transport::Tls, false),
+        ] {
+            let from = from.parse().unwrap();
+            assert_eq!(trusted.has_source(from, transport), yes, "{situation}");
         }
     }
 
