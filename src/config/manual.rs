@@ -236,6 +236,8 @@ fn takes(row: &Setting) -> String {
         Kind::Integer { unit: "port", .. } => "port, or 0".to_owned(),
         Kind::Integer { min, max, unit: "" } => format!("{min}-{max}"),
         Kind::Integer { min, max, unit } => format!("{min}-{max} {unit}"),
+        Kind::Index => "number, or -1".to_owned(),
+        Kind::Regex => "regular expression".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Secret => "secret text".to_owned(),
         Kind::Path => "file or directory".to_owned(),

@@ -19,6 +19,7 @@ use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
 use crate::proxy::ProxyOptions;
 use crate::registrar::RegistrarOptions;
+use crate::store::StoreOptions;
 use crate::tls::TlsOptions;
 use crate::transport::{EngineOptions, ListenerOptions};
 
@@ -48,6 +49,8 @@ pub struct Configuration {
     pub logging: LoggingOptions,
     /// The process.
     pub process: ProcessOptions,
+    /// Where records live.
+    pub store: StoreOptions,
     /// What the operator should be told before anything is served.
     pub notes: Vec<Note>,
 }
@@ -83,6 +86,15 @@ pub fn honoured(path: &Path, overrides: &[Override]) -> Vec<String> {
         .collect();
     names.sort_by_key(|name| name.to_ascii_lowercase());
     names
+}
+
+/// The domain that a text names, as settings take it: lower case, without the dot at its end.
+///
+/// # Errors
+///
+/// What was expected.
+pub fn domain_name(text: &str) -> Result<String, String> {
+    value::domain(text)
 }
 
 /// Judges the text of a configuration file without touching any other file; for fuzzing.

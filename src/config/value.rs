@@ -131,6 +131,7 @@ fn is_same(row: &Setting, a: &str, b: &str) -> bool {
     match row.kind {
         Kind::Bool => boolean(a) == boolean(b),
         Kind::Integer { .. } => integer(a) == integer(b),
+        Kind::Index => index(a) == index(b),
         Kind::Choice(words) => choice(words, a) == choice(words, b),
         _ => a == b,
     }
@@ -141,6 +142,7 @@ fn is_on(row: &Setting, value: &str) -> bool {
         // What is switched off by `true` is on by `false`.
         Kind::Bool => boolean(value) != Some(row.name.starts_with("Disable")),
         Kind::Integer { .. } => integer(value) != Ok(0),
+        Kind::Index => index(value) != Ok(None),
         _ => !value.is_empty(),
     }
 }
@@ -187,6 +189,8 @@ pub(super) fn shown(row: &Setting, value: &str) -> String {
 pub(super) fn parse(row: &Setting, value: &str) -> Result<(), String> {
     match row.kind {
         Kind::Text | Kind::Secret | Kind::Path | Kind::List | Kind::PathList | Kind::Uri => Ok(()),
+        Kind::Index => index(value).map(drop),
+        Kind::Regex => pattern(value),
         Kind::Bool => boolean(value).map(drop).ok_or_else(|| "true or false".to_owned()),
         Kind::Integer { min, max, unit } => {
             let what = expected_integer(row.name, min, max, unit);
@@ -265,6 +269,27 @@ pub(super) fn integer(value: &str) -> Result<u64, Option<&str>> {
         }
         _ => Err(None),
     }
+}
+
+/// A number of a family; `None` for -1 and for nothing at all.
+pub(super) fn index(value: &str) -> Result<Option<u32>, String> {
+    match value {
+        "" | "-1" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| "the number of a Database<N>, or -1 for none".to_owned()),
+    }
+}
+
+/// A regular expression as repro takes it; empty for none.
+fn pattern(value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    fancy_regex::Regex::new(value)
+        .map(drop)
+        .map_err(|fault| format!("a regular expression: {fault}"))
 }
 
 /// The documented spelling of the word that a value is.

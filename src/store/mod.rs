@@ -6,9 +6,11 @@
 //! lookup pool.
 
 mod error;
+mod options;
 mod record;
 
 pub use error::{Error, RecordFault};
+pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 pub use record::{
     Acl, Domain, Filter, FilterAction, Identity, Record, Route, SiloMessage, StaticRegistration,
     Table, User,

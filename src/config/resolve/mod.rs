@@ -6,6 +6,7 @@
 mod listeners;
 mod paths;
 mod rooms;
+mod stores;
 mod values;
 
 use std::path::Path;
@@ -46,6 +47,7 @@ pub(super) fn resolve(
     let engine = rooms::engine(&mut v);
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
+    let store = stores::stores(&mut v, &paths);
     let mut configuration = Configuration {
         file: paths.file().to_owned(),
         tls,
@@ -56,6 +58,7 @@ pub(super) fn resolve(
         listeners,
         logging,
         process,
+        store,
         notes: Vec::new(),
     };
     weaknesses(&mut v, &configuration);
@@ -640,8 +643,9 @@ mod tests {
             (NoteClass::NotYet, "MessageSiloEnabled", false),
             // Its default, and yet not acted on.
             (NoteClass::NotYet, "QValue", true),
-            (NoteClass::NotYet, "Database1Type", true),
-            (NoteClass::NotYet, "Database1Password", true),
+            // Nothing names data base 1.
+            (NoteClass::Replaced, "Database1Type", true),
+            (NoteClass::Replaced, "Database1Password", true),
             (NoteClass::Replaced, "ThreadedStack", true),
             (NoteClass::Unknown, "EnableCertificateAuthenticater", true),
         ] {

@@ -1,15 +1,10 @@
 //! Rows about databases.
 
 use super::Kind::{Choice, Path, Secret, Text};
-use super::{Group, PORT, Setting, not_yet, replaced};
+use super::{Group, NUMBER, PORT, SECONDS, Setting, honoured};
 
-const NO_DATABASE: &str =
-    "no database is read in this version: users, routes, filters and peers in it are unknown";
-const OLD_NAME: &str =
-    "write it as Database<N> settings and DefaultDatabase; no database is read in this version";
-
-/// An index, where -1 (empty here) is none.
-const INDEX: super::Kind = Text;
+/// Number of a database, where -1 is none.
+const INDEX: super::Kind = super::Kind::Index;
 
 pub(super) const GROUP: Group = Group {
     title: "Databases",
@@ -17,237 +12,243 @@ pub(super) const GROUP: Group = Group {
 };
 
 const ROWS: &[Setting] = &[
-    not_yet(
+    honoured(
         "DatabasePath",
         Path,
         "./",
-        "Directory of the embedded database.",
-        NO_DATABASE,
+        "Directory of the embedded store, the file sipvouch.db. Absent: the directory of the Berkeley DB files, if there \
+         are some.",
     ),
-    not_yet(
+    honoured(
         "DefaultDatabase",
         INDEX,
         "-1",
-        "Number of the database for everything.",
-        NO_DATABASE,
+        "Number of the database for everything; -1 for the embedded store.",
     ),
-    not_yet(
+    honoured(
         "RuntimeDatabase",
         INDEX,
         "-1",
-        "Number of the database for users and peers.",
-        NO_DATABASE,
+        "Number of the database for users, TLS peer identities and kept messages; -1 for the default one.",
     ),
-    not_yet(
+    honoured(
         "Database<N>Type",
-        Choice(&["BerkeleyDB", "MySQL", "PostgreSQL"]),
-        "BerkeleyDB",
-        "Kind of database N.",
-        NO_DATABASE,
-    )
-    .when_on(),
-    not_yet(
+        Choice(&["Embedded|SQLite", "BerkeleyDB", "MySQL", "PostgreSQL"]),
+        "Embedded",
+        "Kind of database N. BerkeleyDB: its files are imported into the embedded store by the first start, and not \
+         touched.",
+    ),
+    honoured(
         "Database<N>Path",
         Path,
         "",
-        "Directory of database N.",
-        NO_DATABASE,
+        "Directory of database N, if it is embedded or BerkeleyDB; empty for DatabasePath.",
     ),
-    not_yet(
-        "Database<N>Host",
-        Text,
-        "",
-        "Host of database N.",
-        NO_DATABASE,
-    ),
+    honoured("Database<N>Host", Text, "", "Host of database N."),
     // It may hold a password.
-    not_yet(
+    honoured(
         "Database<N>ConnInfo",
         Secret,
         "",
-        "PostgreSQL connection text of database N.",
-        NO_DATABASE,
+        "PostgreSQL connection text of database N; the other settings of N are added to it.",
     ),
-    not_yet(
-        "Database<N>User",
-        Text,
-        "",
-        "User of database N.",
-        NO_DATABASE,
-    ),
-    not_yet(
-        "Database<N>Password",
-        Secret,
-        "",
-        "Password of database N.",
-        NO_DATABASE,
-    ),
-    not_yet(
+    honoured("Database<N>User", Text, "", "User of database N."),
+    honoured("Database<N>Password", Secret, "", "Password of database N."),
+    honoured(
         "Database<N>DatabaseName",
         Text,
         "",
         "Name of database N on its host.",
-        NO_DATABASE,
     ),
-    not_yet(
+    honoured(
         "Database<N>Port",
         PORT,
         "0",
         "Port of database N; 0 for the usual one.",
-        NO_DATABASE,
     ),
-    not_yet(
+    honoured(
+        "Database<N>TLS",
+        Choice(&["Prefer", "Off", "Require", "Verify"]),
+        "Prefer",
+        "TLS to database N: Prefer takes it if the server has it, Require insists, Verify checks the server's certificate \
+         against its name.",
+    ),
+    honoured(
+        "Database<N>CAFile",
+        Path,
+        "",
+        "Trust anchors for Database<N>TLS = Verify; empty for those of the system.",
+    ),
+    honoured(
         "Database<N>CustomUserAuthQuery",
         Text,
         "",
-        "Query for passwords.",
-        NO_DATABASE,
+        "Query for the hashes of a password, beside the users table. $user and $domain are given as parameters, never \
+         as text.",
     ),
-    not_yet(
+    honoured(
         "Database<N>CustomTlsAuthQuery",
         Text,
         "",
-        "Query for what a certificate's name may use.",
-        NO_DATABASE,
+        "Query for what the names of a certificate may use, instead of the tlsPeerIdentity table: a number above 0 \
+         allows. $peerNames and $identities are given as parameters.",
     ),
-    not_yet(
+    honoured(
         "Database<N>TableNamePrefix",
         Text,
         "",
         "Beginning of the names of tables.",
-        NO_DATABASE,
     ),
-    not_yet(
+    honoured(
         "RequestFilterDatabase",
         INDEX,
         "-1",
-        "Number of the database of request filters.",
-        NO_DATABASE,
+        "Number of the database that request filters query; -1 for the runtime one.",
     ),
-    replaced(
+    honoured(
+        "DatabaseConnectTimeout",
+        SECONDS,
+        "5",
+        "Longest time for a connection to a database.",
+    ),
+    honoured(
+        "DatabaseQueryTimeout",
+        SECONDS,
+        "3",
+        "Longest time for the answer of a database.",
+    ),
+    honoured(
+        "DatabaseRefreshInterval",
+        SECONDS,
+        "60",
+        "How often domains, routes, filters, ACL and static registrations are read again from PostgreSQL or MySQL; 0 for \
+         never. Changes of the embedded store are seen within a second.",
+    ),
+    honoured(
+        "UserCacheTime",
+        SECONDS,
+        "60",
+        "How long it is remembered that a user exists, or that a certificate may use an identity; 0 for never.",
+    ),
+    honoured(
+        "UserCacheNegativeTime",
+        SECONDS,
+        "10",
+        "How long it is remembered that a user does not exist, or that a certificate may not use an identity; 0 for \
+         never.",
+    ),
+    honoured(
+        "UserCacheSize",
+        NUMBER,
+        "100000",
+        "How many such answers are remembered.",
+    ),
+    honoured(
         "MySQLServer",
         Text,
         "",
-        "Host of the default database.",
-        OLD_NAME,
+        "Host of the default database, if DefaultDatabase is -1. Old form of Database<N>Host.",
     ),
-    replaced(
+    honoured(
         "MySQLUser",
         Text,
         "",
-        "User of the default database.",
-        OLD_NAME,
+        "Its user. Old form of Database<N>User.",
     ),
-    replaced(
+    honoured(
         "MySQLPassword",
         Secret,
         "",
-        "Password of the default database.",
-        OLD_NAME,
+        "Its password. Old form of Database<N>Password.",
     ),
-    replaced(
+    honoured(
         "MySQLDatabaseName",
         Text,
         "",
-        "Name of the default database.",
-        OLD_NAME,
+        "Its name. Old form of Database<N>DatabaseName.",
     ),
-    replaced(
+    honoured(
         "MySQLPort",
         PORT,
         "0",
-        "Port of the default database.",
-        OLD_NAME,
+        "Its port. Old form of Database<N>Port.",
     ),
-    replaced(
+    honoured(
         "RuntimeMySQLServer",
         Text,
         "",
-        "Host of the runtime database.",
-        OLD_NAME,
+        "Host of the runtime database, if RuntimeDatabase is -1. Old form of Database<N>Host.",
     ),
-    replaced(
+    honoured(
         "RuntimeMySQLUser",
         Text,
         "",
-        "User of the runtime database.",
-        OLD_NAME,
+        "Its user. Old form of Database<N>User.",
     ),
-    replaced(
+    honoured(
         "RuntimeMySQLPassword",
         Secret,
         "",
-        "Password of the runtime database.",
-        OLD_NAME,
+        "Its password. Old form of Database<N>Password.",
     ),
-    replaced(
+    honoured(
         "RuntimeMySQLDatabaseName",
         Text,
         "",
-        "Name of the runtime database.",
-        OLD_NAME,
+        "Its name. Old form of Database<N>DatabaseName.",
     ),
-    replaced(
+    honoured(
         "RuntimeMySQLPort",
         PORT,
         "0",
-        "Port of the runtime database.",
-        OLD_NAME,
+        "Its port. Old form of Database<N>Port.",
     ),
-    replaced(
+    honoured(
         "RequestFilterMySQLServer",
         Text,
         "",
-        "Host of the request filters' database.",
-        OLD_NAME,
+        "Host of the database that request filters query, if RequestFilterDatabase is -1. Old form of Database<N>Host.",
     ),
-    replaced(
+    honoured(
         "RequestFilterMySQLUser",
         Text,
         "",
-        "User of the request filters' database.",
-        OLD_NAME,
+        "Its user. Old form of Database<N>User.",
     ),
-    replaced(
+    honoured(
         "RequestFilterMySQLPassword",
         Secret,
         "",
-        "Password of the request filters' database.",
-        OLD_NAME,
+        "Its password. Old form of Database<N>Password.",
     ),
-    replaced(
+    honoured(
         "RequestFilterMySQLDatabaseName",
         Text,
         "",
-        "Name of the request filters' database.",
-        OLD_NAME,
+        "Its name. Old form of Database<N>DatabaseName.",
     ),
-    replaced(
+    honoured(
         "RequestFilterMySQLPort",
         PORT,
         "0",
-        "Port of the request filters' database.",
-        OLD_NAME,
+        "Its port. Old form of Database<N>Port.",
     ),
-    replaced(
+    honoured(
         "MySQLCustomUserAuthQuery",
         Text,
         "",
-        "Query for passwords.",
-        OLD_NAME,
+        "Old form of Database<N>CustomUserAuthQuery, for the databases named in the old form.",
     ),
-    replaced(
+    honoured(
         "CustomTlsAuthQuery",
         Text,
         "",
-        "Query for what a certificate's name may use.",
-        OLD_NAME,
+        "Old form of Database<N>CustomTlsAuthQuery, for the databases named in the old form.",
     ),
-    replaced(
+    honoured(
         "TableNamePrefix",
         Text,
         "",
-        "Beginning of the names of tables.",
-        OLD_NAME,
+        "Old form of Database<N>TableNamePrefix, for the databases named in the old form.",
     ),
 ];

@@ -28,6 +28,10 @@ pub(crate) enum Kind {
         /// What one of them is: `seconds`, `bytes`.
         unit: &'static str,
     },
+    /// A number of a family, or -1 for none.
+    Index,
+    /// A regular expression.
+    Regex,
     /// Any text.
     Text,
     /// Text that is never shown.

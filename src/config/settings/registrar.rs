@@ -57,6 +57,12 @@ const ROWS: &[Setting] = &[
         "false",
         "Take a REGISTER whose To has a tag, as some old phones send it.",
     ),
+    honoured(
+        "RegistrationPersistence",
+        Bool,
+        "false",
+        "Keep registrations in the embedded store, so that they outlive a restart; each keeps the time it ends at.",
+    ),
     not_yet(
         "DisableOutbound",
         Bool,

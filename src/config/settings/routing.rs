@@ -1,11 +1,9 @@
 //! Rows about where requests go, and about what else answers them.
 
-use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, Text, Uri};
-use super::{BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, honoured, not_yet};
+use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, Regex, Text, Uri};
+use super::{BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, count, honoured, not_yet};
 
 const NO_PROXY: &str = "requests are not relayed in this version";
-const NO_FILTER: &str = "no request filter is there yet";
-const NO_SILO: &str = "no message is kept for a user who is away";
 const NO_EVENTS: &str = "SUBSCRIBE and PUBLISH are not answered in this version";
 
 /// A SIP status code, or 0.
@@ -211,27 +209,23 @@ const ROWS: &[Setting] = &[
         "Shuffle contacts that are equally far.",
         NO_PROXY,
     ),
-    not_yet(
+    honoured(
         "DisableRequestFilterProcessor",
         Bool,
         "false",
         "Use no request filters.",
-        NO_FILTER,
     ),
-    not_yet(
+    honoured(
         "RequestFilterDefaultNoMatchBehavior",
         Text,
         "",
-        "Answer to a request that no filter matches.",
-        NO_FILTER,
+        "Answer to a request that no filter matches, as \"403, Request Blocked\"; empty lets it pass.",
     ),
-    not_yet(
+    honoured(
         "RequestFilterDefaultDBErrorBehavior",
         Text,
         "500, Server Internal DB Error",
-        "Answer when the filters' \
-         database fails.",
-        NO_FILTER,
+        "Answer when the database of a filter's query fails; empty lets the request pass.",
     ),
 ];
 
@@ -241,69 +235,71 @@ pub(super) const SILO: Group = Group {
 };
 
 const SILO_ROWS: &[Setting] = &[
-    not_yet(
+    honoured(
         "MessageSiloEnabled",
         Bool,
         "false",
-        "Keep messages for users who are not registered.",
-        NO_SILO,
+        "Keep messages for users who are not registered, and deliver them when they register.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloDestFilterRegex",
-        Text,
+        Regex,
         "",
-        "Users to keep no messages for.",
-        NO_SILO,
+        "Users to keep no messages for: searched for in the address-of-record, as sip:bob@example.org.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloMimeTypeFilterRegex",
-        Text,
+        Regex,
         "application\\/im\\-iscomposing\\+xml",
-        "Content types not to \
-         keep.",
-        NO_SILO,
+        "Content types not to keep.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloExpirationTime",
         SECONDS,
         "2592000",
-        "How long a message is kept.",
-        NO_SILO,
+        "How long a message is kept; 0 for ever.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloAddDateHeader",
         Bool,
         "true",
-        "Add Date to a message that was kept.",
-        NO_SILO,
+        "Add Date to a message that was kept, with the time it was sent at.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloMaxContentLength",
         BYTES,
         "4096",
         "Largest message to keep.",
-        NO_SILO,
     ),
-    not_yet(
+    honoured(
+        "MessageSiloMaximumPerUser",
+        count(1, 1_000_000),
+        "100",
+        "Messages kept for one user; one more is answered with MessageSiloFailureStatusCode.",
+    ),
+    honoured(
+        "MessageSiloMaximumTotal",
+        count(1, 100_000_000),
+        "100000",
+        "Messages kept in all; one more is answered with MessageSiloFailureStatusCode.",
+    ),
+    honoured(
         "MessageSiloSuccessStatusCode",
         STATUS,
         "202",
         "Answer when a message is kept.",
-        NO_SILO,
     ),
-    not_yet(
+    honoured(
         "MessageSiloFilteredMimeTypeStatusCode",
         STATUS,
         "200",
-        "Answer to a content type that is not kept.",
-        NO_SILO,
+        "Answer to a content type that is not kept; 0 for the one as if nothing were kept.",
     ),
-    not_yet(
+    honoured(
         "MessageSiloFailureStatusCode",
         STATUS,
         "480",
-        "Answer to a message that is too large.",
-        NO_SILO,
+        "Answer to a message that is too large, or one too many.",
     ),
 ];
 
