@@ -31,6 +31,12 @@ pub enum Error {
         /// Where and how.
         why: String,
     },
+    /// A file that somebody wrote to while it was read.
+    #[error("{}: it changed while it was read; stop repro first, then try again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A store that a newer version has written.
     #[error("{}: schema {found} is newer than this version knows ({known}); use the newer sipvouch", path.display())]
     TooNew {
