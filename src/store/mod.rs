@@ -6,6 +6,7 @@
 //! lookup pool.
 
 pub mod berkeley;
+pub mod dump;
 pub mod encoding;
 mod error;
 mod record;
