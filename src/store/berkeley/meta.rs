@@ -28,7 +28,7 @@ const META_FLAGS: usize = 26;
 const LAST_PAGE: usize = 32;
 const FLAGS: usize = 48;
 const ROOT: usize = 88;
-const CHECKSUM: usize = 496;
+const CHECKSUM: usize = 492;
 
 /// Flag of a meta page: pages have checksums. Those beyond it are about partitions.
 const HAS_CHECKSUMS: u8 = 1;

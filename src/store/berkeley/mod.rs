@@ -157,3 +157,6 @@ impl Source for &[u8] {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
