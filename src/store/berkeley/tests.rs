@@ -452,7 +452,10 @@ fn a_tree_that_does_not_fit_together_is_damaged() {
 #[test]
 fn items_fill_their_page_without_gaps() {
     let good = page(LEAF, 1, [1, 0, 0], &pairs(&["a", "b", "c"]));
-    assert_eq!(domains(&file(&[good.clone()])).unwrap().len(), 3);
+    assert_eq!(
+        domains(&file(std::slice::from_ref(&good))).unwrap().len(),
+        3
+    );
     let changed = |at: usize, value: &[u8]| {
         let mut page = good.clone();
         page[at..][..value.len()].copy_from_slice(value);
