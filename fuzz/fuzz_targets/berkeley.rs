@@ -1,4 +1,5 @@
-//! A Berkeley DB file of any octets: it ends, keys ascend, and what is read is written to the same octets' meaning.
+//! A Berkeley DB file of any octets: the walk ends, keys ascend, and what is read means the same when it is written and
+//! read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -43,9 +44,8 @@ fuzz_target!(|file: &[u8]| {
         if let Err(fault) = outcome {
             let told = fault.to_string();
             assert!(!told.chars().any(char::is_control), "{told:?}");
-            if matches!(fault, berkeley::Fault::Foreign(_)) {
-                return;
-            }
+            // It is the same for every table.
+            return;
         }
     }
 });
