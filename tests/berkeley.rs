@@ -316,8 +316,8 @@ fn twenty_thousand_records_are_read_in_order_whatever_the_file_is_like() {
 fn keys_and_values_may_be_long() {
     // Long keys are on pages of their own, and inner pages refer to the same ones.
     for settings in [&["db_pagesize=512"][..], &["chksum=1", "db_lorder=4321"]] {
-        for length in [100, 600, 5000, 60_000] {
-            let expected: Vec<_> = (0..200)
+        for (length, count) in [(100, 500), (600, 200), (5000, 50), (60_000, 9)] {
+            let expected: Vec<_> = (0..count)
                 .map(|n| {
                     Record::Route(Route {
                         matching_pattern: format!("{}{n:04}", "p".repeat(length)),
@@ -420,11 +420,9 @@ impl Random {
 }
 
 fn hex(octets: &[u8]) -> String {
-    let mut text = String::new();
-    for octet in octets {
-        write!(text, "{octet:02x}").unwrap();
-    }
-    text
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap();
+    let digits = octets.iter().flat_map(|o| [digit(o >> 4), digit(o & 15)]);
+    digits.collect()
 }
 
 #[test]
