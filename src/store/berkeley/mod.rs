@@ -112,7 +112,7 @@ fn of_file(fault: Fault, path: &Path) -> Error {
         },
         Fault::Damaged { .. } => Error::Corrupt {
             path,
-            why: fault.to_string(),
+            why: format!("{fault}; db_dump -r saves what can be saved, and its text can be read"),
         },
     }
 }

@@ -214,8 +214,8 @@ impl<'a> Fields<'a> {
 fn unknown_version(version: u16, known: &[u16]) -> String {
     let words: Vec<_> = known.iter().map(u16::to_string).collect();
     let mut why = format!(
-        "version {version} of its encoding is unknown, {} is known",
-        words.join(" and ")
+        "version {version} of its encoding is unknown; known: {}",
+        words.join(", ")
     );
     if known.contains(&version.swap_bytes()) {
         why.push_str("; it was written on a machine of the other byte order");
@@ -310,21 +310,21 @@ mod tests {
                 Table::User,
                 "u@d",
                 b"\x04\0",
-                "version 4 of its encoding is unknown, 3 and 2 is known",
+                "version 4 of its encoding is unknown; known: 3, 2",
             ),
             (
                 "the other byte order",
                 Table::Domain,
                 "d",
                 b"\0\x01\0\x01d\0\0",
-                "version 256 of its encoding is unknown, 1 is known; it was written on a machine of the other byte order",
+                "version 256 of its encoding is unknown; known: 1; it was written on a machine of the other byte order",
             ),
             (
                 "the version of another table",
                 Table::Domain,
                 "d",
                 b"\x03\0\x01\0d\0\0",
-                "version 3 of its encoding is unknown, 1 is known",
+                "version 3 of its encoding is unknown; known: 1",
             ),
             (
                 "a domain that is not UTF-8",
