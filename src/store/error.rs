@@ -31,6 +31,12 @@ pub enum Error {
         /// Where and how.
         why: String,
     },
+    /// A file that somebody wrote to while it was read.
+    #[error("{}: it changed while it was read; stop repro first, then try again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A store that a newer version has written.
     #[error("{}: schema {found} is newer than this version knows ({known}); use the newer sipvouch", path.display())]
     TooNew {
@@ -98,4 +104,17 @@ pub struct RecordFault {
     pub key: String,
     /// What is wrong with it.
     pub why: String,
+}
+
+/// Characters of a key that a fault shows.
+const SHOWN: usize = 200;
+
+/// The fault of a record with this key. What is not UTF-8 in the key is replaced, and a very long one is cut short.
+pub(super) fn record_fault(table: Table, key: &[u8], why: String) -> RecordFault {
+    let text = String::from_utf8_lossy(key.get(..4 * SHOWN).unwrap_or(key));
+    let mut key: String = text.chars().take(SHOWN).collect();
+    if key.len() < text.len() {
+        key.push('…');
+    }
+    RecordFault { table, key, why }
 }

@@ -5,6 +5,9 @@
 //! deployment over, `text` is the readable form of an export. Everything here may block: workers ask through the
 //! lookup pool.
 
+pub mod berkeley;
+pub mod dump;
+pub mod encoding;
 mod error;
 mod options;
 mod record;
