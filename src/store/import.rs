@@ -62,7 +62,7 @@ pub struct TableReport {
     pub same: u64,
     /// Those that could not be taken.
     pub not_taken: u64,
-    /// Those that were taken and have a note.
+    /// Notes on those that were taken.
     pub noted: u64,
     /// Why the first of those were not taken.
     pub faults: Vec<RecordFault>,
@@ -335,5 +335,245 @@ impl Source for Export {
         text::read(&self.dir, table, &mut |record| {
             take(record.map(|record| (record, None)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::store::Store;
+    use crate::store::embedded::Access;
+    use crate::store::record::{Domain, SiloMessage, User};
+
+    fn user(user: &str, domain: &str, password_hash: &str) -> Record {
+        Record::User(User {
+            user: user.into(),
+            domain: domain.into(),
+            password_hash: password_hash.into(),
+            ..User::default()
+        })
+    }
+
+    fn domain(domain: &str) -> Record {
+        Record::Domain(Domain {
+            domain: domain.into(),
+            tls_port: 0,
+        })
+    }
+
+    /// A source in memory, which may fail behind its last record.
+    #[derive(Default)]
+    struct Listed {
+        records: Vec<Result<Offered, RecordFault>>,
+        damaged: Option<Table>,
+    }
+
+    impl Listed {
+        fn of(records: &[Record]) -> Self {
+            Self {
+                records: records.iter().map(|r| Ok((r.clone(), None))).collect(),
+                damaged: None,
+            }
+        }
+    }
+
+    impl Source for Listed {
+        fn describe(&self) -> String {
+            "a list".into()
+        }
+
+        fn tables(&self) -> Vec<Table> {
+            vec![Table::Domain, Table::User, Table::Silo]
+        }
+
+        fn each(
+            &self,
+            table: Table,
+            take: &mut dyn FnMut(Result<Offered, RecordFault>) -> Flow,
+        ) -> Result<(), Error> {
+            for offered in &self.records {
+                let of = match offered {
+                    Ok((record, _)) => record.table(),
+                    Err(fault) => fault.table,
+                };
+                if of == table && take(offered.clone()) == Flow::Enough {
+                    return Ok(());
+                }
+            }
+            if self.damaged == Some(table) {
+                return Err(Error::Corrupt {
+                    path: "repro_user.db".into(),
+                    why: "page 3".into(),
+                });
+            }
+            Ok(())
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, Embedded) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&dir.path().join("a.db"), Access::Create).unwrap();
+        (dir, store)
+    }
+
+    fn silent(_: &Record) -> Option<String> {
+        None
+    }
+
+    /// Added, changed, same, not taken.
+    fn counts(report: &Report, table: Table) -> [u64; 4] {
+        let t = report.tables.iter().find(|t| t.table == table).unwrap();
+        assert_eq!(t.read, t.added + t.changed + t.same + t.not_taken);
+        [t.added, t.changed, t.same, t.not_taken]
+    }
+
+    #[test]
+    fn a_second_import_finds_all_the_same() {
+        let (_dir, store) = store();
+        let own = user("own", "example.org", "x");
+        store
+            .put(&[own.clone(), user("b", "example.org", "before")])
+            .unwrap();
+        let source = Listed::of(&[
+            domain("example.org"),
+            user("a", "example.org", "1"),
+            user("b", "example.org", "2"),
+        ]);
+        assert_eq!(store.imported().unwrap(), None);
+        let first = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(counts(&first, Table::User), [1, 1, 0, 0]);
+        let imported = store.imported().unwrap().unwrap();
+        assert_eq!(imported.source, "a list");
+        assert!(imported.at > 1_600_000_000);
+        assert_eq!(
+            imported.records,
+            [(Table::Domain, 1), (Table::User, 2), (Table::Silo, 0)]
+        );
+        let versions = store.versions().unwrap();
+        let second = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(counts(&second, Table::User), [0, 0, 2, 0]);
+        assert_eq!(counts(&second, Table::Domain), [0, 0, 1, 0]);
+        assert_eq!(store.versions().unwrap(), versions);
+        let key = "own@example.org";
+        assert_eq!(store.get(Table::User, key).unwrap(), Some(own));
+    }
+
+    #[test]
+    fn a_damaged_source_changes_nothing() {
+        let (_dir, store) = store();
+        let mut source = Listed::of(&[domain("example.org"), user("a", "example.org", "1")]);
+        source.damaged = Some(Table::User);
+        for dry_run in [true, false] {
+            let error = import(&store, &source, dry_run, &silent).unwrap_err();
+            assert!(error.to_string().contains("repro_user.db"), "{error}");
+            assert!(store.is_empty().unwrap());
+            assert_eq!(store.imported().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_trial_reports_the_same_and_stores_nothing() {
+        let (_dir, store) = store();
+        let source = Listed::of(&[domain("example.org"), user("a", "example.org", "1")]);
+        let trial = import(&store, &source, true, &silent).unwrap();
+        assert!(store.is_empty().unwrap());
+        assert_eq!(store.imported().unwrap(), None);
+        assert_eq!(store.version().unwrap(), Some(0));
+        let real = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(trial.tables, real.tables);
+        assert!(trial.dry_run && !real.dry_run);
+    }
+
+    #[test]
+    fn bad_records_are_listed_and_the_rest_comes_over() {
+        let (_dir, store) = store();
+        let mut source = Listed::of(&[
+            user("a", "example.org", "1"),
+            Record::Silo(SiloMessage {
+                original_sent_time: u64::MAX,
+                ..SiloMessage::default()
+            }),
+        ]);
+        source.records.push(Err(RecordFault {
+            table: Table::User,
+            key: "z\n".into(),
+            why: "ends too early".into(),
+        }));
+        source.records.push(Ok((
+            domain("example.org"),
+            Some("had a full stop at its end".into()),
+        )));
+        let judge = |record: &Record| {
+            (record.table() == Table::Domain).then(|| "is a name for examples".to_owned())
+        };
+        let report = import(&store, &source, false, &judge).unwrap();
+        assert!(!report.is_complete());
+        assert_eq!(counts(&report, Table::User), [1, 0, 0, 1]);
+        assert_eq!(
+            report.to_string(),
+            "from a list\n\
+             domain        1 read: 1 added, 0 changed, 0 same, 0 not taken\n\
+             user          2 read: 1 added, 0 changed, 0 same, 1 not taken\n\
+             silo          1 read: 0 added, 0 changed, 0 same, 1 not taken\n\
+             not taken:\n  user \"z\\n\": ends too early\n  \
+             silo \"18446744073709551615:\": 18446744073709551615 is no time in seconds\n\
+             taken, but look at:\n  domain \"example.org\": had a full stop at its end\n  \
+             domain \"example.org\": is a name for examples\n"
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["tables"][1]["faults"][0]["why"], "ends too early");
+    }
+
+    #[test]
+    fn two_records_of_one_key_do_not_take_turns() {
+        let (_dir, store) = store();
+        let source = Listed::of(&[
+            user("a", "Example.org", "1"),
+            user("a", "example.org", "2"),
+            user("b", "example.org", "3"),
+            user("b", "example.org", "3"),
+        ]);
+        let first = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(counts(&first, Table::User), [2, 0, 1, 1]);
+        let second = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(counts(&second, Table::User), [0, 0, 3, 1]);
+        let hash = store.password_hash("a", "example.org").unwrap();
+        assert_eq!(hash, Some("1".into()));
+    }
+
+    #[test]
+    fn a_long_list_of_faults_is_cut_and_counted() {
+        let (_dir, store) = store();
+        let fault = RecordFault {
+            table: Table::User,
+            key: "k".into(),
+            why: "w".into(),
+        };
+        let source = Listed {
+            records: vec![Err(fault); 250],
+            damaged: None,
+        };
+        let report = import(&store, &source, false, &silent).unwrap();
+        assert_eq!(report.tables[1].faults.len(), MAX_LISTED);
+        assert_eq!(report.tables[1].not_taken, 250);
+        let text = report.to_string();
+        assert!(text.contains("  user and 150 more\n"), "{text}");
+    }
+
+    #[test]
+    fn an_export_has_the_tables_whose_files_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Export::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("holds no export"), "{error}");
+        let file = text::file(dir.path(), Table::User);
+        std::fs::write(file, "{\"user\":\"a\",\"domain\":\"b\"}\nx\n").unwrap();
+        let (_dir, store) = store();
+        let export = Export::open(dir.path()).unwrap();
+        let report = import(&store, &export, false, &silent).unwrap();
+        assert_eq!(report.tables.len(), 1);
+        assert_eq!(counts(&report, Table::User), [1, 0, 0, 1]);
+        assert_eq!(report.tables[0].faults[0].key, "user.jsonl:2");
     }
 }

@@ -248,6 +248,10 @@ fn read_line(table: Table, line: &[u8]) -> Result<Record, String> {
     if line.len() > MAX_LINE {
         return Err(format!("is longer than {MAX_LINE} octets"));
     }
+    // A list of values would do for serde.
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("is no JSON object".to_owned());
+    }
     Ok(match table {
         Table::Domain => Record::Domain(parse(table, line)?),
         Table::Acl => Record::Acl(parse(table, line)?),
@@ -280,5 +284,292 @@ fn io_fault(path: &Path, source: io::Error) -> Error {
     Error::Io {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::embedded::{Access, Embedded};
+    use crate::store::import::{Export, import};
+    use crate::store::record::{
+        Acl, Domain, Filter, FilterAction, Identity, Route, StaticRegistration, User,
+    };
+
+    fn store(dir: &Path, name: &str) -> Embedded {
+        Embedded::open(&dir.join(name), Access::Create).unwrap()
+    }
+
+    fn no_fault(fault: RecordFault) {
+        unreachable!("{fault}");
+    }
+
+    fn lines(dir: &Path, table: Table) -> String {
+        fs::read_to_string(file(dir, table)).unwrap()
+    }
+
+    /// Records and faults of a file, as text.
+    fn read_text(table: Table, text: impl AsRef<[u8]>) -> Vec<Result<Record, String>> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(file(dir.path(), table), text).unwrap();
+        let mut all = Vec::new();
+        read(dir.path(), table, &mut |record| {
+            all.push(record.map_err(|fault| fault.to_string()));
+            Flow::More
+        })
+        .unwrap();
+        all
+    }
+
+    #[test]
+    fn an_export_can_be_read_by_people() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), "a.db");
+        let letter = |tid: &str, body: &[u8]| {
+            Record::Silo(SiloMessage {
+                dest_uri: "sip:a@example.org".into(),
+                original_sent_time: 7,
+                tid: tid.into(),
+                message_body: body.to_vec(),
+                ..SiloMessage::default()
+            })
+        };
+        let acl = Acl {
+            tls_peer_name: "gw \u{e9}\n\"".into(),
+            port: -1,
+            ..Acl::default()
+        };
+        let records = [
+            letter("b", b"\xff\0"),
+            letter("a", b"hello\n"),
+            Record::Acl(acl),
+        ];
+        store.put(&records).unwrap();
+        let to = dir.path().join("export");
+        let written = write(&store, &to, &mut no_fault).unwrap();
+        assert_eq!(written.len(), 8);
+        assert!(written.contains(&(Table::Silo, 2)) && written.contains(&(Table::User, 0)));
+        assert_eq!(
+            lines(&to, Table::Silo),
+            "{\"dest_uri\":\"sip:a@example.org\",\"source_uri\":\"\",\"original_sent_time\":7,\"tid\":\"a\",\
+             \"mime_type\":\"\",\"message_body\":\"hello\\n\"}\n\
+             {\"dest_uri\":\"sip:a@example.org\",\"source_uri\":\"\",\"original_sent_time\":7,\"tid\":\"b\",\
+             \"mime_type\":\"\",\"message_body_base64\":\"/wA=\"}\n"
+        );
+        assert_eq!(
+            lines(&to, Table::Acl),
+            "{\"tls_peer_name\":\"gw \u{e9}\\n\\\"\",\"address\":\"\",\"mask\":0,\"port\":-1,\"family\":0,\
+             \"transport\":0}\n"
+        );
+        assert_eq!(lines(&to, Table::User), "");
+        for entry in fs::read_dir(&to).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn an_export_replaces_an_earlier_one_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), "a.db");
+        let to = dir.path().join("export");
+        for domain in ["a", "b"] {
+            store
+                .put(&[Record::Domain(Domain {
+                    domain: domain.into(),
+                    tls_port: 0,
+                })])
+                .unwrap();
+            // Of an export that was killed.
+            let _ = fs::write(unfinished(&to, Table::User), "half");
+            write(&store, &to, &mut no_fault).unwrap();
+            assert_eq!(fs::read_dir(&to).unwrap().count(), 8);
+        }
+        assert_eq!(lines(&to, Table::Domain).lines().count(), 2);
+        fs::write(to.join("letter.txt"), "").unwrap();
+        let error = write(&store, &to, &mut no_fault).unwrap_err().to_string();
+        assert!(error.contains("holds \"letter.txt\""), "{error}");
+        let error = write(&store, dir.path(), &mut no_fault).unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_named_and_the_rest_goes_on() {
+        let long = format!("{{\"domain\":\"{}\"}}\n", "a".repeat(MAX_LINE));
+        let text = [
+            b"{\"domain\":\"a\"}\r\n\n{\"domian\":\"b\"}\n{\"domain\":\n{\"domain\":\"\xff\"}\n".as_slice(),
+            long.as_bytes(),
+            b"[]\n{\"tls_port\":70000}\n{\"domain\":\"c\"} x\n{\"domain\":\"d\",\"domain\":\"d\"}\n{\"tls_port\":1}",
+        ]
+        .concat();
+        let read = read_text(Table::Domain, text);
+        let expected = [
+            Ok("a"),
+            Err("domain \"domain.jsonl:3\": unknown field `domian`"),
+            Err("domain \"domain.jsonl:4\": EOF while parsing"),
+            Err("domain \"domain.jsonl:5\": invalid unicode code point (column"),
+            Err("domain \"domain.jsonl:6\": is longer than"),
+            Err("domain \"domain.jsonl:7\": is no JSON object"),
+            Err("domain \"domain.jsonl:8\": invalid value: integer `70000`"),
+            Err("domain \"domain.jsonl:9\": trailing characters (column 16)"),
+            Err("domain \"domain.jsonl:10\": duplicate field `domain`"),
+            Ok(""),
+        ];
+        assert_eq!(read.len(), expected.len(), "{read:?}");
+        for (read, expected) in read.iter().zip(expected) {
+            match (read, expected) {
+                (Ok(record), Ok(key)) => assert_eq!(record.key(), key),
+                (Err(fault), Err(start)) => assert!(fault.starts_with(start), "{fault}"),
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_shows_no_secret() {
+        for (table, text) in [
+            (Table::User, "\"8ea972d8\""),
+            (Table::User, "{\"password_hash\":8972}"),
+            (Table::Silo, "{\"original_sent_time\":\"8972 love letter\"}"),
+            (
+                Table::Silo,
+                "{\"message_body\":\"8972\",\"message_body_base64\":\"8972\"}",
+            ),
+            (Table::Silo, "{\"message_body_base64\":\"8972!\"}"),
+        ] {
+            let read = read_text(table, text);
+            let fault = read[0].as_ref().unwrap_err();
+            assert!(
+                !fault.contains("8972") && !fault.contains("8ea9"),
+                "{fault}"
+            );
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            ".{0,12}",
+            "[a-cA-C@:,;]{0,4}",
+            Just("\0\u{7f}\u{ffff}\r\n".to_owned())
+        ]
+    }
+
+    /// Any record that SQLite can hold.
+    fn record() -> impl Strategy<Value = Record> {
+        let texts = || proptest::collection::vec(text(), 9);
+        let numbers = proptest::collection::vec(any::<i16>(), 4);
+        let time = 0..=i64::MAX.unsigned_abs();
+        let body = proptest::collection::vec(any::<u8>(), 0..20);
+        (0..8_usize, texts(), numbers, time, body).prop_map(|(table, t, n, time, body)| {
+            let t = |at: usize| t[at].clone();
+            match Table::ALL[table] {
+                Table::Domain => Record::Domain(Domain {
+                    domain: t(0),
+                    tls_port: n[0],
+                }),
+                Table::Acl => Record::Acl(Acl {
+                    tls_peer_name: t(0),
+                    address: t(1),
+                    mask: n[0],
+                    port: n[1],
+                    family: n[2],
+                    transport: n[3],
+                }),
+                Table::Route => Record::Route(Route {
+                    method: t(0),
+                    event: t(1),
+                    matching_pattern: t(2),
+                    rewrite_expression: t(3),
+                    order: n[0],
+                }),
+                Table::Filter => Record::Filter(Filter {
+                    cond1_header: t(0),
+                    cond1_regex: t(1),
+                    cond2_header: t(2),
+                    cond2_regex: t(3),
+                    method: t(4),
+                    event: t(5),
+                    action: FilterAction::of_number(n[0].rem_euclid(3)).unwrap(),
+                    action_data: t(6),
+                    order: n[1],
+                }),
+                Table::Registration => Record::Registration(StaticRegistration {
+                    aor: t(0),
+                    contact: t(1),
+                    path: t(2),
+                }),
+                Table::User => Record::User(User {
+                    user: t(0),
+                    domain: t(1),
+                    realm: t(2),
+                    password_hash: t(3),
+                    password_hash_alt: t(4),
+                    name: t(5),
+                    email: t(6),
+                    forward_address: t(7),
+                }),
+                Table::Identity => Record::Identity(Identity {
+                    peer_name: t(0),
+                    authorized_identity: t(1),
+                }),
+                Table::Silo => Record::Silo(SiloMessage {
+                    dest_uri: t(0),
+                    source_uri: t(1),
+                    original_sent_time: time,
+                    tid: t(2),
+                    mime_type: t(3),
+                    message_body: body,
+                }),
+            }
+        })
+    }
+
+    fn all(store: &Embedded) -> Vec<Record> {
+        let mut records = Vec::new();
+        for table in Table::ALL {
+            store
+                .each(table, &mut |record| {
+                    records.push(record.unwrap());
+                    Flow::More
+                })
+                .unwrap();
+        }
+        records
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn what_is_exported_is_what_is_taken_over(
+            records in proptest::collection::vec(record(), 0..24),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (first, second) = (store(dir.path(), "1.db"), store(dir.path(), "2.db"));
+            first.put(&records).unwrap();
+            for record in &records {
+                // A later one of the same key may have taken its place.
+                let stored = first.get(record.table(), &record.key()).unwrap().unwrap();
+                prop_assert!(records.contains(&stored));
+            }
+            let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+            write(&first, &here, &mut no_fault).unwrap();
+            let export = Export::open(&here).unwrap();
+            let report = import(&second, &export, false, &|_| None).unwrap();
+            prop_assert!(report.is_complete(), "{report}");
+            prop_assert_eq!(all(&first), all(&second));
+            write(&second, &there, &mut no_fault).unwrap();
+            for table in Table::ALL {
+                prop_assert_eq!(lines(&here, table), lines(&there, table));
+            }
+            let again = import(&second, &export, false, &|_| None).unwrap();
+            prop_assert!(again.tables.iter().all(|t| t.same == t.read), "{again}");
+        }
     }
 }

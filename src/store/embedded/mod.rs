@@ -179,7 +179,11 @@ impl Embedded {
     /// # Errors
     /// The file cannot be read at all.
     pub fn check(&self) -> Result<Vec<String>, Error> {
-        self.read(|connection| look_through(connection, "integrity_check"))
+        match self.read(|connection| look_through(connection, "integrity_check")) {
+            // So much that SQLite cannot even go on looking.
+            Err(Error::Corrupt { why, .. }) => Ok(vec![why]),
+            looked => looked,
+        }
     }
 
     /// Replaces the saved bindings of each address-of-record with those given, none with none, all in one step.
