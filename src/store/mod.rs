@@ -7,10 +7,13 @@
 
 pub mod berkeley;
 pub mod dump;
+pub mod embedded;
 pub mod encoding;
 mod error;
+pub mod import;
 mod options;
 mod record;
+pub mod text;
 
 pub use error::{Error, RecordFault};
 pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
