@@ -99,3 +99,16 @@ pub struct RecordFault {
     /// What is wrong with it.
     pub why: String,
 }
+
+/// Characters of a key that a fault shows.
+const SHOWN: usize = 200;
+
+/// The fault of a record with this key. What is not UTF-8 in the key is replaced, and a very long one is cut short.
+pub(super) fn record_fault(table: Table, key: &[u8], why: String) -> RecordFault {
+    let text = String::from_utf8_lossy(key.get(..4 * SHOWN).unwrap_or(key));
+    let mut key: String = text.chars().take(SHOWN).collect();
+    if key.len() < text.len() {
+        key.push('…');
+    }
+    RecordFault { table, key, why }
+}

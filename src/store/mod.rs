@@ -5,6 +5,7 @@
 //! deployment over, `text` is the readable form of an export. Everything here may block: workers ask through the
 //! lookup pool.
 
+pub mod encoding;
 mod error;
 mod record;
 
