@@ -7,9 +7,12 @@
 
 pub mod encoding;
 mod error;
+mod options;
 mod record;
+pub mod sql;
 
 pub use error::{Error, RecordFault};
+pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 pub use record::{
     Acl, Domain, Filter, FilterAction, Identity, Record, Route, SiloMessage, StaticRegistration,
     Table, User,
