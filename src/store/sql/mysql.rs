@@ -235,7 +235,7 @@ fn fault(error: &Error) -> Fault {
                 // Shutting down, killed, timed out while idle.
                 1053 | 1927 | 3169 | 4031 => Fault::Lost(why),
                 1406 => Fault::Query(format!(
-                    "{why}; repro's own columns are too narrow for its hashes: widen them (conf/sql/mysql.sql)"
+                    "{why}; some of repro's own columns are too narrow, conf/sql/mysql.sql says how wide they are to be"
                 )),
                 _ => Fault::Query(why),
             }

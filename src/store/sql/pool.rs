@@ -356,3 +356,276 @@ fn carry_out<T: Send + 'static>(
 fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test that cannot go on says so by panicking"
+    )]
+
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// What a server does with a statement; the number is that of the connection.
+    type Serve = dyn Fn(u32, &str) -> Result<u32, Fault> + Send + Sync;
+
+    struct Fake {
+        dials: AtomicU32,
+        dial: Box<dyn Fn(u32) -> Result<(), Fault> + Send + Sync>,
+        serve: Arc<Serve>,
+    }
+
+    struct Connection {
+        number: u32,
+        serve: Arc<Serve>,
+    }
+
+    impl Dial for Fake {
+        fn dial(&self) -> Result<Box<dyn Driver>, Fault> {
+            let number = self.dials.fetch_add(1, Ordering::SeqCst) + 1;
+            (self.dial)(number)?;
+            Ok(Box::new(Connection {
+                number,
+                serve: Arc::clone(&self.serve),
+            }))
+        }
+    }
+
+    impl Driver for Connection {
+        fn run(&mut self, sql: &str) -> Result<(), Fault> {
+            (self.serve)(self.number, sql).map(|_| ())
+        }
+
+        fn execute(&mut self, sql: &str, _: &[String]) -> Result<u64, Fault> {
+            (self.serve)(self.number, sql).map(u64::from)
+        }
+
+        fn query(
+            &mut self,
+            sql: &str,
+            _: &[String],
+            take: &mut dyn FnMut(Row) -> Flow,
+        ) -> Result<(), Fault> {
+            for _ in 0..(self.serve)(self.number, sql)? {
+                if take(vec![None]) == Flow::Enough {
+                    break;
+                }
+            }
+            if sql.ends_with("then lost") {
+                return Err(Fault::Lost("gone".into()));
+            }
+            Ok(())
+        }
+    }
+
+    fn pool(
+        size: usize,
+        dial: impl Fn(u32) -> Result<(), Fault> + Send + Sync + 'static,
+        serve: impl Fn(u32, &str) -> Result<u32, Fault> + Send + Sync + 'static,
+    ) -> (Pool, Arc<Fake>) {
+        let fake = Arc::new(Fake {
+            dials: AtomicU32::new(0),
+            dial: Box::new(dial),
+            serve: Arc::new(serve),
+        });
+        let short = Duration::from_millis(50);
+        let dial: Arc<dyn Dial> = Arc::<Fake>::clone(&fake);
+        (Pool::new(dial, size, short, short), fake)
+    }
+
+    fn dials(fake: &Fake) -> u32 {
+        fake.dials.load(Ordering::SeqCst)
+    }
+
+    fn lost() -> Fault {
+        Fault::Lost("gone".into())
+    }
+
+    #[test]
+    fn a_connection_is_kept_and_a_dead_one_replaced_once() {
+        let (pool, fake) = pool(
+            2,
+            |_| Ok(()),
+            |number, sql| match (number, sql) {
+                (1, "second") => Err(lost()),
+                (2, "third") => Err(lost()),
+                (3, "third") => Err(lost()),
+                (number, _) => Ok(number),
+            },
+        );
+        let ask = |sql: &'static str| pool.ask(move |session| session.execute(sql, &[]));
+        assert_eq!(ask("first").unwrap(), 1);
+        assert_eq!(ask("first").unwrap(), 1);
+        assert_eq!(ask("second").unwrap(), 2);
+        assert!(matches!(ask("third"), Err(Fault::Lost(_))));
+        assert_eq!(
+            dials(&fake),
+            3,
+            "the third was tried over one new connection only"
+        );
+    }
+
+    #[test]
+    fn a_transaction_is_repeated_unless_it_may_have_been_committed() {
+        for (situation, fails_at, begun, done) in [
+            ("before its first statement", "BEGIN", 2, true),
+            ("in the midst of it", "write", 2, true),
+            ("when it was made final", "COMMIT", 1, false),
+        ] {
+            let begins = Arc::new(AtomicU32::new(0));
+            let count = Arc::clone(&begins);
+            let (pool, _) = pool(
+                1,
+                |_| Ok(()),
+                move |number, sql| {
+                    if sql == "BEGIN" {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if number == 1 && sql == fails_at {
+                        return Err(lost());
+                    }
+                    Ok(number)
+                },
+            );
+            pool.ask(|session| session.execute("warm up", &[])).unwrap();
+            let answer =
+                pool.ask(|session| session.in_transaction(|session| session.execute("write", &[])));
+            assert_eq!(begins.load(Ordering::SeqCst), begun, "{situation}");
+            match answer {
+                Ok(number) => assert!(done && number == 2, "{situation}"),
+                Err(fault) => assert!(!done && matches!(fault, Fault::InDoubt), "{situation}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_that_cannot_roll_back_is_not_used_again() {
+        let (pool, _) = pool(
+            1,
+            |_| Ok(()),
+            |number, sql| match sql {
+                "write" => Err(Fault::Query("no".into())),
+                "ROLLBACK" if number == 1 => Err(Fault::Query("no".into())),
+                _ => Ok(number),
+            },
+        );
+        let answer =
+            pool.ask(|session| session.in_transaction(|session| session.execute("write", &[])));
+        assert!(matches!(answer, Err(Fault::Query(_))));
+        assert_eq!(pool.ask(|session| session.execute("next", &[])).unwrap(), 2);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_given_up_and_counts_until_it_ends() {
+        let (free, held) = channel::<()>();
+        let held = Mutex::new(held);
+        let (pool, fake) = pool(
+            1,
+            |_| Ok(()),
+            move |number, sql| {
+                if sql == "hang" {
+                    let _ = held.lock().unwrap().recv();
+                }
+                Ok(number)
+            },
+        );
+        let began = Instant::now();
+        let answer = pool.ask(|session| session.execute("hang", &[]));
+        assert!(matches!(answer, Err(Fault::Stuck)));
+        assert!(began.elapsed() >= pool.shared.statement_timeout);
+        let began = Instant::now();
+        for _ in 0..100 {
+            let answer = pool.ask(|session| session.execute("next", &[]));
+            assert!(matches!(answer, Err(Fault::Stuck)));
+        }
+        assert!(began.elapsed() < GRACE, "at once");
+        assert_eq!(dials(&fake), 1);
+        drop(free);
+        let until = Instant::now() + Duration::from_secs(5);
+        while pool.ask(|session| session.execute("next", &[])).is_err() {
+            assert!(Instant::now() < until, "the place never became free");
+            thread::yield_now();
+        }
+        assert_eq!(dials(&fake), 2);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_tried_by_one_at_a_time() {
+        let (pool, fake) = pool(4, |_| Err(Fault::Refused("no".into())), |_, _| Ok(0));
+        let began = Instant::now();
+        let mut asked = 0_u32;
+        while began.elapsed() < Duration::from_millis(400) {
+            let answer = pool.ask(|session| session.execute("any", &[]));
+            assert!(matches!(answer, Err(Fault::Refused(_))));
+            asked += 1;
+        }
+        // At 0, then not before 75, 225 and 525 ms.
+        assert!(
+            dials(&fake) <= 3 && asked > 10,
+            "{} of {asked}",
+            dials(&fake)
+        );
+    }
+
+    #[test]
+    fn rows_come_in_parts_and_end_when_enough() {
+        let (pool, _) = pool(1, |_| Ok(()), |_, _| Ok(1000));
+        for enough in [1_u32, 200, 1000] {
+            let mut seen = 0;
+            pool.ask_rows(
+                |session, outlet| session.query("rows", &[], &mut |row| outlet.give(row)),
+                &mut |_| {
+                    seen += 1;
+                    if seen == enough {
+                        Flow::Enough
+                    } else {
+                        Flow::More
+                    }
+                },
+            )
+            .unwrap();
+            assert_eq!(seen, enough);
+        }
+    }
+
+    #[test]
+    fn rows_that_were_given_are_not_given_again() {
+        let (pool, fake) = pool(1, |_| Ok(()), |_, _| Ok(500));
+        pool.ask(|session| session.execute("warm up", &[])).unwrap();
+        let mut seen = 0;
+        let answer = pool.ask_rows(
+            |session, outlet| session.query("then lost", &[], &mut |row| outlet.give(row)),
+            &mut |_| {
+                seen += 1;
+                Flow::More
+            },
+        );
+        assert!(matches!(answer, Err(Fault::Lost(_))));
+        assert_eq!((seen, dials(&fake)), (500, 1));
+    }
+
+    #[test]
+    fn a_client_library_that_panics_costs_one_connection() {
+        let (pool, fake) = pool(
+            1,
+            |_| Ok(()),
+            |number, sql| {
+                if sql == "panic" {
+                    panic!("wanted by the test")
+                } else {
+                    Ok(number)
+                }
+            },
+        );
+        let answer = pool.ask(|session| session.execute("panic", &[]));
+        assert!(matches!(answer, Err(Fault::Lost(_))));
+        let until = Instant::now() + Duration::from_secs(5);
+        while pool.ask(|session| session.execute("next", &[])).is_err() {
+            assert!(Instant::now() < until, "the place never became free");
+        }
+        assert_eq!(dials(&fake), 2);
+    }
+}

@@ -9,7 +9,6 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::private::BytesMut;
 use postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config};
-use postgres_openssl::MakeTlsConnector;
 
 use super::fault::{Fault, one_line, quoted_name};
 use super::session::{Cell, Dial, Driver, Row};
@@ -23,7 +22,7 @@ const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 /// How to connect to one PostgreSQL server.
 pub(super) struct PostgreSql {
     config: Config,
-    connector: MakeTlsConnector,
+    connector: tls::Connector,
     statement_timeout: Duration,
 }
 
@@ -219,9 +218,10 @@ fn read<'a, T: postgres::types::FromSql<'a>>(
 fn connect_fault(error: &postgres::Error) -> Fault {
     match fault(error) {
         Fault::Query(why) if error.as_db_error().is_none() => {
-            // The client has no kind for it but these words: a password that is wanted and not there, or a method of
+            // The client has no kinds for it but these words: a password that is wanted and not there, or a method of
             // asking for it that it does not know.
-            if error.to_string().starts_with("authentication") {
+            let said = error.to_string();
+            if said.starts_with("authentication") || said.starts_with("invalid configuration") {
                 Fault::Refused(why)
             } else {
                 Fault::Lost(why)
@@ -255,7 +255,7 @@ fn fault(error: &postgres::Error) -> Fault {
         },
         &SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::INVALID_CATALOG_NAME => Fault::Refused(why),
         &SqlState::STRING_DATA_RIGHT_TRUNCATION => Fault::Query(format!(
-            "{why}; repro's own columns are too narrow for its hashes: widen them (conf/sql/postgresql.sql)"
+            "{why}; some of repro's own columns are too narrow, conf/sql/postgresql.sql says how wide they are to be"
         )),
         // Told to shut down, crashed, starting up; connection exceptions.
         &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW => {

@@ -5,11 +5,14 @@ use postgres_openssl::MakeTlsConnector;
 
 use super::target::{OptionsFault, Target, TlsMode};
 
+/// What the `postgres` client takes for TLS; only this file names OpenSSL.
+pub(super) type Connector = MakeTlsConnector;
+
 /// What connects with TLS.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub(super) fn connector(target: &Target) -> Result<MakeTlsConnector, OptionsFault> {
+pub(super) fn connector(target: &Target) -> Result<Connector, OptionsFault> {
     let failed = |what: &str, error: openssl::error::ErrorStack| {
         OptionsFault::Tls(format!("{what}: {error}"))
     };
