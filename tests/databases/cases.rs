@@ -568,6 +568,21 @@ pub(crate) fn a_table_may_have_a_prefix_and_a_schema(kind: SqlKind) {
     assert_eq!(all(&store, Table::Domain), [domain]);
 }
 
+pub(crate) fn a_socket_serves_as_well(kind: SqlKind) {
+    let server = Server::shared(kind);
+    for tls in [SqlTls::Prefer, SqlTls::Verify] {
+        let store = SqlStore::open(&SqlOptions {
+            host: server.socket(),
+            tls,
+            ..server.database().options()
+        })
+        .unwrap();
+        store.put(&[user("alice", "h")]).unwrap();
+        let found = store.password_hash("alice", "example.org").unwrap();
+        assert_eq!(found.as_deref(), Some("h"), "nobody is between: {tls:?}");
+    }
+}
+
 pub(crate) fn tls_checks_whom_it_is_told_to_check(kind: SqlKind) {
     let server = Server::shared(kind);
     let database = server.database();

@@ -44,6 +44,7 @@ against_both! {
     cases::a_wrong_password_is_refused_and_not_shown,
     cases::a_missing_table_is_named,
     cases::a_table_may_have_a_prefix_and_a_schema,
+    cases::a_socket_serves_as_well,
     cases::tls_checks_whom_it_is_told_to_check,
     legacy::rows_of_repro_are_read_and_written_alike,
     legacy::a_row_that_cannot_be_read_does_not_hide_the_others,

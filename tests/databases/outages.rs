@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sipvouch::store::sql::SqlStore;
-use sipvouch::store::{Error, SqlKind, SqlOptions, Store};
+use sipvouch::store::{Error, SqlKind, SqlOptions, SqlTls, Store};
 
 use crate::cases::user;
 use crate::servers::Server;
@@ -73,6 +73,13 @@ pub(crate) fn connections_are_no_more_than_the_pool(kind: SqlKind) {
 pub(crate) fn a_server_that_hangs_holds_nobody(kind: SqlKind) {
     let server = Server::start(kind);
     let database = server.database();
+    // It has no TLS: who insists on it gets nothing, who only prefers it goes without.
+    let insisting = SqlStore::open(&SqlOptions {
+        tls: SqlTls::Require,
+        ..database.options()
+    });
+    let refused = insisting.unwrap().check().unwrap_err();
+    assert!(matches!(refused, Error::Unreachable { .. }), "{refused:?}");
     let store = SqlStore::open(&SqlOptions {
         query_timeout: Duration::from_millis(500),
         connect_timeout: Duration::from_millis(500),

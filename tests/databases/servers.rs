@@ -44,6 +44,7 @@ pub(crate) struct Server {
     pub(crate) kind: SqlKind,
     directory: PathBuf,
     port: u16,
+    tls: bool,
     running: Mutex<Option<Running>>,
     databases: AtomicU32,
 }
@@ -60,13 +61,17 @@ impl Server {
         static POSTGRESQL: OnceLock<Server> = OnceLock::new();
         static MARIADB: OnceLock<Server> = OnceLock::new();
         match kind {
-            SqlKind::PostgreSql => POSTGRESQL.get_or_init(|| Server::start(kind)),
-            SqlKind::MySql => MARIADB.get_or_init(|| Server::start(kind)),
+            SqlKind::PostgreSql => POSTGRESQL.get_or_init(|| Server::make(kind, true)),
+            SqlKind::MySql => MARIADB.get_or_init(|| Server::make(kind, true)),
         }
     }
 
-    /// Makes a server of its own and starts it.
+    /// Makes a server of its own, without TLS, and starts it.
     pub(crate) fn start(kind: SqlKind) -> Self {
+        Self::make(kind, false)
+    }
+
+    fn make(kind: SqlKind, tls: bool) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("sipvouch-sql-")
             .tempdir()
@@ -77,6 +82,7 @@ impl Server {
             kind,
             directory,
             port: free_port(),
+            tls,
             running: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
@@ -163,7 +169,7 @@ impl Server {
                     "listen_addresses=127.0.0.1".to_owned(),
                     format!("unix_socket_directories={directory}"),
                     "fsync=off".to_owned(),
-                    "ssl=on".to_owned(),
+                    format!("ssl={}", if self.tls { "on" } else { "off" }),
                     format!("ssl_cert_file={}", self.path("server.crt")),
                     format!("ssl_key_file={}", self.path("server.key")),
                 ] {
@@ -184,9 +190,13 @@ impl Server {
                     "--innodb-flush-log-at-trx-commit=2".to_owned(),
                     "--innodb-buffer-pool-size=16M".to_owned(),
                     "--performance-schema=off".to_owned(),
-                    format!("--ssl-cert={}", self.path("server.crt")),
-                    format!("--ssl-key={}", self.path("server.key")),
                 ]);
+                if self.tls {
+                    command.arg(format!("--ssl-cert={}", self.path("server.crt")));
+                    command.arg(format!("--ssl-key={}", self.path("server.key")));
+                } else {
+                    command.arg("--skip-ssl");
+                }
                 ("KILL", command)
             }
         };
@@ -327,6 +337,14 @@ impl Server {
         let sql = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file);
         database.run(&sql);
         database
+    }
+
+    /// Where its Unix socket is, as the setting of a host has it.
+    pub(crate) fn socket(&self) -> String {
+        match self.kind {
+            SqlKind::PostgreSql => self.directory.display().to_string(),
+            SqlKind::MySql => self.path("socket"),
+        }
     }
 
     /// The PEM file of the CA of the server's certificate, or of somebody else.

@@ -115,6 +115,13 @@ impl Shared {
     }
 }
 
+impl Drop for Pool {
+    /// The threads hold what they share, and that the ways to them: without this none would end.
+    fn drop(&mut self) {
+        self.shared.lock().idle.clear();
+    }
+}
+
 impl Pool {
     /// A pool without connections yet.
     pub(super) fn new(
@@ -568,6 +575,19 @@ mod tests {
             "{} of {asked}",
             dials(&fake)
         );
+    }
+
+    #[test]
+    fn no_thread_outlives_the_pool() {
+        let (pool, _) = pool(2, |_| Ok(()), |number, _| Ok(number));
+        pool.ask(|session| session.execute("any", &[])).unwrap();
+        let shared = Arc::downgrade(&pool.shared);
+        drop(pool);
+        let until = Instant::now() + Duration::from_secs(5);
+        while shared.strong_count() > 0 {
+            assert!(Instant::now() < until, "a thread holds on");
+            thread::yield_now();
+        }
     }
 
     #[test]
