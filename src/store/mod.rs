@@ -13,6 +13,7 @@ mod error;
 pub mod import;
 mod options;
 mod record;
+pub mod sql;
 pub mod text;
 
 pub use error::{Error, RecordFault};
