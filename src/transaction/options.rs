@@ -10,6 +10,7 @@ pub struct TransactionOptions {
     /// Base values of all timers.
     pub timers: Timers,
     /// Most transactions at a time of one [`super::Layer`]; a request beyond them is answered 503.
+    /// The same of one [`super::ClientLayer`]; a request beyond them is not sent.
     pub max_transactions: NonZeroUsize,
 }
 
