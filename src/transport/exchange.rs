@@ -281,6 +281,7 @@ impl Worker {
                 identities: connection.proof.as_ref().map(|p| &*p.identities),
             },
             flow: FlowId(connection.id),
+            name_reached: false,
             now: self.now,
             to_tag,
         }
