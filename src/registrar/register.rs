@@ -864,13 +864,7 @@ mod tests {
         );
         let stale = over(&restarted, "c", 5, 1, "Contact: <sip:a@h>\r\n");
         assert_eq!(answer(&stale), (500, "REGISTER Out Of Order"));
-        let fresh = over(
-            &restarted,
-            "after the restart",
-            1,
-            1,
-            "Contact: <sip:a@h>\r\n",
-        );
+        let fresh = over(&restarted, "rebooted", 1, 1, "Contact: <sip:a@h>\r\n");
         assert_eq!(fresh.changes.refreshed, 1);
         assert_eq!(reached(&fresh), ["sip:a@h"], "it can be reached again");
         assert!(fresh.registered.is_some());
