@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::timer::Timers;
 
 /// Settings of the room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionOptions {
     /// Base values of all timers.
     pub timers: Timers,
