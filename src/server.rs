@@ -252,7 +252,7 @@ impl Server {
         } = loaded;
         let fixed = Fixed::of(&configuration);
         let location = Location::new();
-        let engine = Engine::start(configuration.engine, listeners, snapshot, location)?;
+        let engine = Engine::start(configuration.engine, listeners, snapshot, location, None)?;
         Ok(Self {
             engine,
             path: configuration.file,

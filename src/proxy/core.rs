@@ -20,6 +20,8 @@ pub struct Context<'c> {
     pub peer: Peer<'c>,
     /// The connection it came over.
     pub flow: FlowId,
+    /// Whether [`Registration::reached`] is wanted.
+    pub name_reached: bool,
     /// The time.
     pub now: Instant,
     /// Tag for an answer of ours.
@@ -85,6 +87,8 @@ pub struct Registration {
     pub changes: Changes,
     /// Set when this connection now carries a binding that it did not carry before.
     pub tied: Option<Aor>,
+    /// URIs of the contacts that this connection now leads to and did not before, if they were to be named.
+    pub reached: Vec<Box<[u8]>>,
 }
 
 impl Registration {
@@ -352,6 +356,7 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         context.location,
         &context.policy.registrar,
         flow,
+        context.name_reached,
         context.now,
     );
     context.answer_with(message, answer.status, answer.phrase, &answer.headers, out);
@@ -360,6 +365,7 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         aor: to.address_of_record(),
         changes: answer.changes,
         tied: answer.registered,
+        reached: answer.reached,
     });
     Outcome::Answered {
         status: answer.status,
@@ -458,6 +464,7 @@ mod tests {
                 identities: None,
             },
             flow: FlowId(1),
+            name_reached: false,
             now: std::time::Instant::now(),
             to_tag: "ours",
         };

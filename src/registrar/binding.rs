@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::io::Write as _;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,21 @@ impl Aor {
         Self(uri.address_of_record().into())
     }
 
+    /// Takes what [`Aor::as_str`] gave; `None` for anything that is not in canonical form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (user, host) = text
+            .rsplit_once('@')
+            .map_or(("", text), |(user, host)| (user, host));
+        // The canonical form of an IPv6 address has no brackets, and a URI does.
+        let uri = match host.parse::<Ipv6Addr>() {
+            Ok(_) if user.is_empty() => format!("sip:[{host}]"),
+            Ok(_) => format!("sip:{user}@[{host}]"),
+            Err(_) => format!("sip:{text}"),
+        };
+        let aor = Self::of(&SipUri::parse(&uri)?);
+        (aor.as_str() == text).then_some(aor)
+    }
+
     /// `user@host`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -33,9 +49,9 @@ impl Borrow<str> for Aor {
     }
 }
 
-impl AsRef<str> for Aor {
-    fn as_ref(&self) -> &str {
-        &self.0
+impl AsRef<Aor> for Aor {
+    fn as_ref(&self) -> &Aor {
+        self
     }
 }
 
@@ -77,6 +93,11 @@ impl QValue {
             (b'1', 0) => Some(Self(1000)),
             _ => None,
         }
+    }
+
+    /// Takes thousandths; `None` for more than one.
+    pub fn of_thousandths(thousandths: u16) -> Option<Self> {
+        (thousandths <= 1000).then_some(Self(thousandths))
     }
 
     /// Thousandths.
@@ -170,6 +191,11 @@ impl Draft {
         self.text
             .get(..usize::from(self.uri_end))
             .unwrap_or_default()
+    }
+
+    /// The same with this preference in place of what the contact says.
+    pub(super) fn with_q(self, q: Option<QValue>) -> Self {
+        Self { q, ..self }
     }
 
     /// The binding that this makes.
@@ -368,6 +394,35 @@ mod tests {
         ] {
             let found = QValue::parse(text.as_bytes()).map(|q| q.to_string());
             assert_eq!(found.as_deref(), taken, "{situation}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_record_is_read_back_in_its_canonical_form_only() {
+        for (text, taken) in [
+            ("alice@example.org", true),
+            ("aLice%2F@example.org", true),
+            ("user;par=u%40example.net@example.org", true),
+            ("example.org", true),
+            ("a@2001:db8::1", true),
+            ("2001:db8::1", true),
+            ("a@[2001:db8::1]", false),
+            ("alice@Example.org", false),
+            ("%61lice@example.org", false),
+            ("alice@example.org:5061", false),
+            ("alice@example.org;x", false),
+            ("alice:secret@example.org", false),
+            ("sip:alice@example.org", false),
+            ("@example.org", false),
+            ("alice@", false),
+            ("", false),
+        ] {
+            let found = Aor::parse(text);
+            assert_eq!(
+                found.as_ref().map(Aor::as_str),
+                taken.then_some(text),
+                "{text}"
+            );
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::binding::{Aor, Binding, FlowId};
+use super::changed::{Changed, ChangedSet};
 
 /// Number of shards: a lock is held for one address-of-record, or for one 128th of all while sweeping.
 const SHARDS: usize = 128;
@@ -16,7 +17,7 @@ type Shard = HashMap<Aor, Box<[Binding]>>;
 
 /// The location service (RFC 3261 §10): the live bindings of every address-of-record.
 ///
-/// Only [`super::register`] puts something in.
+/// [`super::register`] puts bindings in, and [`Location::restore`] those that were there before a restart.
 #[derive(Debug)]
 pub struct Location {
     shards: [Mutex<Shard>; SHARDS],
@@ -26,6 +27,8 @@ pub struct Location {
     aors: AtomicUsize,
     /// The shard that is swept next.
     cursor: AtomicUsize,
+    /// What has changed, if somebody wants to know.
+    changed: ChangedSet,
 }
 
 /// A new address-of-record found no room.
@@ -46,6 +49,7 @@ impl Location {
             hasher: RandomState::new(),
             aors: AtomicUsize::new(0),
             cursor: AtomicUsize::new(0),
+            changed: ChangedSet::default(),
         }
     }
 
@@ -76,6 +80,48 @@ impl Location {
                     .collect()
             })
             .unwrap_or_default()
+    }
+
+    /// The live bindings of every address-of-record, a shard at a time.
+    pub(super) fn live(&self, now: Instant) -> impl Iterator<Item = (Aor, Vec<Binding>)> {
+        (0..SHARDS).flat_map(move |index| {
+            let shard = self.lock_at(index);
+            let live = shard.iter().map(|(aor, bindings)| {
+                let live = bindings.iter().filter(|b| b.is_live(now)).cloned();
+                (aor.clone(), live.collect::<Vec<_>>())
+            });
+            let live: Vec<_> = live.filter(|(_, bindings)| !bindings.is_empty()).collect();
+            live
+        })
+    }
+
+    /// Remembers from now on which addresses-of-record change, up to `most` of them, for [`Location::take_changed`]. A
+    /// change is whatever makes the bindings others than they were: a new, a refreshed, a removed, an expired one, one
+    /// whose connection closed.
+    pub fn track_changes(&self, most: usize) {
+        self.changed.start(most);
+    }
+
+    /// Remembers no changes any more. A server that ends does so before it closes its connections: the bindings that go
+    /// with them are to be there again after the restart, and nobody may take their going for a removal.
+    pub fn stop_tracking(&self) {
+        self.changed.stop();
+    }
+
+    /// What has changed since the last time. Whoever takes it looks at the bindings afterwards, and so sees at least
+    /// the state that it was told of.
+    pub fn take_changed(&self) -> Changed {
+        self.changed.take()
+    }
+
+    /// Takes back what [`Location::take_changed`] told and nobody could make use of.
+    pub fn give_back_changed(&self, changed: Changed) {
+        self.changed.give_back(changed);
+    }
+
+    /// The bindings of this address-of-record are others than before. Never called with a shard locked.
+    pub(super) fn mark_changed(&self, aor: &Aor) {
+        self.changed.add(aor);
     }
 
     /// Number of addresses-of-record with bindings.
@@ -117,35 +163,49 @@ impl Location {
         };
         // Box to Vec and back is free as long as the number of bindings stays.
         let mut bindings = std::mem::take(slot).into_vec();
+        let stored = bindings.len();
         bindings.retain(|b| b.is_live(now));
+        let expired = bindings.len() < stored;
         let result = change(&mut bindings);
         let left = !bindings.is_empty();
         *slot = bindings.into_boxed_slice();
+        let mut key = None;
         if left {
-            let key = shard
+            key = shard
                 .get_key_value(aor.as_str())
                 .map(|(key, _)| key.clone());
-            return Ok((result, key));
+        } else {
+            shard.remove(aor.as_str());
+            self.aors.fetch_sub(1, Ordering::Relaxed);
+            shrink(&mut shard);
         }
-        shard.remove(aor.as_str());
-        self.aors.fetch_sub(1, Ordering::Relaxed);
-        shrink(&mut shard);
-        Ok((result, None))
+        drop(shard);
+        if expired {
+            self.mark_changed(aor);
+        }
+        Ok((result, key))
     }
 
     /// Removes expired bindings of the next `shards` shards; returns how many bindings went. A call for each second
     /// and a few shards keeps the whole clean in about half a minute, and no lock is held for long.
     pub fn sweep(&self, now: Instant, shards: usize) -> usize {
-        let mut removed = 0;
+        let (mut removed, tracking) = (0, self.changed.is_on());
         for _ in 0..shards.min(SHARDS) {
+            let mut changed = Vec::new();
             let mut shard = self.lock_at(self.cursor.fetch_add(1, Ordering::Relaxed));
             let before = shard.len();
-            shard.retain(|_, bindings| {
-                removed += keep(bindings, |b| b.is_live(now));
+            shard.retain(|aor, bindings| {
+                let expired = keep(bindings, |b| b.is_live(now));
+                removed += expired;
+                if expired > 0 && tracking {
+                    changed.push(aor.clone());
+                }
                 !bindings.is_empty()
             });
             self.aors.fetch_sub(before - shard.len(), Ordering::Relaxed);
             shrink(&mut shard);
+            drop(shard);
+            changed.iter().for_each(|aor| self.mark_changed(aor));
         }
         removed
     }
@@ -160,7 +220,7 @@ impl Location {
     /// Drops what was registered over a connection that is gone; returns how many bindings went. `aors` are the
     /// addresses-of-record that [`super::Outcome::registered`] named on this connection; a binding that has since
     /// come over another flow stays.
-    pub fn flow_closed<A: AsRef<str>>(
+    pub fn flow_closed<A: AsRef<Aor>>(
         &self,
         flow: FlowId,
         aors: impl IntoIterator<Item = A>,
@@ -168,15 +228,20 @@ impl Location {
         let mut removed = 0;
         for aor in aors {
             let aor = aor.as_ref();
-            let mut shard = self.lock(aor);
-            let Some(bindings) = shard.get_mut(aor) else {
+            let mut shard = self.lock(aor.as_str());
+            let Some(bindings) = shard.get_mut(aor.as_str()) else {
                 continue;
             };
-            removed += keep(bindings, |b| b.flow() != Some(flow));
+            let gone = keep(bindings, |b| b.flow() != Some(flow));
             if bindings.is_empty() {
-                shard.remove(aor);
+                shard.remove(aor.as_str());
                 self.aors.fetch_sub(1, Ordering::Relaxed);
                 shrink(&mut shard);
+            }
+            drop(shard);
+            if gone > 0 {
+                self.mark_changed(aor);
+                removed += gone;
             }
         }
         removed

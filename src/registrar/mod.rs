@@ -4,12 +4,16 @@
 //! address-of-record was decided before; so was whether the Request-URI names a domain of ours (§10.3 steps 1 to 5).
 
 mod binding;
+mod changed;
 mod location;
 mod options;
 mod register;
+mod saved;
 mod wish;
 
 pub use binding::{Aor, Binding, FlowId, QValue};
+pub use changed::Changed;
 pub use location::Location;
 pub use options::RegistrarOptions;
 pub use register::{Changes, Outcome, register};
+pub use saved::{NotRestored, Saved};

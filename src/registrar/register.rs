@@ -38,6 +38,9 @@ pub struct Outcome {
     /// Set when a binding is now tied to this flow that was not before: the connection must remember it, for
     /// [`Location::flow_closed`]. `None` for refreshes over the same flow.
     pub registered: Option<Aor>,
+    /// URIs of the contacts that are tied to this flow now and were not before, if they were to be named: the new ones,
+    /// and those that have come over from another connection or a restart.
+    pub reached: Vec<Box<[u8]>>,
 }
 
 impl Outcome {
@@ -48,6 +51,7 @@ impl Outcome {
             headers: Vec::new(),
             changes: Changes::default(),
             registered: None,
+            reached: Vec::new(),
         }
     }
 
@@ -66,7 +70,7 @@ impl Outcome {
 ///
 /// Its method must be REGISTER and its Request-URI name a domain of ours; that it was admitted, for that
 /// address-of-record too, is what [`Admitted`] says. `flow` is the connection that the contacts can be reached over, if the request came straight from
-/// the device. The request is done whole or not at all.
+/// the device; `name_reached` asks for [`Outcome::reached`]. The request is done whole or not at all.
 ///
 /// Refuses with 400 (To, To tag, Contact), 403 (more contacts than `max_contacts`), 420, 423, 500 (not newer than what
 /// it would change, §10.3 step 7) and 503 (more addresses-of-record than `max_total`).
@@ -75,9 +79,18 @@ pub fn register(
     location: &Location,
     options: &RegistrarOptions,
     flow: Option<FlowId>,
+    name_reached: bool,
     now: Instant,
 ) -> Outcome {
-    process(admitted.request(), location, options, flow, now).unwrap_or_else(|refusal| refusal)
+    process(
+        admitted.request(),
+        location,
+        options,
+        flow,
+        name_reached,
+        now,
+    )
+    .unwrap_or_else(|refusal| refusal)
 }
 
 fn process(
@@ -85,6 +98,7 @@ fn process(
     location: &Location,
     options: &RegistrarOptions,
     flow: Option<FlowId>,
+    name_reached: bool,
     now: Instant,
 ) -> Result<Outcome, Outcome> {
     check_require(request)?;
@@ -100,12 +114,12 @@ fn process(
     let wish = Wish::read(request, options, flow)?;
     let aor = Aor::of(to);
     let changed = location.change(&aor, options.max_total.get(), now, |bindings| {
-        let (changes, tied) = wish.apply(request, options, bindings, now)?;
+        let applied = wish.apply(request, options, bindings, name_reached, now)?;
         let mut headers = Vec::with_capacity(bindings.len() * 128);
         for binding in bindings.iter() {
             binding.write_contact(now, &mut headers);
         }
-        Ok((changes, tied, headers))
+        Ok((applied, headers))
     });
     let Ok((result, key)) = changed else {
         return Err(
@@ -113,13 +127,17 @@ fn process(
                 .with_header("Retry-After", RETRY_AFTER_FULL),
         );
     };
-    let (changes, tied, headers) = result?;
+    let (applied, headers) = result?;
+    if applied.changes != Changes::default() {
+        location.mark_changed(&aor);
+    }
     Ok(Outcome {
         status: StatusCode::OK,
         phrase: StatusCode::OK.phrase(),
         headers,
-        changes,
-        registered: key.filter(|_| tied),
+        changes: applied.changes,
+        registered: key.filter(|_| applied.tied),
+        reached: applied.reached,
     })
 }
 
@@ -141,6 +159,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::registrar::Changed;
     use crate::sip::{FromRule, Message};
 
     struct Registrar {
@@ -203,7 +222,8 @@ mod tests {
             let message = Message::parse(text, text.len(), 64);
             let request = Request::read(&message, FromRule::Single).unwrap();
             let flow = flow.map(FlowId);
-            process(&request, &self.location, &self.options, flow, self.at(at))
+            let now = self.at(at);
+            process(&request, &self.location, &self.options, flow, true, now)
                 .unwrap_or_else(|refusal| refusal)
         }
 
@@ -789,5 +809,100 @@ mod tests {
             assert_eq!(answer(&outcome), (200, "OK"), "{situation}");
             assert_eq!(headers(&outcome), contacts, "{situation}");
         }
+    }
+
+    /// Sends lines over a flow.
+    fn over(registrar: &Registrar, call_id: &str, cseq: u32, flow: u64, lines: &str) -> Outcome {
+        registrar.send(Sent {
+            lines,
+            call_id,
+            cseq,
+            flow: Some(flow),
+            ..USUAL
+        })
+    }
+
+    fn reached(outcome: &Outcome) -> Vec<&str> {
+        let texts = outcome.reached.iter();
+        texts.map(|t| std::str::from_utf8(t).unwrap()).collect()
+    }
+
+    #[test]
+    fn contacts_that_a_connection_newly_leads_to_are_named() {
+        let registrar = Registrar::new();
+        let both = "Contact: <sip:a@h1>, <sip:a@h2>;q=0.5\r\n";
+        let outcome = over(&registrar, "c", 1, 7, both);
+        assert_eq!(reached(&outcome), ["sip:a@h1", "sip:a@h2"], "new");
+        let outcome = over(&registrar, "c", 2, 7, both);
+        assert_eq!(reached(&outcome), [""; 0], "a refresh is no news");
+        let outcome = over(&registrar, "d", 1, 8, "Contact: <sip:a@h2>\r\n");
+        assert_eq!(reached(&outcome), ["sip:a@h2"], "another connection");
+        let outcome = over(&registrar, "e", 1, 8, "Contact: *\r\nExpires: 0\r\n");
+        assert_eq!(reached(&outcome), [""; 0], "removed");
+        let outcome = registrar.lines(9, "Contact: <sip:a@h1>\r\n");
+        assert_eq!(reached(&outcome), [""; 0], "over no connection of ours");
+    }
+
+    #[test]
+    fn a_binding_from_before_a_restart_is_listed_refreshed_and_ordered_like_others() {
+        let registrar = Registrar::new();
+        over(&registrar, "c", 5, 7, "Contact: <sip:a@h>;x=y;q=0.5\r\n");
+        let restarted = Registrar::new();
+        for (aor, saved) in registrar.location.dump(registrar.at(10)) {
+            for saved in &saved {
+                let options = &restarted.options;
+                let restored =
+                    restarted
+                        .location
+                        .restore(aor.as_str(), saved, options, restarted.at(0));
+                assert_eq!(restored, Ok(()));
+            }
+        }
+        assert_eq!(
+            headers(&restarted.lines(1, "")),
+            "Contact: <sip:a@h>;x=y;q=0.5;expires=3590\r\n"
+        );
+        let stale = over(&restarted, "c", 5, 1, "Contact: <sip:a@h>\r\n");
+        assert_eq!(answer(&stale), (500, "REGISTER Out Of Order"));
+        let fresh = over(&restarted, "rebooted", 1, 1, "Contact: <sip:a@h>\r\n");
+        assert_eq!(fresh.changes.refreshed, 1);
+        assert_eq!(reached(&fresh), ["sip:a@h"], "it can be reached again");
+        assert!(fresh.registered.is_some());
+    }
+
+    #[test]
+    fn every_change_is_remembered_and_nothing_else_is() {
+        let registrar = Registrar::new();
+        let location = &registrar.location;
+        let changed = || match location.take_changed() {
+            Changed::These(aors) => aors.len(),
+            Changed::Everything => usize::MAX,
+        };
+        let contact = "Contact: <sip:a@h>\r\n";
+        over(&registrar, "c", 1, 7, contact);
+        assert_eq!(changed(), 0, "nobody wanted to know");
+        location.track_changes(9);
+        let refresh = over(&registrar, "c", 2, 7, contact);
+        assert_eq!((refresh.changes.refreshed, changed()), (1, 1), "a refresh");
+        over(&registrar, "c", 3, 7, "");
+        assert_eq!(changed(), 0, "a list");
+        over(&registrar, "c", 2, 7, contact);
+        assert_eq!(changed(), 0, "a refusal");
+        over(&registrar, "c", 4, 7, "Contact: <sip:a@h>;expires=0\r\n");
+        assert_eq!(changed(), 1, "a removal");
+        over(&registrar, "c", 5, 7, contact);
+        let aor = Aor::parse("a@example.org").unwrap();
+        assert_eq!(location.flow_closed(FlowId(7), [&aor]), 1);
+        assert_eq!(changed(), 1, "new, and gone with its connection");
+        assert_eq!(location.flow_closed(FlowId(7), [&aor]), 0);
+        assert_eq!(changed(), 0, "gone already");
+        over(&registrar, "c", 6, 7, "Contact: <sip:a@h>;expires=60\r\n");
+        changed();
+        registrar.send(Sent { at: 60, ..USUAL });
+        assert_eq!(changed(), 1, "found expired by a list");
+        over(&registrar, "d", 1, 8, contact);
+        location.stop_tracking();
+        assert_eq!(location.flow_closed(FlowId(8), [&aor]), 1);
+        assert_eq!(changed(), 0, "the server ends");
     }
 }

@@ -18,6 +18,16 @@ pub(super) struct Wanted {
     expires: u32,
 }
 
+/// What has been done.
+#[derive(Default)]
+pub(super) struct Applied {
+    pub(super) changes: Changes,
+    /// Whether a binding is tied to a flow that was not before.
+    pub(super) tied: bool,
+    /// URIs of those bindings, if they were to be named.
+    pub(super) reached: Vec<Box<[u8]>>,
+}
+
 /// What a REGISTER asks for.
 #[expect(
     clippy::large_enum_variant,
@@ -78,25 +88,27 @@ impl Wish {
         }
     }
 
-    /// Changes the bindings, or refuses and leaves them as they are; also whether one is tied to a flow that was not.
+    /// Changes the bindings, or refuses and leaves them as they are. `name_reached` asks for [`Applied::reached`].
     pub(super) fn apply(
         self,
         request: &Request<'_>,
         options: &RegistrarOptions,
         bindings: &mut Vec<Binding>,
+        name_reached: bool,
         now: Instant,
-    ) -> Result<(Changes, bool), Outcome> {
+    ) -> Result<Applied, Outcome> {
         let newer = |b: &Binding| b.yields_to(request.call_id, request.cseq);
-        let mut changes = Changes::default();
+        let mut applied = Applied::default();
+        let changes = &mut applied.changes;
         let wanted = match self {
-            Self::List => return Ok((changes, false)),
+            Self::List => return Ok(applied),
             Self::RemoveAll => {
                 if !bindings.iter().all(newer) {
                     return Err(out_of_order());
                 }
                 changes.removed = bindings.len();
                 bindings.clear();
-                return Ok((changes, false));
+                return Ok(applied);
             }
             Self::Change(wanted) => wanted,
         };
@@ -123,9 +135,16 @@ impl Wish {
             return Err(too_many_contacts());
         }
         // … then make it so; from here on nothing fails.
-        let mut tied = false;
         let mut gone: SmallVec<[usize; 4]> = SmallVec::new();
         let mut added = Vec::new();
+        let mut tie = |binding: &Binding, before: Option<FlowId>| {
+            if binding.flow().is_some() && binding.flow() != before {
+                applied.tied = true;
+                if name_reached {
+                    applied.reached.push(binding.uri_text().into());
+                }
+            }
+        };
         for (Wanted { draft, expires }, place) in wanted.into_iter().zip(places) {
             match (place, expires) {
                 (Some(at), 0) => gone.push(at),
@@ -134,12 +153,12 @@ impl Wish {
                     if let Some(binding) = bindings.get_mut(at) {
                         let before = binding.flow();
                         binding.renew(draft, ends(now, expires));
-                        tied |= binding.flow().is_some() && binding.flow() != before;
+                        tie(binding, before);
                     }
                 }
                 (None, _) => {
                     let binding = draft.into_binding(ends(now, expires));
-                    tied |= binding.flow().is_some();
+                    tie(&binding, None);
                     added.push(binding);
                 }
             }
@@ -152,7 +171,7 @@ impl Wish {
             });
         }
         bindings.append(&mut added);
-        Ok((changes, tied))
+        Ok(applied)
     }
 }
 

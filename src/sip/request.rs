@@ -160,7 +160,7 @@ fn single<'m>(
 }
 
 /// Number and method of a CSeq value (RFC 3261 §8.1.1.5: the number is below 2**31).
-fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
+pub(super) fn cseq(value: &[u8]) -> Option<(u32, &[u8])> {
     let end = value.iter().position(|o| is_blank(*o))?;
     let (digits, rest) = value.split_at_checked(end)?;
     let sequence = number(digits).filter(|n| *n < 1 << 31)?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::sip::StatusCode;
+
 /// Names one transaction for as long as the process runs; never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransactionId(pub(super) u64);
@@ -31,4 +33,19 @@ pub struct Output<P> {
     pub path: P,
     /// What to do.
     pub effect: Effect,
+}
+
+/// What the shell around a client transaction does for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientEffect {
+    /// Send this request once more: Timer E, over unreliable transports only.
+    SendAgain(Arc<[u8]>),
+    /// Pass the response that has just come in to the core.
+    Response(StatusCode),
+    /// The core is told that no final response came in time (Timer F). A proxy sends no 408 for it (RFC 4320 §4.2).
+    Timeout,
+    /// The core is told that no response can come any more (RFC 3261 §17.1.4).
+    TransportFailed,
+    /// The transaction is over and forgotten. Always its last effect.
+    Ended,
 }

@@ -315,7 +315,7 @@ impl<P: Clone> Layer<P> {
 }
 
 /// Gives memory back once a table is mostly empty; rarely enough that filling and emptying does not thrash.
-fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+pub(super) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
     if table.capacity() > 1024 && table.len() < table.capacity() / 8 {
         let room = table.len() * 2;
         table.shrink_to(room);

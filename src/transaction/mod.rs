@@ -1,8 +1,13 @@
-//! Server transactions: RFC 3261 §17.2, with the INVITE corrections of RFC 6026 and RFC 4320 for the others.
+//! Transactions: RFC 3261 §17. Servers for every method, with the INVITE corrections of RFC 6026 and RFC 4320 for the
+//! others; clients for every method but INVITE.
 //!
-//! Pure. Takes keys of requests, finished responses and the time, answers with [`Effect`]s. Knows nothing of sockets,
-//! TLS or users. A deadline is asked for with [`Layer::next_deadline`]; waking up too early does nothing.
+//! Pure. Takes keys of messages, finished responses and the time, answers with [`Effect`]s and [`ClientEffect`]s. Knows
+//! nothing of sockets, TLS or users. A deadline is asked for with [`Layer::next_deadline`] and
+//! [`ClientLayer::next_deadline`]; waking up too early does nothing.
 
+mod client;
+mod client_key;
+mod client_layer;
 mod effect;
 mod invite_server;
 mod key;
@@ -11,7 +16,10 @@ mod options;
 mod server;
 mod timer;
 
-pub use effect::{Effect, Output, TransactionId};
+pub use client::Client;
+pub use client_key::ClientKey;
+pub use client_layer::{ClientLayer, ClientOutput};
+pub use effect::{ClientEffect, Effect, Output, TransactionId};
 pub use invite_server::InviteServer;
 pub use key::{Key, Kind, Scope};
 pub use layer::{CancelTarget, Layer, NotBegun, Received};

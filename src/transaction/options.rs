@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use super::timer::Timers;
 
 /// Settings of the room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionOptions {
     /// Base values of all timers.
     pub timers: Timers,
     /// Most transactions at a time of one [`super::Layer`]; a request beyond them is answered 503.
+    /// The same of one [`super::ClientLayer`]; a request beyond them is not sent.
     pub max_transactions: NonZeroUsize,
 }
 

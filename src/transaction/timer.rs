@@ -1,4 +1,4 @@
-//! Lengths of the timers of server transactions (RFC 3261 §17.2 and its Table 4, RFC 6026 §7.1). No clock.
+//! Lengths of the timers of transactions (RFC 3261 §17 and its Table 4, RFC 6026 §7.1). No clock.
 
 use std::time::Duration;
 
@@ -25,6 +25,25 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// First interval of Timer E; over reliable transports nothing is retransmitted.
+    pub fn e(&self, reliable: bool) -> Option<Duration> {
+        (!reliable).then_some(self.t1)
+    }
+
+    /// Interval of Timer E after one of this length: in Trying it doubles up to T2, in Proceeding it is T2.
+    pub fn e_after(&self, last: Duration, proceeding: bool) -> Duration {
+        if proceeding {
+            self.t2
+        } else {
+            last.saturating_mul(2).min(self.t2)
+        }
+    }
+
+    /// Timer F: how long a final response is waited for.
+    pub fn f(&self) -> Duration {
+        self.lifetime()
+    }
+
     /// First interval of Timer G; over reliable transports nothing is retransmitted.
     pub fn g(&self, reliable: bool) -> Option<Duration> {
         (!reliable).then_some(self.t1)
@@ -52,6 +71,11 @@ impl Timers {
         } else {
             self.lifetime()
         }
+    }
+
+    /// Timer K: how long repeated responses are absorbed.
+    pub fn k(&self, reliable: bool) -> Duration {
+        if reliable { Duration::ZERO } else { self.t4 }
     }
 
     /// Timer L: how long INVITEs are absorbed after a 2xx.
@@ -89,6 +113,12 @@ mod tests {
     fn timers_have_the_lengths_of_table_4() {
         let (timers, s) = (Timers::default(), Duration::from_secs);
         for (situation, found, wanted) in [
+            ("E grows", timers.e_after(s(1), false), s(2)),
+            ("E stays at T2", timers.e_after(s(3), false), s(4)),
+            ("E once Proceeding", timers.e_after(s(1), true), s(4)),
+            ("F", timers.f(), s(32)),
+            ("K over UDP", timers.k(false), s(5)),
+            ("K over TLS", timers.k(true), s(0)),
             ("H", timers.h(), s(32)),
             ("I over UDP", timers.i(false), s(5)),
             ("I over TLS", timers.i(true), s(0)),
@@ -106,5 +136,6 @@ mod tests {
             assert_eq!(found, wanted, "{situation}");
         }
         assert_eq!((timers.g(true), timers.g(false)), (None, Some(timers.t1)));
+        assert_eq!((timers.e(true), timers.e(false)), (None, Some(timers.t1)));
     }
 }

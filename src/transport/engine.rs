@@ -4,10 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
+use super::handle::{EngineHandle, Registered};
 use super::options::{EngineOptions, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
@@ -64,6 +66,9 @@ impl Listeners {
     }
 }
 
+/// How long the lookup pool may take to end once the workers have.
+const LAST_JOBS: Duration = Duration::from_secs(2);
+
 /// The running threads.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -72,7 +77,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts workers, then acceptors.
+    /// Starts workers, then acceptors. `registered` is told of registrations.
     ///
     /// # Errors
     /// The system gives no thread or no poller.
@@ -81,6 +86,7 @@ impl Engine {
         listeners: Listeners,
         snapshot: Snapshot,
         location: Location,
+        registered: Option<Arc<dyn Registered>>,
     ) -> Result<Self, Error> {
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -99,7 +105,7 @@ impl Engine {
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared::new(
-            options, snapshot, location, addresses, mailboxes,
+            options, snapshot, location, addresses, mailboxes, registered,
         ));
         let mut engine = Self {
             shared,
@@ -130,6 +136,11 @@ impl Engine {
         self.shared.snapshot.load_full()
     }
 
+    /// A way to the engine for other threads.
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle(Arc::clone(&self.shared))
+    }
+
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.shared.admission.connections()
@@ -147,6 +158,8 @@ impl Engine {
                 log::error!("worker.panicked a worker was gone before the stop");
             }
         }
+        // Who asked for something has been told, and may be writing down what he heard.
+        self.shared.lookups.finish(LAST_JOBS);
         self.shared.statistics()
     }
 }

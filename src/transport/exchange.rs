@@ -6,6 +6,7 @@ use std::sync::Arc;
 use log::{debug, error, info, trace, warn};
 
 use super::connection::{Connection, Stage};
+use super::handle::{EngineHandle, RegistrationEvent};
 use super::wire::Wire;
 use super::worker::{Answered, Fate, SCRATCH, Worker};
 use crate::auth::{Answers, Identities, Peer, Pending, Transport};
@@ -116,7 +117,7 @@ impl Worker {
     }
 
     /// Sends what has been said; a peer that does not take it is given up.
-    fn send(&mut self, connection: &mut Connection, out: &[u8]) -> Result<(), Fate> {
+    pub(super) fn send(&mut self, connection: &mut Connection, out: &[u8]) -> Result<(), Fate> {
         if out.is_empty() {
             return Ok(());
         }
@@ -255,6 +256,9 @@ impl Worker {
             connection.id,
             message.as_bytes().len()
         );
+        if message.is_response() && self.take_response(connection, message) {
+            return;
+        }
         self.judge_again(connection);
         let tag = self.tags.next();
         let context = self.context(connection, &tag);
@@ -281,6 +285,7 @@ impl Worker {
                 identities: connection.proof.as_ref().map(|p| &*p.identities),
             },
             flow: FlowId(connection.id),
+            name_reached: self.shared.registered.is_some(),
             now: self.now,
             to_tag,
         }
@@ -369,6 +374,14 @@ impl Worker {
             info!("registrar.registered conn={id} peer={peer} {registration}");
         }
         if let Some(aor) = registration.tied {
+            if let Some(listener) = &self.shared.registered {
+                let event = RegistrationEvent {
+                    aor: aor.clone(),
+                    flow: FlowId(id),
+                    contacts: registration.reached,
+                };
+                listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
+            }
             connection.remember(aor, |aor| self.shared.location.is_tied(FlowId(id), aor));
         }
     }

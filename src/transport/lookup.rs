@@ -4,22 +4,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use threadpool::ThreadPool;
+
+use super::places::{Place, Places};
 
 /// Threads that answer questions, and how many questions are with them.
 #[derive(Debug)]
 pub(crate) struct LookupPool {
     /// `threadpool` queues without bound, so places are counted before a job goes in.
     pool: Mutex<ThreadPool>,
-    pending: Arc<AtomicUsize>,
-    places: usize,
+    places: Arc<Places>,
 }
 
-/// No place is free; answer 503.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PoolIsFull;
+/// No place is free; a request is answered 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the lookup pool has no place; raise MaximumPendingLookups, or find out what takes so long"
+)]
+pub struct PoolIsFull;
 
 impl LookupPool {
     pub(crate) fn new(threads: usize, places: usize) -> Self {
@@ -29,32 +34,54 @@ impl LookupPool {
             .build();
         Self {
             pool: Mutex::new(pool),
-            pending: Arc::new(AtomicUsize::new(0)),
-            places,
+            places: Places::new(places),
         }
+    }
+
+    /// Takes a place for a job, if one is free.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.places.take()
     }
 
     /// Runs `job` on a lookup thread. A job that panics gives its place back all the same.
     pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), PoolIsFull> {
-        if self.pending.fetch_add(1, Ordering::AcqRel) >= self.places {
-            self.pending.fetch_sub(1, Ordering::AcqRel);
-            return Err(PoolIsFull);
-        }
-        let pending = Arc::clone(&self.pending);
+        let place = self.place().ok_or(PoolIsFull)?;
+        self.run(place, job);
+        Ok(())
+    }
+
+    /// Runs `job` on a lookup thread in the place that was taken for it.
+    pub(crate) fn run(&self, place: Place, job: impl FnOnce() + Send + 'static) {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         pool.execute(move || {
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 log::error!("lookup.panicked the job is given up");
             }
-            pending.fetch_sub(1, Ordering::AcqRel);
+            drop(place);
         });
-        Ok(())
+    }
+
+    /// Waits until every job is done, but no longer than that.
+    pub(crate) fn finish(&self, patience: Duration) {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pool.clone();
+        let (done, finished) = crossbeam_channel::bounded(1);
+        let waiting = thread::Builder::new()
+            .name("lookup-end".to_owned())
+            .spawn(move || {
+                pool.join();
+                // Nobody listens any more when it took too long.
+                let _ = done.send(());
+            });
+        if waiting.is_err() || finished.recv_timeout(patience).is_err() {
+            log::warn!("lookup.unfinished jobs of the lookup pool are given up");
+        }
     }
 
     /// Questions with the pool now.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> usize {
-        self.pending.load(Ordering::Acquire)
+        self.places.taken()
     }
 }
 

@@ -9,11 +9,17 @@ mod connection;
 mod deadline;
 mod engine;
 mod exchange;
+mod handle;
 mod limiter;
 mod lookup;
 mod memory;
 mod opening;
 mod options;
+mod outbox;
+mod outgoing;
+#[cfg(test)]
+mod outgoing_tests;
+mod places;
 mod proxy_protocol;
 mod shared;
 mod socket;
@@ -23,5 +29,8 @@ mod wire;
 mod worker;
 
 pub use engine::{Engine, Error, Listeners};
-pub use options::{Deadlines, EngineOptions, ListenerOptions, StreamKind};
+pub use handle::{EngineHandle, Registered, RegistrationEvent};
+pub use lookup::PoolIsFull;
+pub use options::{Deadlines, EngineOptions, ListenerOptions, OutgoingOptions, StreamKind};
+pub use outgoing::{Delivered, NotSent, Outgoing, Undelivered, Unsendable};
 pub use shared::{Counter, Counters, Snapshot};

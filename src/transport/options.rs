@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::auth::IpNetwork;
 use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
+use crate::transaction::TransactionOptions;
 
 /// What a stream listener speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,29 @@ pub struct Deadlines {
     pub drain: Duration,
 }
 
+/// Requests of the server's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutgoingOptions {
+    /// Timers, and how many requests may be under way at a time in the whole server, those counted that wait for their
+    /// worker, and those whose asker has not been told yet.
+    pub transactions: TransactionOptions,
+    /// How many may be under way over one connection.
+    pub per_connection: usize,
+}
+
+impl Default for OutgoingOptions {
+    fn default() -> Self {
+        let most = NonZeroUsize::new(4096).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            transactions: TransactionOptions {
+                max_transactions: most,
+                ..TransactionOptions::default()
+            },
+            per_connection: 16,
+        }
+    }
+}
+
 /// Settings of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -66,6 +90,8 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
+    /// Requests of the server's own; no setting yet.
+    pub outgoing: OutgoingOptions,
     /// repro: `StatisticsLogInterval`; zero tells none.
     pub statistics: Duration,
     /// Deadlines.

@@ -9,12 +9,14 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::admission::{Admission, AdmissionLimits};
+use super::handle::Registered;
 use super::limiter::Limiter;
 use super::lookup::LookupPool;
 use super::options::EngineOptions;
+use super::places::Places;
 use super::worker::{Answered, Mail};
 use crate::proxy::Policy;
-use crate::registrar::Location;
+use crate::registrar::{FlowId, Location};
 use crate::tls::ServerContext;
 
 /// Everything that a reload replaces, as one value: no request ever sees half of the old and half of the new.
@@ -74,6 +76,8 @@ counters! {
     timeouts: "Connections closed by a deadline.";
     slow_receivers: "Connections closed because the peer took too little.";
     lookups_refused: "Requests answered 503 because the lookup pool was full.";
+    requests_sent: "Requests of our own that were sent.";
+    requests_failed: "Requests of our own that were not answered, or not sent.";
 }
 
 /// State of the engine.
@@ -83,6 +87,10 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) location: Location,
     pub(crate) lookups: LookupPool,
+    /// Places for requests of our own.
+    pub(crate) outgoing: Arc<Places>,
+    /// Who is told of registrations.
+    pub(crate) registered: Option<Arc<dyn Registered>>,
     pub(crate) limiter: Limiter,
     pub(crate) counters: Counters,
     pub(crate) listeners: Vec<SocketAddr>,
@@ -108,6 +116,7 @@ impl Shared {
         location: Location,
         listeners: Vec<SocketAddr>,
         mailboxes: Vec<Mailbox>,
+        registered: Option<Arc<dyn Registered>>,
     ) -> Self {
         let limits = AdmissionLimits {
             total: options.max_connections,
@@ -120,6 +129,8 @@ impl Shared {
             admission: Admission::new(limits),
             location,
             lookups: LookupPool::new(options.lookup_threads.get(), options.max_pending_lookups),
+            outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
+            registered,
             limiter: Limiter::new(Instant::now()),
             counters: Counters::default(),
             listeners,
@@ -159,9 +170,19 @@ impl Shared {
         }
     }
 
-    /// A number that no other connection has had.
-    pub(crate) fn connection_number(&self) -> u64 {
-        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    /// A number that no other connection has had, for one of this worker: [`Shared::worker_of`] reads it back.
+    pub(crate) fn connection_number(&self, worker: usize) -> u64 {
+        let count = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        count * self.workers() + worker as u64
+    }
+
+    /// The worker that has, or had, this connection.
+    pub(crate) fn worker_of(&self, flow: FlowId) -> usize {
+        usize::try_from(flow.0 % self.workers()).unwrap_or_default()
+    }
+
+    fn workers(&self) -> u64 {
+        self.mailboxes.len().max(1) as u64
     }
 
     /// What has happened so far, for the log.

@@ -1,7 +1,7 @@
 //! A non-blocking stream socket that knows when it has been read dry.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -61,6 +61,11 @@ impl Socket {
         } else {
             Interest::READABLE
         })
+    }
+
+    /// The address of our end.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
     }
 
     /// Looks at what has arrived and leaves it there.

@@ -13,6 +13,8 @@ use mio::{Events, Interest, Poll, Token};
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
 use super::deadline::{Alarms, Limit};
+use super::outbox::Outbox;
+use super::outgoing::Posted;
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::tags::Tags;
@@ -27,6 +29,8 @@ pub(crate) enum Mail {
     Arrival(Box<Arrival>),
     /// Questions have been answered.
     Answers(Box<Answered>),
+    /// A request of our own to be sent over a connection.
+    Send(Box<Posted>),
 }
 
 /// A connection as the acceptor hands it over.
@@ -66,11 +70,13 @@ pub(crate) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshot: Arc<Snapshot>,
     poll: Poll,
-    mail: Receiver<Mail>,
+    pub(super) mail: Receiver<Mail>,
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     alarms: Alarms,
     timer: Timer,
+    /// Requests of our own, and the way to the connections they go over.
+    pub(super) outbox: Outbox,
     /// Connections that were not read to the end in their turn.
     pub(super) again: Vec<usize>,
     pub(super) scratch: Vec<u8>,
@@ -121,6 +127,7 @@ impl Worker {
             free: Vec::new(),
             alarms: Alarms::default(),
             timer,
+            outbox: Outbox::new(shared.options.outgoing),
             again: Vec::new(),
             scratch: vec![0; SCRATCH],
             out: Vec::with_capacity(4096),
@@ -171,8 +178,10 @@ impl Worker {
             }
             self.take_mail();
             self.ring_alarms();
+            self.ring_outbox();
             self.keep_house();
             if self.shared.is_draining() && self.drained() {
+                self.close_outbox();
                 return;
             }
         }
@@ -183,7 +192,9 @@ impl Worker {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = self.alarms.next().map_or(self.housekeeping, |at| {
+        let alarms = [self.alarms.next(), self.outbox.next_deadline()];
+        let next = alarms.into_iter().flatten().min();
+        let next = next.map_or(self.housekeeping, |at| {
             at.max(self.rung + BETWEEN_ALARMS).min(self.housekeeping)
         });
         let next = match self.drain {
@@ -281,6 +292,7 @@ impl Worker {
         self.shared
             .location
             .flow_closed(FlowId(connection.id), registered);
+        self.close_flow(connection);
     }
 
     fn say_closed(&self, connection: &Connection, reason: &str) {
@@ -297,6 +309,7 @@ impl Worker {
             match self.mail.try_recv() {
                 Ok(Mail::Arrival(arrival)) => self.arrive(*arrival),
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
+                Ok(Mail::Send(posted)) => self.send_request(*posted),
                 Err(_) => return,
             }
         }
@@ -304,7 +317,7 @@ impl Worker {
 
     fn arrive(&mut self, arrival: Arrival) {
         self.shared.counters.accepted.add(1);
-        let id = self.shared.connection_number();
+        let id = self.shared.connection_number(self.number);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -345,6 +358,7 @@ impl Worker {
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(connection);
         }
+        self.outbox.opened(id, slot);
         self.guarded(slot, |worker, connection| worker.progress(connection));
     }
 
@@ -452,7 +466,9 @@ impl Worker {
                 match &connection.stage {
                     Stage::Linger(_) => return Fate::Keep,
                     Stage::Open(_) => match worker.progress(connection) {
-                        Fate::Keep if !connection.is_quiet() => return Fate::Keep,
+                        Fate::Keep if !connection.is_quiet() || worker.outbox.waits_for(slot) => {
+                            return Fate::Keep;
+                        }
                         Fate::Keep => {}
                         ended => return ended,
                     },

@@ -15,7 +15,7 @@ use crate::proxy::ProxyOptions;
 use crate::registrar::RegistrarOptions;
 use crate::sip::FrameLimits;
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
-use crate::transport::{Deadlines, EngineOptions};
+use crate::transport::{Deadlines, EngineOptions, OutgoingOptions};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
 const DEFAULT_BODY_BYTES: usize = 65_536;
@@ -187,6 +187,7 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
+        outgoing: OutgoingOptions::default(),
         statistics: seconds(v, "StatisticsLogInterval"),
         deadlines: Deadlines {
             handshake: seconds(v, "HandshakeTimeout"),
