@@ -4,6 +4,7 @@
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
 mod core;
+mod directory;
 mod ecmascript;
 mod fault;
 mod filter;
@@ -11,7 +12,10 @@ mod options;
 mod pattern;
 mod policy;
 mod query;
+mod replay;
+mod routing;
 mod ruling;
+mod silo;
 mod static_registration;
 mod static_route;
 mod target;
@@ -20,12 +24,17 @@ pub use core::{
     Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,
     on_message,
 };
+pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
+pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
 pub use options::ProxyOptions;
 pub use pattern::PatternError;
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
+pub use replay::Replay;
+pub use routing::{Routing, RoutingOptions};
 pub use ruling::Ruling;
+pub use silo::{KeptMessage, Silo, SiloOptions};
 pub use static_registration::{RegistrationRule, StaticRegistrations};
 pub use static_route::{FixedRoutes, Matched, RouteRule, StaticRoutes};
 pub use target::{Forking, MAX_TARGETS, Origin, Target, TargetSet};
