@@ -9,6 +9,7 @@ mod ecmascript;
 mod fault;
 mod filter;
 mod options;
+mod ours;
 mod pattern;
 mod policy;
 mod query;
@@ -28,6 +29,7 @@ pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Ques
 pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
 pub use options::ProxyOptions;
+pub use ours::{End, Found, Routed};
 pub use pattern::PatternError;
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
