@@ -445,41 +445,9 @@ fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::num::NonZeroUsize;
-    use std::sync::Arc;
-
+    use super::super::test_support::policy;
     use super::*;
-    use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Transport};
-    use crate::proxy::{NoDirectory, ProxyOptions, Routing};
-    use crate::registrar::RegistrarOptions;
-
-    /// A server for example.org that believes every From, so that what comes after admission is seen.
-    fn policy() -> Policy {
-        let options = AuthOptions {
-            domains: vec!["example.org".to_owned()],
-            rules: IdentityRules::Secure,
-            ..AuthOptions::default()
-        };
-        Policy {
-            rules: Rules::new(&options, Mappings::default(), Vec::new()),
-            registrar: RegistrarOptions {
-                enabled: true,
-                allow_to_tag: false,
-                min_expires: 60,
-                max_expires: 7200,
-                default_expires: 3600,
-                max_contacts: NonZeroUsize::new(10).unwrap(),
-                max_total: NonZeroUsize::new(100).unwrap(),
-            },
-            proxy: ProxyOptions {
-                server_text: Some("Sipvouch".to_owned()),
-                always_allow_relaying: false,
-            },
-            routing: Routing::default(),
-            directory: Arc::new(NoDirectory),
-            addresses: vec!["192.0.2.1:5061".parse().unwrap()],
-        }
-    }
+    use crate::auth::Transport;
 
     /// First line of the answer, and all of it; empty when there is none.
     fn answer(policy: &Policy, text: &str) -> (String, String) {
@@ -495,7 +463,7 @@ mod tests {
                 identities: None,
             },
             flow: FlowId(1),
-            now: std::time::Instant::now(),
+            now: Instant::now(),
             to_tag: "ours",
         };
         let mut out = Vec::new();

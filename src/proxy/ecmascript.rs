@@ -32,41 +32,41 @@ pub(super) struct Translation {
     pub(super) backtracks: bool,
 }
 
-/// A set of octets.
+/// A set of octets, a bit for each.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Octets([bool; 256]);
+struct Octets([u64; 4]);
 
 impl Octets {
-    const NONE: Self = Self([false; 256]);
+    const NONE: Self = Self([0; 4]);
 
     fn of(such: impl Fn(u8) -> bool) -> Self {
         let mut set = Self::NONE;
-        for octet in 0..=u8::MAX {
-            set.set(octet, such(octet));
-        }
+        (0..=u8::MAX)
+            .filter(|octet| such(*octet))
+            .for_each(|octet| set.insert(octet));
         set
     }
 
-    fn set(&mut self, octet: u8, is_in: bool) {
-        if let Some(place) = self.0.get_mut(usize::from(octet)) {
-            *place = is_in;
+    fn insert(&mut self, octet: u8) {
+        if let Some(bits) = self.0.get_mut(usize::from(octet / 64)) {
+            *bits |= 1 << (octet % 64);
         }
     }
 
     fn has(&self, octet: u8) -> bool {
-        self.0.get(usize::from(octet)).is_some_and(|is_in| *is_in)
+        self.0
+            .get(usize::from(octet / 64))
+            .is_some_and(|bits| bits & (1 << (octet % 64)) != 0)
     }
 
     fn add(&mut self, other: &Self) {
-        for octet in 0..=u8::MAX {
-            if other.has(octet) {
-                self.set(octet, true);
-            }
+        for (bits, others) in self.0.iter_mut().zip(other.0) {
+            *bits |= others;
         }
     }
 
     fn inverted(&self) -> Self {
-        Self::of(|octet| !self.has(octet))
+        Self(self.0.map(|bits| !bits))
     }
 
     /// Appends the class that the engine has for it.
@@ -428,7 +428,7 @@ impl Reader<'_> {
                 }
                 Member::Octet(octet) => octet,
             };
-            set.set(first, true);
+            set.insert(first);
             let rest = self.pattern.get(self.at..).unwrap_or_default();
             // A hyphen at the end of the class is one.
             if rest.first() != Some(&b'-') || rest.get(1) == Some(&b']') {
@@ -438,7 +438,7 @@ impl Reader<'_> {
             match self.member(OPEN)? {
                 // Nor is a range to a class one.
                 Member::Class(class) => {
-                    set.set(b'-', true);
+                    set.insert(b'-');
                     set.add(&class);
                 }
                 Member::Octet(last) if first <= last => {

@@ -208,6 +208,9 @@ impl Filters {
 
     /// Asks the rules about a request.
     pub fn judge(&self, request: &Request<'_>) -> FilterVerdict<'_> {
+        if self.filters.is_empty() {
+            return (&self.no_match).into();
+        }
         let event = request.message.first(HeaderName::Event).map(event_type);
         for filter in &self.filters {
             if !filter.is_for(request, event) {

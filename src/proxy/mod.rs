@@ -10,6 +10,8 @@ mod fault;
 mod filter;
 mod options;
 mod ours;
+#[cfg(test)]
+mod ours_tests;
 mod pattern;
 mod policy;
 mod query;
@@ -20,6 +22,8 @@ mod silo;
 mod static_registration;
 mod static_route;
 mod target;
+#[cfg(test)]
+mod test_support;
 
 pub use core::{
     Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,

@@ -1,5 +1,6 @@
 //! The target set of a request: RFC 3261 §16.5.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::registrar::{FlowId, QValue};
@@ -101,7 +102,7 @@ impl TargetSet {
 
     /// Adds contacts of an address-of-record by their preference, those that are given first before others of the same.
     pub(super) fn add_by_preference(&mut self, mut contacts: Vec<Target>, forking: Forking) {
-        contacts.sort_by(|a, b| b.q.cmp(&a.q));
+        contacts.sort_by_key(|contact| Reverse(contact.q));
         match forking {
             Forking::Parallel => self.add(contacts),
             Forking::Sequential => contacts.into_iter().for_each(|contact| self.add([contact])),
