@@ -49,7 +49,7 @@ pub enum Kept {
 pub enum Answer {
     /// To `UserExists`.
     Exists(bool),
-    /// To `Filter`: first column of the first row; `None` when there is no row.
+    /// To `Filter`: first column of the first row, NULL as an empty text; `None` when there is no row.
     FilterResult(Option<String>),
     /// To `Keep`.
     Kept(Kept),
@@ -104,6 +104,13 @@ pub(super) enum Reply {
 }
 
 impl Answers {
+    /// Whether the message has been kept. Whatever has changed since, that is what its sender has to be told.
+    pub(super) fn is_kept(&self) -> bool {
+        self.routing
+            .iter()
+            .any(|answered| matches!(answered, (Question::Keep(_), Answer::Kept(Kept::Stored))))
+    }
+
     /// Asks a question: of what has been answered, then of the directory's memory.
     pub(super) fn ask(&self, question: Question, directory: &dyn Directory) -> Reply {
         let known = self.routing.iter().find(|(asked, _)| *asked == question);

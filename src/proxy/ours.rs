@@ -114,6 +114,10 @@ pub(super) fn judge<'p>(
     context: &Context<'p>,
 ) -> Result<Verdict<'p>, Question> {
     let request = admitted.request();
+    if answers.is_kept() {
+        let success = context.policy.routing.silo.options().success;
+        return Ok(Verdict::of(success, End::Kept, Found::default()));
+    }
     if let Some(refused) = filter(request, answers, context)? {
         return Ok(refused);
     }
@@ -275,7 +279,7 @@ fn absent(
     };
     Ok(match ask(Question::Keep(message), answers, context)? {
         Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
-        // That the user is away is true all the same, and the sender keeps the message.
+        // That the user is away is true all the same, and the sender still has the message.
         _ => (silo.options().failure, End::NotKept),
     })
 }

@@ -543,6 +543,27 @@ fn a_message_is_kept_before_success_is_told() {
 }
 
 #[test]
+fn a_user_who_comes_back_meanwhile_does_not_unkeep_a_message() {
+    let mut routing = routing([]);
+    routing.silo = silo();
+    let world = World::new(routing, Books::default());
+    let text = message("sip:eve@example.org");
+    let mut answers = None;
+    for _ in 0..2 {
+        let (_, Outcome::Pending(pending)) = world.round(&text, answers.take()) else {
+            panic!("it waits");
+        };
+        answers = Some(pending.answer());
+    }
+    let register = request("REGISTER", "sip:example.org", "sip:eve@example.org", "")
+        .replace("To: <sip:example.org>", "To: <sip:eve@example.org>")
+        .replace("Content-Type", "Contact: <sip:eve@192.0.2.8>\r\nX-Type");
+    assert_eq!(world.run(&register).0, "200 OK");
+    assert_eq!(world.round(&text, answers).0, "202 Accepted");
+    assert_eq!(world.run(&text).0, "480 Temporarily Unavailable");
+}
+
+#[test]
 fn what_is_known_at_once_waits_for_nobody() {
     let rule = filter(FilterAction::Query, "SELECT 0", "");
     let mut routing = routing([rule]);

@@ -166,6 +166,8 @@ mod tests {
 
     use std::time::{Duration, Instant};
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -383,5 +385,21 @@ mod tests {
         }
         assert_eq!(captures.expand("$1$1", 5), None);
         assert_eq!(captures.expand("sip:", 3), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_as_a_pattern_is_one_for_the_engine_too(
+            pattern in "([a-c@.]|[(|)]|\\(\\?[:=!]|\\[\\^?|[\\]*+?^$-]|\\{[0-3](,[3-9]?)?\\}|\\\\[bBdDsSwWnx0-9c@<]){0,12}",
+            subject in "[a-d@0-3.-]{0,24}",
+        ) {
+            match Pattern::new(&pattern) {
+                Ok(compiled) => {
+                    let found = compiled.find(subject.as_bytes());
+                    prop_assert_eq!(found.map(|f| f.is_some()), compiled.is_in(subject.as_bytes()));
+                }
+                Err(error) => prop_assert!(error != PatternError::TooLarge, "{}", pattern),
+            }
+        }
     }
 }
