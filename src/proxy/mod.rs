@@ -8,6 +8,8 @@ mod directory;
 mod ecmascript;
 mod fault;
 mod filter;
+#[cfg(test)]
+mod filter_tests;
 mod options;
 mod ours;
 #[cfg(test)]

@@ -18,8 +18,8 @@ const MAX_SUBJECT: usize = 8192;
 const MAX_SUBJECT_BACKTRACKING: usize = 2048;
 /// Steps back that the search of such a pattern may take.
 const MAX_STEPS: usize = 5_000;
-/// Memory for one compiled pattern, in octets.
-const MAX_COMPILED: usize = 1 << 20;
+/// Memory for one compiled pattern, in octets: what a search costs grows with it too.
+const MAX_COMPILED: usize = 1 << 18;
 
 /// Why a text is no pattern that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +81,7 @@ impl Pattern {
             .bytes_mode(BytesMode::Ascii)
             .backtrack_limit(MAX_STEPS)
             .delegate_size_limit(MAX_COMPILED)
-            .max_prog_size(MAX_COMPILED / 64)
+            .max_prog_size(MAX_COMPILED / 16)
             .build()
             // The syntax is our own, so that only its size can be wrong with it.
             .map_err(|_| PatternError::TooLarge)?;
@@ -103,8 +103,15 @@ impl Pattern {
         self.regex.is_match(subject).map_err(|_| Undecided)
     }
 
-    /// What its groups have found in the subject; `None` when it is not found there.
-    pub(super) fn find<'s>(&self, subject: &'s [u8]) -> Result<Option<Captures<'s>>, Undecided> {
+    /// What its groups have found in the subject, if that is wanted; `None` when it is not found there.
+    pub(super) fn find<'s>(
+        &self,
+        subject: &'s [u8],
+        want: Want,
+    ) -> Result<Option<Captures<'s>>, Undecided> {
+        if want == Want::Match {
+            return Ok(self.is_in(subject)?.then(Captures::default));
+        }
         if subject.len() > self.max_subject {
             return Err(Undecided);
         }
@@ -113,6 +120,26 @@ impl Pattern {
             groups: self.groups,
             texts: std::array::from_fn(|group| found.get(group).map(|text| text.as_bytes())),
         }))
+    }
+}
+
+/// Whether a search has to say what its groups have found: that costs many times as much as to say whether there is
+/// something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Whether it is found.
+    Match,
+    /// What its groups have found, too.
+    Captures,
+}
+
+impl Want {
+    /// What a template with `$` or without needs.
+    pub(super) fn of(template: &str) -> Self {
+        match template.contains('$') {
+            true => Self::Captures,
+            false => Self::Match,
+        }
     }
 }
 
@@ -261,7 +288,7 @@ mod tests {
         ] {
             let compiled = Pattern::new(pattern).unwrap_or_else(|e| panic!("{situation}: {e}"));
             assert_eq!(compiled.is_in(subject.as_bytes()), Ok(found), "{situation}");
-            let captures = compiled.find(subject.as_bytes()).unwrap();
+            let captures = compiled.find(subject.as_bytes(), Want::Captures).unwrap();
             assert_eq!(captures.is_some(), found, "{situation}");
         }
     }
@@ -354,12 +381,15 @@ mod tests {
             for pattern in patterns {
                 let (compiled, subject) = (Pattern::new(pattern).unwrap(), hostile(length));
                 let start = Instant::now();
-                let found = compiled.find(subject.as_bytes());
+                let found = compiled.find(subject.as_bytes(), Want::Captures);
                 let took = start.elapsed();
                 assert!(took < Duration::from_secs(4), "{took:?} {pattern}");
                 assert!(found.is_ok() || length < MAX_SUBJECT, "{pattern}");
                 let longer = hostile(length + 1);
-                assert_eq!(compiled.find(longer.as_bytes()), Err(Undecided));
+                assert_eq!(
+                    compiled.find(longer.as_bytes(), Want::Captures),
+                    Err(Undecided)
+                );
                 assert_eq!(compiled.is_in(longer.as_bytes()), Err(Undecided));
             }
         }
@@ -368,7 +398,10 @@ mod tests {
     #[test]
     fn captures_are_put_into_a_template_once() {
         let pattern = Pattern::new("^sip:(\\w+)(-x)?@(.*)$").unwrap();
-        let captures = pattern.find(b"sip:bob@h$1").unwrap().unwrap();
+        let captures = pattern
+            .find(b"sip:bob@h$1", Want::Captures)
+            .unwrap()
+            .unwrap();
         for (template, wanted) in [
             ("sip:$1@$3", "sip:bob@h$1"),
             ("$2", ""),
@@ -395,7 +428,7 @@ mod tests {
         ) {
             match Pattern::new(&pattern) {
                 Ok(compiled) => {
-                    let found = compiled.find(subject.as_bytes());
+                    let found = compiled.find(subject.as_bytes(), Want::Captures);
                     prop_assert_eq!(found.map(|f| f.is_some()), compiled.is_in(subject.as_bytes()));
                 }
                 Err(error) => prop_assert!(error != PatternError::TooLarge, "{}", pattern),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::fault::{Defect, RuleFault, RuleKind};
 use super::filter::{event_type, is_for};
-use super::pattern::{Pattern, Undecided};
+use super::pattern::{Pattern, Undecided, Want};
 use super::target::{MAX_TARGETS, Origin, Target};
 use crate::sip::{Address, HeaderName, Request, SipUri};
 
@@ -159,7 +159,7 @@ impl StaticRoute {
 
     /// Where this Request-URI leads; `Ok(None)` when the pattern is not found in it.
     fn rewrite(&self, uri: &[u8]) -> Result<Option<String>, NoUri> {
-        let Some(found) = self.pattern.find(uri)? else {
+        let Some(found) = self.pattern.find(uri, Want::of(&self.rewrite))? else {
             return Ok(None);
         };
         let made = found.expand(&self.rewrite, MAX_URI).ok_or(NoUri)?;
