@@ -8,7 +8,7 @@ use crate::auth::{Check, MappingFault, Mappings, Rules};
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::Policy;
+use crate::proxy::{NoDirectory, Policy, Routing};
 use crate::registrar::Location;
 use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
 use crate::transport::{
@@ -128,6 +128,8 @@ pub fn load(
         rules: Rules::new(&configuration.auth, mappings, checks.to_vec()),
         registrar: configuration.registrar.clone(),
         proxy: configuration.proxy.clone(),
+        routing: Routing::default(),
+        directory: Arc::new(NoDirectory),
         addresses: own_addresses(&configuration.listeners),
     };
     let snapshot = Snapshot {

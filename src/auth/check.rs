@@ -168,6 +168,7 @@ pub(super) struct Asked {
     pub(super) question: Box<dyn Question>,
 }
 
+#[derive(Clone)]
 struct Answered {
     check: Arc<dyn Check>,
     role: Role,
@@ -179,7 +180,7 @@ struct Answered {
 ///
 /// Each belongs to one check, one header field and one URI: when the rules are replaced while a question is open, the new
 /// rules' checks ask again instead of taking an answer that was not given to them.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Answers(Vec<Answered>);
 
 impl Answers {

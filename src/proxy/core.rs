@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Instant;
 
+use super::directory::{Answers, Pending};
+use super::ours::{self, End, Routed, Verdict};
 use super::policy::Policy;
-use crate::auth::{self, Admitted, Answers, Decision, IdentityPath, Peer, Pending, Refusal};
+use super::target::{Origin, Target};
+use crate::auth::{self, Admitted, Decision, IdentityPath, Peer, Refusal};
 use crate::registrar::{self, Aor, Changes, FlowId, Location};
 use crate::sip::{
     Fault, HeaderName, Message, Method, Reply, Request, SipUri, StatusCode, addresses, unsupported,
@@ -36,6 +39,8 @@ pub enum Outcome {
         status: StatusCode,
         /// What a REGISTER changed.
         registered: Option<Registration>,
+        /// Where routing led it, if it came so far.
+        routed: Option<Routed>,
     },
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
@@ -45,6 +50,8 @@ pub enum Outcome {
         status: StatusCode,
         /// What a REGISTER changed.
         registered: Option<Registration>,
+        /// Where routing led it, if it came so far.
+        routed: Option<Routed>,
         /// What the secure rules say.
         refused: Box<Refused>,
     },
@@ -52,8 +59,8 @@ pub enum Outcome {
     Malformed(Fault),
     /// Not answered: why.
     Dropped(&'static str),
-    /// Admission has questions for the lookup pool; [`on_answers`] goes on.
-    Pending(Pending),
+    /// There is something to ask on the lookup pool; [`on_answers`] goes on.
+    Pending(Box<Pending>),
 }
 
 /// A refusal with what it was about; `Display` is the end of a log line.
@@ -123,7 +130,7 @@ fn allow(policy: &Policy) -> &'static [u8] {
 
 /// Takes a whole message.
 pub fn on_message(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
-    step(message, None, context, out)
+    step(message, Answers::default(), context, out)
 }
 
 /// Takes a message up again whose questions have been answered.
@@ -133,7 +140,7 @@ pub fn on_answers(
     context: &Context<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
-    step(message, Some(answers), context, out)
+    step(message, answers, context, out)
 }
 
 /// Answers a message that cannot be handled because of this fault, if it can be answered.
@@ -165,6 +172,7 @@ impl Context<'_> {
         Outcome::Answered {
             status,
             registered: None,
+            routed: None,
         }
     }
 
@@ -204,7 +212,7 @@ impl Context<'_> {
 
 fn step(
     message: &Message<'_>,
-    answers: Option<Answers>,
+    mut answers: Answers,
     context: &Context<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
@@ -227,15 +235,15 @@ fn step(
     } else {
         IdentityPath::Proxy
     };
-    let decision = match answers {
+    let decision = match &answers.admission {
         None => auth::admit(request, &context.peer, path, rules),
-        Some(answers) => auth::resume(request, &context.peer, path, rules, answers),
+        Some(given) => auth::resume(request, &context.peer, path, rules, given.clone()),
     };
     match decision {
         Decision::Admit(admitted) => {
             let outcome = match path {
                 IdentityPath::Registrar => register(&admitted, context, out),
-                IdentityPath::Proxy => route(&admitted, context, out),
+                IdentityPath::Proxy => route(&admitted, answers, context, out),
             };
             report(&admitted, outcome)
         }
@@ -244,7 +252,10 @@ fn step(
             Outcome::Refused(Box::new(refused(&request, refusal)))
         }
         Decision::Drop(refusal) => Outcome::Refused(Box::new(refused(&request, refusal))),
-        Decision::Pending(pending) => Outcome::Pending(pending),
+        Decision::Pending(pending) => {
+            answers.admission = None;
+            Outcome::Pending(Box::new(Pending::admission(pending, answers)))
+        }
     }
 }
 
@@ -259,11 +270,19 @@ fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
 fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
-        (Some(refusal), Outcome::Answered { status, registered }) => {
+        (
+            Some(refusal),
+            Outcome::Answered {
+                status,
+                registered,
+                routed,
+            },
+        ) => {
             let refused = Box::new(refused(admitted.request(), refusal.clone()));
             Outcome::Reported {
                 status,
                 registered,
+                routed,
                 refused,
             }
         }
@@ -370,11 +389,17 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
     Outcome::Answered {
         status: answer.status,
         registered,
+        routed: None,
     }
 }
 
 /// RFC 3261 §16.5, as far as it can be answered without sending anything on.
-fn route(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
+fn route(
+    admitted: &Admitted<'_>,
+    answers: Answers,
+    context: &Context<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
     let request = admitted.request();
     let message = request.message;
     let Some(target) = request.uri.sip() else {
@@ -382,27 +407,36 @@ fn route(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> O
     };
     let elsewhere = leads_elsewhere(request, context) || !context.policy.is_mine(target);
     if elsewhere && !may_relay(admitted, context) {
-        context.answer_with(
-            message,
-            StatusCode::FORBIDDEN,
-            "Relaying Forbidden",
-            b"",
-            out,
-        );
+        let status = StatusCode::FORBIDDEN;
+        context.answer_with(message, status, "Relaying Forbidden", b"", out);
         return Outcome::Answered {
-            status: StatusCode::FORBIDDEN,
+            status,
             registered: None,
+            routed: None,
         };
     }
-    if !elsewhere && target.user.is_none() {
-        return context.answer(
-            message,
-            StatusCode::METHOD_NOT_ALLOWED,
-            allow(context.policy),
-            out,
-        );
+    let verdict = if elsewhere {
+        Verdict::only(Target::of(target.to_string(), Origin::Request))
+    } else {
+        match ours::judge(admitted, target, &answers, context) {
+            Ok(verdict) => verdict,
+            Err(question) => {
+                let directory = &context.policy.directory;
+                let pending = Pending::routing(question, directory, answers);
+                return Outcome::Pending(Box::new(pending));
+            }
+        }
+    };
+    let headers = match verdict.routed.end {
+        End::NoUser => allow(context.policy),
+        _ => b"",
+    };
+    context.answer_with(message, verdict.status, &verdict.phrase, headers, out);
+    Outcome::Answered {
+        status: verdict.status,
+        registered: None,
+        routed: Some(verdict.routed),
     }
-    context.answer(message, StatusCode::TEMPORARILY_UNAVAILABLE, b"", out)
 }
 
 /// Whether the sender may send through us to somebody that is not ours.
@@ -417,38 +451,9 @@ fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::num::NonZeroUsize;
-
+    use super::super::test_support::policy;
     use super::*;
-    use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Transport};
-    use crate::proxy::ProxyOptions;
-    use crate::registrar::RegistrarOptions;
-
-    /// A server for example.org that believes every From, so that what comes after admission is seen.
-    fn policy() -> Policy {
-        let options = AuthOptions {
-            domains: vec!["example.org".to_owned()],
-            rules: IdentityRules::Secure,
-            ..AuthOptions::default()
-        };
-        Policy {
-            rules: Rules::new(&options, Mappings::default(), Vec::new()),
-            registrar: RegistrarOptions {
-                enabled: true,
-                allow_to_tag: false,
-                min_expires: 60,
-                max_expires: 7200,
-                default_expires: 3600,
-                max_contacts: NonZeroUsize::new(10).unwrap(),
-                max_total: NonZeroUsize::new(100).unwrap(),
-            },
-            proxy: ProxyOptions {
-                server_text: Some("Sipvouch".to_owned()),
-                always_allow_relaying: false,
-            },
-            addresses: vec!["192.0.2.1:5061".parse().unwrap()],
-        }
-    }
+    use crate::auth::Transport;
 
     /// First line of the answer, and all of it; empty when there is none.
     fn answer(policy: &Policy, text: &str) -> (String, String) {
@@ -465,7 +470,7 @@ mod tests {
             },
             flow: FlowId(1),
             name_reached: false,
-            now: std::time::Instant::now(),
+            now: Instant::now(),
             to_tag: "ours",
         };
         let mut out = Vec::new();

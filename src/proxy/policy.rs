@@ -1,8 +1,11 @@
 //! Everything an operator has decided for the pure rooms, as one value.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::directory::Directory;
 use super::options::ProxyOptions;
+use super::routing::Routing;
 use crate::auth::Rules;
 use crate::registrar::RegistrarOptions;
 use crate::sip::{Host, SipUri};
@@ -13,8 +16,12 @@ pub struct Policy {
     pub rules: Rules,
     /// Registrar.
     pub registrar: RegistrarOptions,
-    /// Routing.
+    /// The proxy core.
     pub proxy: ProxyOptions,
+    /// Filters, routes, static registrations, the silo.
+    pub routing: Routing,
+    /// Who knows users and keeps messages.
+    pub directory: Arc<dyn Directory>,
     /// Addresses that we listen on, wildcards spelled out.
     pub addresses: Vec<SocketAddr>,
 }

@@ -38,5 +38,6 @@ pub use request::{FromRule, Request};
 pub use response::Response;
 pub use start_line::StartLine;
 pub use status::StatusCode;
+pub(crate) use text::split_list as list_elements;
 pub use uri::{SipUri, Uri};
 pub use via::{MAGIC_COOKIE, Via};

@@ -28,12 +28,17 @@ codes! {
     ACCEPTED 202 "Accepted";
     BAD_REQUEST 400 "Bad Request";
     UNAUTHORIZED 401 "Unauthorized";
+    PAYMENT_REQUIRED 402 "Payment Required";
     FORBIDDEN 403 "Forbidden";
     NOT_FOUND 404 "Not Found";
     METHOD_NOT_ALLOWED 405 "Method Not Allowed";
+    NOT_ACCEPTABLE 406 "Not Acceptable";
     PROXY_AUTHENTICATION_REQUIRED 407 "Proxy Authentication Required";
     REQUEST_TIMEOUT 408 "Request Timeout";
+    GONE 410 "Gone";
     REQUEST_ENTITY_TOO_LARGE 413 "Request Entity Too Large";
+    REQUEST_URI_TOO_LONG 414 "Request-URI Too Long";
+    UNSUPPORTED_MEDIA_TYPE 415 "Unsupported Media Type";
     UNSUPPORTED_URI_SCHEME 416 "Unsupported URI Scheme";
     BAD_EXTENSION 420 "Bad Extension";
     INTERVAL_TOO_BRIEF 423 "Interval Too Brief";
@@ -41,12 +46,24 @@ codes! {
     CALL_DOES_NOT_EXIST 481 "Call/Transaction Does Not Exist";
     LOOP_DETECTED 482 "Loop Detected";
     TOO_MANY_HOPS 483 "Too Many Hops";
+    ADDRESS_INCOMPLETE 484 "Address Incomplete";
+    AMBIGUOUS 485 "Ambiguous";
+    BUSY_HERE 486 "Busy Here";
     REQUEST_TERMINATED 487 "Request Terminated";
+    NOT_ACCEPTABLE_HERE 488 "Not Acceptable Here";
+    REQUEST_PENDING 491 "Request Pending";
+    UNDECIPHERABLE 493 "Undecipherable";
     SERVER_INTERNAL_ERROR 500 "Server Internal Error";
     NOT_IMPLEMENTED 501 "Not Implemented";
+    BAD_GATEWAY 502 "Bad Gateway";
     SERVICE_UNAVAILABLE 503 "Service Unavailable";
+    SERVER_TIMEOUT 504 "Server Time-out";
     VERSION_NOT_SUPPORTED 505 "Version Not Supported";
     MESSAGE_TOO_LARGE 513 "Message Too Large";
+    BUSY_EVERYWHERE 600 "Busy Everywhere";
+    DECLINE 603 "Decline";
+    DOES_NOT_EXIST_ANYWHERE 604 "Does Not Exist Anywhere";
+    NOT_ACCEPTABLE_ANYWHERE 606 "Not Acceptable";
 }
 
 impl StatusCode {

@@ -9,8 +9,8 @@ use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
 use super::wire::Wire;
 use super::worker::{Answered, Fate, SCRATCH, Worker};
-use crate::auth::{Answers, Identities, Peer, Pending, Transport};
-use crate::proxy::{self, Context, Outcome, Registration};
+use crate::auth::{Identities, Peer, Transport};
+use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Routed};
 use crate::registrar::FlowId;
 use crate::sip::{Fault, Frame, Message, Reply};
 use crate::tls::Progress;
@@ -315,9 +315,16 @@ impl Worker {
         let counters = &self.shared.counters;
         let (id, peer) = (connection.id, connection.peer);
         match outcome {
-            Outcome::Answered { status, registered } => {
+            Outcome::Answered {
+                status,
+                registered,
+                routed,
+            } => {
                 counters.requests.add(1);
-                debug!("sip.answered conn={id} peer={peer} status={status}");
+                debug!(
+                    "sip.answered conn={id} peer={peer} status={status}{}",
+                    detail(routed.as_ref())
+                );
                 self.registered(connection, registered);
             }
             Outcome::Refused(refused) => {
@@ -331,9 +338,14 @@ impl Worker {
             Outcome::Reported {
                 status,
                 registered,
+                routed,
                 refused,
             } => {
                 counters.requests.add(1);
+                debug!(
+                    "sip.answered conn={id} peer={peer} status={status}{}",
+                    detail(routed.as_ref())
+                );
                 if self.may_log("auth.would_refuse", connection) {
                     let names = connection.names();
                     warn!(
@@ -358,7 +370,7 @@ impl Worker {
                 }
                 debug!("sip.dropped conn={id} peer={peer} reason={why:?}");
             }
-            Outcome::Pending(pending) => self.ask(connection, message, pending, out),
+            Outcome::Pending(pending) => self.ask(connection, message, *pending, out),
         }
     }
 
@@ -399,7 +411,7 @@ impl Worker {
         let (id, owned) = (connection.id, message.clone().into_owned());
         let asked = self.shared.lookups.submit(move || {
             let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
-                .inspect_err(|_| error!("lookup.panicked conn={id} the request is answered 500; a check has a defect"))
+                .inspect_err(|_| error!("lookup.panicked conn={id} the request is answered 500; a check or the directory has a defect"))
                 .ok();
             shared.post_answers(worker, Answered { slot, connection: id, message: owned, answers });
         });
@@ -446,6 +458,11 @@ impl Worker {
             }
         });
     }
+}
+
+/// Where routing led a request, for the end of a log line.
+fn detail(routed: Option<&Routed>) -> String {
+    routed.map_or_else(String::new, |routed| format!(" {routed}"))
 }
 
 /// The status that a faulty message is answered with, for the log.

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
 use crate::auth::{AuthOptions, Mappings, Rules};
-use crate::proxy::{Policy, ProxyOptions};
+use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, RegistrarOptions};
 use crate::sip::FrameLimits;
 use crate::transaction::Timers;
@@ -100,6 +100,8 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
                 server_text: None,
                 always_allow_relaying: false,
             },
+            routing: Routing::default(),
+            directory: Arc::new(NoDirectory),
             addresses: Vec::new(),
         },
         tls: vec![None],

@@ -19,7 +19,7 @@ use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::tags::Tags;
 use super::timer::Timer;
-use crate::auth::Answers;
+use crate::proxy::Answers;
 use crate::registrar::FlowId;
 use crate::sip::Message;
 

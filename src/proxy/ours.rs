@@ -1,0 +1,285 @@
+//! A request for a user of ours, once it may be sent to one: request filter, static routes, contacts, and what there is to
+//! say when there is none (RFC 3261 §16.5; the order is repro's).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::core::Context;
+use super::directory::{Answer, Answers, Kept, Question, Reply};
+use super::filter::FilterVerdict;
+use super::ruling::Ruling;
+use super::silo::SiloVerdict;
+use super::target::{Origin, Target, TargetSet};
+use crate::auth::Admitted;
+use crate::sip::{Request, SipUri, StatusCode, canonical_user};
+
+/// How far a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A request filter refused it.
+    Filtered,
+    /// There are places to send it to.
+    Found,
+    /// A static route leads out of our domains, and the sender is a third party without a password.
+    NeedsPassword,
+    /// It names no user, and nothing leads further.
+    NoUser,
+    /// There is no such user.
+    UnknownUser,
+    /// The user is away.
+    Away,
+    /// The user is away, and the message is kept.
+    Kept,
+    /// The user is away, and the message is not kept.
+    NotKept,
+    /// Whether there is such a user is not known, because the data base does not answer.
+    Undecided,
+}
+
+impl End {
+    /// A stable word for logs.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Filtered => "filtered",
+            Self::Found => "found",
+            Self::NeedsPassword => "needs-password",
+            Self::NoUser => "no-user",
+            Self::UnknownUser => "unknown-user",
+            Self::Away => "away",
+            Self::Kept => "kept",
+            Self::NotKept => "not-kept",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// Where routing led a request; `Display` is a part of a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routed {
+    /// How far it came.
+    pub end: End,
+    /// Where it would be sent.
+    pub found: Found,
+}
+
+impl fmt::Display for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Found { targets, skipped } = &self.found;
+        write!(f, "end={} {targets}", self.end.id())?;
+        if *skipped > 0 {
+            write!(f, " routes_skipped={skipped}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The places that a request may be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The places.
+    pub targets: TargetSet,
+    /// Static routes that matched and led nowhere.
+    pub skipped: usize,
+}
+
+/// What a request is answered with.
+pub(super) struct Verdict<'p> {
+    pub(super) status: StatusCode,
+    pub(super) phrase: Cow<'p, str>,
+    pub(super) routed: Routed,
+}
+
+impl Verdict<'_> {
+    fn of(status: StatusCode, end: End, found: Found) -> Self {
+        Self {
+            status,
+            phrase: Cow::Borrowed(status.phrase()),
+            routed: Routed { end, found },
+        }
+    }
+
+    /// The answer to a request that has only this one place to go: as long as nothing is sent on, 480.
+    pub(super) fn only(target: Target) -> Self {
+        let mut found = Found::default();
+        found.targets.add([target]);
+        Self::of(StatusCode::TEMPORARILY_UNAVAILABLE, End::Found, found)
+    }
+}
+
+/// Judges a request whose Request-URI is `uri`, or names the question that has to be answered first.
+pub(super) fn judge<'p>(
+    admitted: &Admitted<'_>,
+    uri: &SipUri<'_>,
+    answers: &Answers,
+    context: &Context<'p>,
+) -> Result<Verdict<'p>, Question> {
+    let request = admitted.request();
+    if answers.is_kept() {
+        let success = context.policy.routing.silo.options().success;
+        return Ok(Verdict::of(success, End::Kept, Found::default()));
+    }
+    if let Some(refused) = filter(request, answers, context)? {
+        return Ok(refused);
+    }
+    let found = targets(request, uri, context);
+    if leads_out_unproved(admitted, &found, context) {
+        let forbidden = Verdict::of(StatusCode::FORBIDDEN, End::NeedsPassword, found);
+        return Ok(Verdict {
+            phrase: Cow::Borrowed("Relaying Forbidden"),
+            ..forbidden
+        });
+    }
+    if !found.targets.is_empty() {
+        return Ok(Verdict::of(
+            StatusCode::TEMPORARILY_UNAVAILABLE,
+            End::Found,
+            found,
+        ));
+    }
+    let Some(user) = uri.user else {
+        return Ok(Verdict::of(
+            StatusCode::METHOD_NOT_ALLOWED,
+            End::NoUser,
+            found,
+        ));
+    };
+    let exists = Question::UserExists {
+        user: canonical_user(user).into_owned(),
+        domain: uri.host.canonical().into_owned(),
+    };
+    let (status, end) = match ask(exists, answers, context)? {
+        Answer::Exists(false) => (StatusCode::NOT_FOUND, End::UnknownUser),
+        Answer::Exists(true) => absent(request, uri, answers, context)?,
+        // Neither 404 nor 480 is known to be true, and another server of ours would ask the same data base.
+        _ => (StatusCode::SERVER_INTERNAL_ERROR, End::Undecided),
+    };
+    Ok(Verdict::of(status, end, found))
+}
+
+/// The answer to a question, or the question back if it has to wait.
+fn ask(question: Question, answers: &Answers, context: &Context<'_>) -> Result<Answer, Question> {
+    match answers.ask(question, &*context.policy.directory) {
+        Reply::Now(answer) => Ok(answer),
+        Reply::Later(question) => Err(question),
+    }
+}
+
+/// The refusal of the request filter, if it refuses.
+fn filter<'p>(
+    request: &Request<'_>,
+    answers: &Answers,
+    context: &Context<'p>,
+) -> Result<Option<Verdict<'p>>, Question> {
+    let filters = &context.policy.routing.filters;
+    let (status, phrase) = match filters.judge(request) {
+        FilterVerdict::Continue => return Ok(None),
+        FilterVerdict::Reject(status, phrase) => (status, Cow::Borrowed(phrase)),
+        FilterVerdict::Query {
+            statement,
+            captures,
+        } => {
+            let query = Question::Filter {
+                statement,
+                captures,
+            };
+            let result = match ask(query, answers, context)? {
+                Answer::FilterResult(result) => result,
+                _ => None,
+            };
+            match filters.on_result(result.as_deref()) {
+                Ruling::Continue => return Ok(None),
+                Ruling::Reject { status, phrase } => (status, Cow::Owned(phrase.into_string())),
+            }
+        }
+    };
+    Ok(Some(Verdict {
+        phrase,
+        ..Verdict::of(status, End::Filtered, Found::default())
+    }))
+}
+
+/// Every place that static routes, bindings and static registrations name for a request.
+fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context<'_>) -> Found {
+    let routing = &context.policy.routing;
+    let mut found = Found::default();
+    match routing.fixed_routes.target(uri) {
+        Some(target) => found.targets.add([target]),
+        None => {
+            let matched = routing.routes.matching(request);
+            found.skipped = matched.skipped;
+            let routes = matched
+                .uris
+                .into_iter()
+                .map(|uri| Target::of(uri, Origin::Route));
+            if routing.options.parallel_routes {
+                found.targets.add(routes);
+            } else {
+                routes.for_each(|route| found.targets.add([route]));
+            }
+            if !found.targets.is_empty() && !routing.options.continue_after_routes {
+                return found;
+            }
+        }
+    }
+    let aor = uri.address_of_record();
+    let live = context.location.lookup(&aor, context.now);
+    let mut contacts: Vec<Target> = live
+        .iter()
+        .filter_map(|binding| {
+            Some(Target {
+                uri: String::from_utf8(binding.uri_text().to_vec()).ok()?,
+                route: Vec::new(),
+                flow: binding.flow(),
+                q: binding.q().unwrap_or(crate::registrar::QValue::DEFAULT),
+                origin: Origin::Binding,
+            })
+        })
+        .collect();
+    contacts.extend_from_slice(routing.registrations.of(&aor));
+    found
+        .targets
+        .add_by_preference(contacts, routing.options.forking);
+    found
+}
+
+/// Whether a static route would lead a third party out of our domains that would need a password for it. repro challenges
+/// it; as long as there are no challenges, it is refused.
+fn leads_out_unproved(admitted: &Admitted<'_>, found: &Found, context: &Context<'_>) -> bool {
+    let (rules, options) = (&context.policy.rules, &context.policy.routing.options);
+    if !rules.digest || !options.challenge_third_parties || admitted.ground().is_trust() {
+        return false;
+    }
+    let from = admitted.request().from.uri;
+    if from
+        .sip()
+        .is_some_and(|from| rules.domains.contains(&from.host))
+    {
+        return false;
+    }
+    let is_out = |target: &Target| {
+        target.origin == Origin::Route
+            && target.route.is_empty()
+            && !SipUri::parse(&target.uri).is_some_and(|uri| context.policy.is_mine(&uri))
+    };
+    found.targets.groups().iter().flatten().any(is_out)
+}
+
+/// The answer for a user who exists and is nowhere.
+fn absent(
+    request: &Request<'_>,
+    uri: &SipUri<'_>,
+    answers: &Answers,
+    context: &Context<'_>,
+) -> Result<(StatusCode, End), Question> {
+    let silo = &context.policy.routing.silo;
+    let message = match silo.judge(request, uri, context.flow) {
+        SiloVerdict::Pass => return Ok((StatusCode::TEMPORARILY_UNAVAILABLE, End::Away)),
+        SiloVerdict::Answer(status) => return Ok((status, End::NotKept)),
+        SiloVerdict::Keep(message) => message,
+    };
+    Ok(match ask(Question::Keep(message), answers, context)? {
+        Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
+        // That the user is away is true all the same, and the sender still has the message.
+        _ => (silo.options().failure, End::NotKept),
+    })
+}

@@ -1,0 +1,788 @@
+//! What becomes of a request for a user of ours, through the whole core: the order of the steps, questions and their
+//! answers, rules that change under a question.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::test_support::policy;
+use super::{
+    Answer, Answers, Context, Directory, FilterAction, FilterOptions, FilterRule, Filters,
+    FixedRoutes, Kept, Outcome, Policy, Question, RegistrationRule, RouteRule, Routing,
+    RoutingOptions, Silo, SiloOptions, StaticRegistrations, StaticRoutes, on_answers, on_message,
+};
+use crate::auth::{
+    self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
+};
+use crate::registrar::{FlowId, Location};
+use crate::sip::{Message, StatusCode};
+
+/// Knows eve and alice, answers queries with what stands behind `SELECT `, and keeps what fits.
+#[derive(Default)]
+struct Books {
+    /// Knows users without being asked twice.
+    remembers: bool,
+    /// Does not answer.
+    broken: bool,
+    /// Answers every question with this.
+    always: Option<Answer>,
+    kept: Option<Kept>,
+    asked: Mutex<Vec<Question>>,
+}
+
+impl Books {
+    fn look(&self, question: &Question) -> Answer {
+        if let Some(answer) = &self.always {
+            return answer.clone();
+        }
+        match question {
+            _ if self.broken => Answer::Failed,
+            Question::UserExists { user, domain } => {
+                Answer::Exists(domain == "example.org" && matches!(&**user, "eve" | "alice"))
+            }
+            Question::Filter { statement, .. } => Answer::FilterResult(
+                statement
+                    .strip_prefix("SELECT ")
+                    .filter(|result| *result != "nothing")
+                    .map(str::to_owned),
+            ),
+            Question::Keep(_) => Answer::Kept(self.kept.unwrap_or(Kept::Stored)),
+        }
+    }
+}
+
+impl Directory for Books {
+    fn recall(&self, question: &Question) -> Option<Answer> {
+        assert!(
+            !matches!(question, Question::Keep(_)),
+            "nobody recalls a deed"
+        );
+        self.remembers.then(|| self.look(question))
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        let answer = self.look(&question);
+        self.asked.lock().unwrap().push(question);
+        answer
+    }
+}
+
+struct World {
+    policy: Policy,
+    location: Location,
+    books: Arc<Books>,
+}
+
+impl World {
+    fn new(routing: Routing, books: Books) -> Self {
+        let books = Arc::new(books);
+        let policy = Policy {
+            routing,
+            directory: books.clone(),
+            ..policy()
+        };
+        Self {
+            policy,
+            location: Location::new(),
+            books,
+        }
+    }
+
+    fn with_auth(mut self, options: &AuthOptions, checks: Vec<Arc<dyn Check>>) -> Self {
+        self.policy.rules = Rules::new(options, Mappings::default(), checks);
+        self
+    }
+
+    /// One round: the answer's first line, the end of the log line, and the outcome if it is not final.
+    fn round(&self, text: &str, answers: Option<Answers>) -> (String, Outcome) {
+        let head = text.find("\r\n\r\n").unwrap() + 4;
+        let message = Message::parse(text.as_bytes(), head, 64);
+        let context = Context {
+            policy: &self.policy,
+            location: &self.location,
+            peer: Peer {
+                transport: Transport::Tls,
+                source: "198.51.100.7:40000".parse().unwrap(),
+                identities: None,
+            },
+            flow: FlowId(1),
+            name_reached: false,
+            now: Instant::now(),
+            to_tag: "ours",
+        };
+        let mut out = Vec::new();
+        let outcome = match answers {
+            None => on_message(&message, &context, &mut out),
+            Some(answers) => on_answers(&message, answers, &context, &mut out),
+        };
+        let out = String::from_utf8(out).unwrap();
+        let first = out.lines().next().unwrap_or_default();
+        (first.trim_start_matches("SIP/2.0 ").to_owned(), outcome)
+    }
+
+    /// Runs to the end: answer, where it led, and how often the pool was asked.
+    fn run(&self, text: &str) -> (String, String, usize) {
+        let mut answers = None;
+        for rounds in 0..9 {
+            match self.round(text, answers.take()) {
+                (first, Outcome::Pending(pending)) => {
+                    assert_eq!(first, "", "nothing is said before the end");
+                    answers = Some(pending.answer());
+                }
+                (first, Outcome::Answered { routed, .. }) => {
+                    return (
+                        first,
+                        routed.map_or_else(String::new, |r| r.to_string()),
+                        rounds,
+                    );
+                }
+                (first, _) => return (first, "other".to_owned(), rounds),
+            }
+        }
+        panic!("no end")
+    }
+}
+
+fn request(method: &str, uri: &str, from: &str, body: &str) -> String {
+    format!(
+        "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 203.0.113.9:5061;branch=z9hG4bKx\r\n\
+         From: <{from}>;tag=a\r\nTo: <{uri}>\r\nCall-ID: c@d\r\nCSeq: 7 {method}\r\n\
+         Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn message(uri: &str) -> String {
+    request("MESSAGE", uri, "sip:alice@example.org", "Hello")
+}
+
+fn filter(action: FilterAction, data: &str, method: &str) -> FilterRule {
+    FilterRule {
+        action,
+        action_data: data.to_owned(),
+        method: method.to_owned(),
+        ..FilterRule::default()
+    }
+}
+
+fn route(pattern: &str, rewrite: &str) -> RouteRule {
+    RouteRule {
+        matching_pattern: pattern.to_owned(),
+        rewrite_expression: rewrite.to_owned(),
+        ..RouteRule::default()
+    }
+}
+
+fn silo() -> Silo {
+    let options = SiloOptions {
+        enabled: true,
+        failure: StatusCode::GONE,
+        ..SiloOptions::default()
+    };
+    Silo::new(options).0
+}
+
+fn routing(filters: impl IntoIterator<Item = FilterRule>) -> Routing {
+    let routes = [
+        route("^sip:9([0-9]+)@", "sip:$1@192.0.2.99"),
+        route("^sip:99@", "sip:second@192.0.2.99"),
+        route("^sip:bad(.*)@", "sip:@$1"),
+        route("^sip:example", "sip:192.0.2.99"),
+    ];
+    let registrations = [RegistrationRule {
+        aor: "sip:desk@example.org".to_owned(),
+        contact: "<sip:desk@192.0.2.98>;q=0.5".to_owned(),
+        path: "<sip:192.0.2.97;lr>".to_owned(),
+    }];
+    Routing {
+        filters: Filters::new(filters, &FilterOptions::default()).0,
+        routes: StaticRoutes::new(routes).0,
+        registrations: StaticRegistrations::new(registrations).0,
+        ..Routing::default()
+    }
+}
+
+#[test]
+fn the_steps_are_taken_in_order() {
+    let filters = || {
+        [
+            filter(FilterAction::Reject, "403, Not here", "INFO"),
+            filter(FilterAction::Query, "SELECT 486, Ask later", "PUBLISH"),
+            filter(FilterAction::Query, "SELECT 0", "SUBSCRIBE"),
+            filter(FilterAction::Query, "SELECT nothing", "NOTIFY"),
+        ]
+    };
+    let world = World::new(routing(filters()), Books::default());
+    for (situation, method, uri, wanted, led, rounds) in [
+        (
+            "a filter goes first",
+            "INFO",
+            "sip:99@example.org",
+            "403 Not here",
+            "end=filtered targets=0 groups=0",
+            0,
+        ),
+        (
+            "a query may refuse",
+            "PUBLISH",
+            "sip:99@example.org",
+            "486 Ask later",
+            "end=filtered targets=0 groups=0",
+            1,
+        ),
+        (
+            "a query may not",
+            "SUBSCRIBE",
+            "sip:nobody@example.org",
+            "404 Not Found",
+            "end=unknown-user targets=0 groups=0",
+            2,
+        ),
+        (
+            "a query without a row",
+            "NOTIFY",
+            "sip:eve@example.org",
+            "500 Server Internal DB Error",
+            "end=filtered targets=0 groups=0",
+            1,
+        ),
+        (
+            "a static route",
+            "MESSAGE",
+            "sip:9123@example.org",
+            "480 Temporarily Unavailable",
+            "end=found targets=1 groups=1",
+            0,
+        ),
+        (
+            "two of them",
+            "MESSAGE",
+            "sip:99@example.org",
+            "480 Temporarily Unavailable",
+            "end=found targets=2 groups=2",
+            0,
+        ),
+        (
+            "a route for the domain itself",
+            "MESSAGE",
+            "sip:example.org",
+            "480 Temporarily Unavailable",
+            "end=found targets=1 groups=1",
+            0,
+        ),
+        (
+            "a static registration",
+            "MESSAGE",
+            "sip:desk@EXAMPLE.org:5061",
+            "480 Temporarily Unavailable",
+            "end=found targets=1 groups=1",
+            0,
+        ),
+        (
+            "the server is no user",
+            "MESSAGE",
+            "sip:192.0.2.1:5061",
+            "405 Method Not Allowed",
+            "end=no-user targets=0 groups=0",
+            0,
+        ),
+        (
+            "a user who is away",
+            "MESSAGE",
+            "sip:%65ve@example.org",
+            "480 Temporarily Unavailable",
+            "end=away targets=0 groups=0",
+            1,
+        ),
+        (
+            "nobody",
+            "MESSAGE",
+            "sip:nobody@example.org",
+            "404 Not Found",
+            "end=unknown-user targets=0 groups=0",
+            1,
+        ),
+        (
+            "a route that leads nowhere",
+            "MESSAGE",
+            "sip:bad@example.org",
+            "404 Not Found",
+            "end=unknown-user targets=0 groups=0 routes_skipped=1",
+            1,
+        ),
+        (
+            "elsewhere: neither filters nor users",
+            "INFO",
+            "sip:dave@example.com",
+            "480 Temporarily Unavailable",
+            "end=found targets=1 groups=1",
+            0,
+        ),
+        (
+            "a registration has none of it",
+            "REGISTER",
+            "sip:example.org",
+            "200 OK",
+            "",
+            0,
+        ),
+        (
+            "nor has the question whether we are there",
+            "OPTIONS",
+            "sip:example.org",
+            "200 OK",
+            "",
+            0,
+        ),
+    ] {
+        let from = "sip:alice@example.org";
+        let found = world.run(
+            &request(method, uri, from, "Hello")
+                .replace("To: <sip:example.org>", "To: <sip:alice@example.org>"),
+        );
+        assert_eq!(
+            found,
+            (wanted.to_owned(), led.to_owned(), rounds),
+            "{situation}"
+        );
+    }
+}
+
+#[test]
+fn contacts_are_found_live_and_written_down_by_preference() {
+    let world = World::new(routing([]), Books::default());
+    let register = request("REGISTER", "sip:example.org", "sip:desk@example.org", "")
+        .replace("To: <sip:example.org>", "To: <sip:desk@example.org>")
+        .replace(
+            "Content-Type",
+            "Contact: <sip:live@192.0.2.8>;q=0.5, <sip:best@192.0.2.8>\r\nX-Type",
+        );
+    assert_eq!(world.run(&register).0, "200 OK");
+    let (_, outcome) = world.round(&message("sip:desk@example.org"), None);
+    let Outcome::Answered {
+        routed: Some(routed),
+        ..
+    } = outcome
+    else {
+        panic!("it is answered");
+    };
+    let shown: Vec<Vec<_>> = routed
+        .found
+        .targets
+        .groups()
+        .iter()
+        .map(|group| {
+            group
+                .iter()
+                .map(|t| (t.uri.as_str(), t.flow, t.route.len()))
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            vec![("sip:best@192.0.2.8", Some(FlowId(1)), 0)],
+            vec![
+                ("sip:live@192.0.2.8", Some(FlowId(1)), 0),
+                ("sip:desk@192.0.2.98", None, 1)
+            ],
+        ]
+    );
+}
+
+#[test]
+fn settings_say_how_static_routes_are_used() {
+    let uri = "sip:desk@example.org";
+    let both = || {
+        [
+            route("desk", "sip:a@192.0.2.99"),
+            route("desk", "sip:b@192.0.2.99"),
+        ]
+    };
+    for (situation, parallel_routes, continue_after_routes, fixed, led) in [
+        (
+            "one after the other",
+            false,
+            false,
+            false,
+            "end=found targets=2 groups=2",
+        ),
+        (
+            "at once",
+            true,
+            false,
+            false,
+            "end=found targets=2 groups=1",
+        ),
+        (
+            "and contacts too",
+            true,
+            true,
+            false,
+            "end=found targets=3 groups=2",
+        ),
+        (
+            "fixed routes take their place",
+            true,
+            false,
+            true,
+            "end=found targets=2 groups=2",
+        ),
+    ] {
+        let mut routing = routing([]);
+        routing.routes = StaticRoutes::new(both()).0;
+        routing.options = RoutingOptions {
+            parallel_routes,
+            continue_after_routes,
+            ..RoutingOptions::default()
+        };
+        if fixed {
+            routing.fixed_routes = FixedRoutes::new(["<sip:192.0.2.96;lr>"]).0;
+        }
+        let world = World::new(routing, Books::default());
+        assert_eq!(world.run(&message(uri)).1, led, "{situation}");
+    }
+}
+
+#[test]
+fn a_message_is_kept_before_success_is_told() {
+    for (situation, kept, broken, uri, wanted, led, rounds) in [
+        (
+            "kept",
+            Kept::Stored,
+            false,
+            "sip:eve@example.org",
+            "202 Accepted",
+            "kept",
+            2,
+        ),
+        (
+            "no room",
+            Kept::Full,
+            false,
+            "sip:eve@example.org",
+            "410 Gone",
+            "not-kept",
+            2,
+        ),
+        (
+            "refused",
+            Kept::Failed,
+            false,
+            "sip:eve@example.org",
+            "410 Gone",
+            "not-kept",
+            2,
+        ),
+        (
+            "for nobody",
+            Kept::Stored,
+            false,
+            "sip:nobody@example.org",
+            "404 Not Found",
+            "unknown-user",
+            1,
+        ),
+        (
+            "nobody can tell",
+            Kept::Stored,
+            true,
+            "sip:eve@example.org",
+            "500 Server Internal Error",
+            "undecided",
+            1,
+        ),
+        (
+            "for one who is there",
+            Kept::Stored,
+            false,
+            "sip:desk@example.org",
+            "480 Temporarily Unavailable",
+            "found",
+            0,
+        ),
+    ] {
+        let mut routing = routing([]);
+        routing.silo = silo();
+        let books = Books {
+            kept: Some(kept),
+            broken,
+            ..Books::default()
+        };
+        let world = World::new(routing, books);
+        let (first, found, asked) = world.run(&message(uri));
+        assert_eq!((first.as_str(), asked), (wanted, rounds), "{situation}");
+        assert!(
+            found.starts_with(&format!("end={led} ")),
+            "{situation}: {found}"
+        );
+        let asked = world.books.asked.lock().unwrap();
+        let deeds = asked
+            .iter()
+            .filter(|q| matches!(q, Question::Keep(_)))
+            .count();
+        assert_eq!(
+            deeds,
+            usize::from(rounds == 2),
+            "{situation}: kept once at most"
+        );
+        drop(asked);
+        let call = request(
+            "INVITE",
+            "sip:eve@example.org",
+            "sip:alice@example.org",
+            "Hello",
+        );
+        assert!(
+            world
+                .run(&call)
+                .1
+                .starts_with(if broken { "end=undecided" } else { "end=away" })
+        );
+    }
+}
+
+#[test]
+fn a_user_who_comes_back_meanwhile_does_not_unkeep_a_message() {
+    let mut routing = routing([]);
+    routing.silo = silo();
+    let world = World::new(routing, Books::default());
+    let text = message("sip:eve@example.org");
+    let mut answers = None;
+    for _ in 0..2 {
+        let (_, Outcome::Pending(pending)) = world.round(&text, answers.take()) else {
+            panic!("it waits");
+        };
+        answers = Some(pending.answer());
+    }
+    let register = request("REGISTER", "sip:example.org", "sip:eve@example.org", "")
+        .replace("To: <sip:example.org>", "To: <sip:eve@example.org>")
+        .replace("Content-Type", "Contact: <sip:eve@192.0.2.8>\r\nX-Type");
+    assert_eq!(world.run(&register).0, "200 OK");
+    assert_eq!(world.round(&text, answers).0, "202 Accepted");
+    assert_eq!(world.run(&text).0, "480 Temporarily Unavailable");
+}
+
+#[test]
+fn what_is_known_at_once_waits_for_nobody() {
+    let rule = filter(FilterAction::Query, "SELECT 0", "");
+    let mut routing = routing([rule]);
+    routing.silo = silo();
+    let books = Books {
+        remembers: true,
+        ..Books::default()
+    };
+    let world = World::new(routing, books);
+    assert_eq!(world.run(&message("sip:nobody@example.org")).2, 0);
+    assert_eq!(world.books.asked.lock().unwrap().len(), 0);
+    let (first, _, rounds) = world.run(&message("sip:eve@example.org"));
+    assert_eq!((first.as_str(), rounds), ("202 Accepted", 1));
+    // Without a directory a user may exist, a query has no answer, and nothing is kept.
+    let mut routing = self::routing([filter(FilterAction::Query, "SELECT 0", "INFO")]);
+    routing.silo = silo();
+    let world = World {
+        policy: Policy {
+            routing,
+            ..policy()
+        },
+        ..World::new(Routing::default(), Books::default())
+    };
+    for (method, wanted) in [
+        ("INVITE", "480 Temporarily Unavailable"),
+        ("INFO", "500 Server Internal DB Error"),
+        ("MESSAGE", "410 Gone"),
+    ] {
+        let text = request(
+            method,
+            "sip:eve@example.org",
+            "sip:alice@example.org",
+            "Hello",
+        );
+        assert_eq!(world.run(&text).0, wanted, "{method}");
+    }
+}
+
+#[test]
+fn an_answer_to_something_else_is_none() {
+    for (always, wanted) in [
+        (Answer::FilterResult(None), "500 Server Internal Error"),
+        (Answer::Kept(Kept::Stored), "500 Server Internal Error"),
+        (Answer::Failed, "500 Server Internal Error"),
+        (Answer::Exists(true), "410 Gone"),
+    ] {
+        let mut routing = routing([]);
+        routing.silo = silo();
+        let books = Books {
+            always: Some(always.clone()),
+            ..Books::default()
+        };
+        let world = World::new(routing, books);
+        assert_eq!(
+            world.run(&message("sip:eve@example.org")).0,
+            wanted,
+            "{always:?}"
+        );
+        let rules = [filter(FilterAction::Query, "SELECT 0", "")];
+        let books = Books {
+            always: Some(Answer::Exists(true)),
+            ..Books::default()
+        };
+        let world = World::new(self::routing(rules), books);
+        assert_eq!(
+            world.run(&message("sip:eve@example.org")).0,
+            "500 Server Internal DB Error"
+        );
+    }
+}
+
+#[test]
+fn an_answer_belongs_to_its_question_when_the_rules_change() {
+    let ask = |statement: &str| routing([filter(FilterAction::Query, statement, "")]);
+    let mut world = World::new(ask("SELECT 0"), Books::default());
+    let text = message("sip:eve@example.org");
+    let (_, Outcome::Pending(pending)) = world.round(&text, None) else {
+        panic!("a query waits");
+    };
+    let answers = pending.answer();
+    world.policy.routing = ask("SELECT 403, No more");
+    let (first, Outcome::Pending(pending)) = world.round(&text, Some(answers.clone())) else {
+        panic!("another query waits too");
+    };
+    assert_eq!(first, "");
+    assert_eq!(world.round(&text, Some(pending.answer())).0, "403 No more");
+    // Rules that are replaced for ever come to an end.
+    let mut answers = answers;
+    for number in 0..15 {
+        world.policy.routing = ask(&format!("SELECT {number}"));
+        match world.round(&text, Some(answers.clone())).1 {
+            Outcome::Pending(pending) => answers = pending.answer(),
+            _ => panic!("there is room for {number}"),
+        }
+    }
+    world.policy.routing = ask("SELECT 16");
+    assert_eq!(
+        world.round(&text, Some(answers)).0,
+        "500 Server Internal DB Error"
+    );
+}
+
+/// Asks about every From once, and allows it.
+#[derive(Default)]
+struct Doorkeeper(Arc<Mutex<usize>>);
+
+struct Knock(Arc<Mutex<usize>>);
+
+impl auth::Question for Knock {
+    fn answer(self: Box<Self>) -> auth::Answer {
+        *self.0.lock().unwrap() += 1;
+        auth::Answer::Allow
+    }
+}
+
+impl Check for Doorkeeper {
+    fn name(&self) -> &str {
+        "doorkeeper"
+    }
+
+    fn check(&self, _claim: &Claim<'_>) -> Opinion {
+        Opinion::Pending(Box::new(Knock(Arc::clone(&self.0))))
+    }
+}
+
+#[test]
+fn admission_is_not_asked_again_when_the_core_has_questions_of_its_own() {
+    let doorkeeper = Arc::new(Doorkeeper::default());
+    let options = AuthOptions {
+        domains: vec!["example.org".to_owned()],
+        rules: IdentityRules::Secure,
+        ..AuthOptions::default()
+    };
+    let mut routing = routing([filter(FilterAction::Query, "SELECT 0", "")]);
+    routing.silo = silo();
+    let world = World::new(routing, Books::default()).with_auth(&options, vec![doorkeeper.clone()]);
+    let (first, _, rounds) = world.run(&message("sip:eve@example.org"));
+    assert_eq!((first.as_str(), rounds), ("202 Accepted", 4));
+    assert_eq!(*doorkeeper.0.lock().unwrap(), 1);
+    assert_eq!(world.books.asked.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_static_route_leads_no_third_party_out_without_a_password() {
+    for (situation, digest, challenge, from, uri, wanted) in [
+        (
+            "passwords are not wanted",
+            false,
+            true,
+            "sip:carol@example.net",
+            "sip:9123@example.org",
+            "480 Temporarily Unavailable",
+        ),
+        (
+            "they are",
+            true,
+            true,
+            "sip:carol@example.net",
+            "sip:9123@example.org",
+            "403 Relaying Forbidden",
+        ),
+        (
+            "a scheme that is nobody's",
+            true,
+            true,
+            "tel:123",
+            "sip:9123@example.org",
+            "403 Relaying Forbidden",
+        ),
+        (
+            "not for this",
+            true,
+            false,
+            "sip:carol@example.net",
+            "sip:9123@example.org",
+            "480 Temporarily Unavailable",
+        ),
+        (
+            "one of ours",
+            true,
+            true,
+            "sip:alice@example.org",
+            "sip:9123@example.org",
+            "480 Temporarily Unavailable",
+        ),
+        (
+            "a route that stays within",
+            true,
+            true,
+            "sip:carol@example.net",
+            "sip:in@example.org",
+            "480 Temporarily Unavailable",
+        ),
+        (
+            "a contact",
+            true,
+            true,
+            "sip:carol@example.net",
+            "sip:desk@example.org",
+            "480 Temporarily Unavailable",
+        ),
+    ] {
+        let options = AuthOptions {
+            domains: vec!["example.org".to_owned()],
+            rules: IdentityRules::Secure,
+            digest,
+            ..AuthOptions::default()
+        };
+        let doorkeeper = Arc::new(Doorkeeper::default());
+        let mut routing = routing([]);
+        let routes = [
+            route("^sip:9([0-9]+)@", "sip:$1@192.0.2.99"),
+            route("^sip:in@", "sip:eve@example.org"),
+        ];
+        routing.routes = StaticRoutes::new(routes).0;
+        routing.options.challenge_third_parties = challenge;
+        let world = World::new(routing, Books::default()).with_auth(&options, vec![doorkeeper]);
+        let text = request("MESSAGE", uri, from, "Hello");
+        assert_eq!(world.run(&text).0, wanted, "{situation}");
+    }
+}

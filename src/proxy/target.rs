@@ -1,0 +1,223 @@
+//! The target set of a request: RFC 3261 §16.5.
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use crate::registrar::{FlowId, QValue};
+use crate::sip::SipUri;
+
+/// Targets that one request may have; what a routing table or a registration adds beyond is left out, so that no request
+/// becomes a flood (RFC 5393 §5.3).
+pub const MAX_TARGETS: usize = 32;
+
+/// Where a target comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The Request-URI itself.
+    Request,
+    /// A static route.
+    Route,
+    /// A live binding.
+    Binding,
+    /// A static registration.
+    StaticRegistration,
+}
+
+/// One place to send a request to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The URI that becomes the Request-URI. A URI with `lr` of a static route becomes a Route instead, and the
+    /// Request-URI stays.
+    pub uri: String,
+    /// Routes to go before all others, as they are written in a Route header: a Path (RFC 3327), or the key `Routes`.
+    pub route: Vec<String>,
+    /// The connection it was registered over, if it is to be sent there.
+    pub flow: Option<FlowId>,
+    /// Its preference.
+    pub q: QValue,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Target {
+    /// A target that is a URI and nothing more.
+    pub(super) fn of(uri: String, origin: Origin) -> Self {
+        Self {
+            uri,
+            route: Vec::new(),
+            flow: None,
+            q: QValue::DEFAULT,
+            origin,
+        }
+    }
+
+    /// Whether a request sent to both would go to one place twice.
+    fn is_same(&self, other: &Self) -> bool {
+        self.route == other.route
+            && (self.uri == other.uri
+                || SipUri::parse(&self.uri)
+                    .zip(SipUri::parse(&other.uri))
+                    .is_some_and(|(a, b)| a.is_equivalent(&b)))
+    }
+}
+
+/// How contacts of one address-of-record are tried. repro: `QValueBehavior`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forking {
+    /// One after the other, in the order of their preference. repro: `FULL_SEQUENTIAL`, or `QValue = false`.
+    Sequential,
+    /// Those of equal preference at once. repro: `EQUAL_Q_PARALLEL`.
+    #[default]
+    EqualPreference,
+    /// All at once. repro: `FULL_PARALLEL`.
+    Parallel,
+}
+
+/// Where a request goes: groups that are tried one after the other, the targets of each at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetSet {
+    groups: Vec<Vec<Target>>,
+    left_out: usize,
+}
+
+impl TargetSet {
+    /// Adds a group.
+    pub(super) fn add(&mut self, targets: impl IntoIterator<Item = Target>) {
+        let mut group: Vec<Target> = Vec::new();
+        for target in targets {
+            let mut there = self.groups.iter().flatten().chain(&group);
+            if there.any(|other| other.is_same(&target)) {
+                continue;
+            }
+            if self.len() + group.len() == MAX_TARGETS {
+                self.left_out += 1;
+                continue;
+            }
+            group.push(target);
+        }
+        if !group.is_empty() {
+            self.groups.push(group);
+        }
+    }
+
+    /// Adds contacts of an address-of-record by their preference, those that are given first before others of the same.
+    pub(super) fn add_by_preference(&mut self, mut contacts: Vec<Target>, forking: Forking) {
+        contacts.sort_by_key(|contact| Reverse(contact.q));
+        match forking {
+            Forking::Parallel => self.add(contacts),
+            Forking::Sequential => contacts.into_iter().for_each(|contact| self.add([contact])),
+            Forking::EqualPreference => {
+                let mut rest = contacts.into_iter().peekable();
+                while let Some(first) = rest.next() {
+                    let q = first.q;
+                    let mut group = vec![first];
+                    while let Some(next) = rest.next_if(|next| next.q == q) {
+                        group.push(next);
+                    }
+                    self.add(group);
+                }
+            }
+        }
+    }
+
+    /// The groups, that to be tried first in front.
+    pub fn groups(&self) -> &[Vec<Target>] {
+        &self.groups
+    }
+
+    /// Number of targets.
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Number of targets that were more than [`MAX_TARGETS`].
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+}
+
+impl fmt::Display for TargetSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "targets={} groups={}", self.len(), self.groups.len())?;
+        if self.left_out > 0 {
+            write!(f, " left_out={}", self.left_out)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn contact(uri: &str, q: &str) -> Target {
+        Target {
+            q: QValue::parse(q.as_bytes()).unwrap(),
+            ..Target::of(uri.to_owned(), Origin::Binding)
+        }
+    }
+
+    fn shown(set: &TargetSet) -> String {
+        let group = |group: &Vec<Target>| {
+            let uris: Vec<_> = group.iter().map(|t| t.uri.as_str()).collect();
+            uris.join("+")
+        };
+        let groups: Vec<_> = set.groups().iter().map(group).collect();
+        groups.join(" ")
+    }
+
+    #[test]
+    fn contacts_are_grouped_by_preference() {
+        let contacts = || {
+            vec![
+                contact("sip:a@h", "0.5"),
+                contact("sip:b@h", "1"),
+                contact("sip:c@h", "0.5"),
+                contact("sip:d@h", "0.7"),
+                contact("sip:B@H;x=y", "0.1"),
+                contact("sip:b@H", "0.1"),
+            ]
+        };
+        for (forking, wanted) in [
+            (
+                Forking::Sequential,
+                "sip:b@h sip:d@h sip:a@h sip:c@h sip:B@H;x=y",
+            ),
+            (
+                Forking::EqualPreference,
+                "sip:b@h sip:d@h sip:a@h+sip:c@h sip:B@H;x=y",
+            ),
+            (
+                Forking::Parallel,
+                "sip:b@h+sip:d@h+sip:a@h+sip:c@h+sip:B@H;x=y",
+            ),
+        ] {
+            let mut set = TargetSet::default();
+            set.add_by_preference(contacts(), forking);
+            assert_eq!(shown(&set), wanted, "{forking:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_place_is_no_second_target_and_there_are_not_too_many() {
+        let mut set = TargetSet::default();
+        set.add([contact("sip:a@h", "1"), contact("sip:a@H", "1")]);
+        set.add([contact("sip:a@h", "1")]);
+        let through = Target {
+            route: vec!["<sip:p;lr>".to_owned()],
+            ..contact("sip:a@h", "1")
+        };
+        set.add([through]);
+        assert_eq!(shown(&set), "sip:a@h sip:a@h");
+        set.add((0..MAX_TARGETS).map(|n| contact(&format!("sip:{n}@h"), "1")));
+        assert_eq!((set.len(), set.left_out()), (MAX_TARGETS, 2));
+        assert_eq!(set.to_string(), "targets=32 groups=3 left_out=2");
+    }
+}

@@ -1,0 +1,38 @@
+//! A server for example.org, for the tests of this room.
+
+#![allow(clippy::unwrap_used)]
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::{NoDirectory, Policy, ProxyOptions, Routing};
+use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules};
+use crate::registrar::RegistrarOptions;
+
+/// It believes every From, so that what comes after admission is seen.
+pub(super) fn policy() -> Policy {
+    let options = AuthOptions {
+        domains: vec!["example.org".to_owned()],
+        rules: IdentityRules::Secure,
+        ..AuthOptions::default()
+    };
+    Policy {
+        rules: Rules::new(&options, Mappings::default(), Vec::new()),
+        registrar: RegistrarOptions {
+            enabled: true,
+            allow_to_tag: false,
+            min_expires: 60,
+            max_expires: 7200,
+            default_expires: 3600,
+            max_contacts: NonZeroUsize::new(10).unwrap(),
+            max_total: NonZeroUsize::new(100).unwrap(),
+        },
+        proxy: ProxyOptions {
+            server_text: Some("Sipvouch".to_owned()),
+            always_allow_relaying: false,
+        },
+        routing: Routing::default(),
+        directory: Arc::new(NoDirectory),
+        addresses: vec!["192.0.2.1:5061".parse().unwrap()],
+    }
+}
