@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
+use super::inspect::Observer;
 use super::options::{EngineOptions, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
@@ -133,6 +134,11 @@ impl Engine {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.shared.admission.connections()
+    }
+
+    /// What an operator may see and do, from any thread, until the engine has drained and after.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.shared))
     }
 
     /// Accepts nothing any more, answers what has been received, closes everything, and ends the threads; no later than

@@ -9,6 +9,7 @@ mod connection;
 mod deadline;
 mod engine;
 mod exchange;
+mod inspect;
 mod limiter;
 mod lookup;
 mod memory;
@@ -23,5 +24,6 @@ mod wire;
 mod worker;
 
 pub use engine::{Engine, Error, Listeners};
+pub use inspect::{ConnectionView, Observer, State};
 pub use options::{Deadlines, EngineOptions, ListenerOptions, StreamKind};
 pub use shared::{Counter, Counters, Snapshot};

@@ -164,6 +164,11 @@ impl Shared {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Number of workers.
+    pub(crate) fn workers(&self) -> usize {
+        self.mailboxes.len()
+    }
+
     /// What has happened so far, for the log.
     pub(crate) fn statistics(&self) -> String {
         let counts = self.counters.values();

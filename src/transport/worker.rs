@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
 use super::deadline::{Alarms, Limit};
+use super::inspect::{Closing, Inspection};
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::tags::Tags;
@@ -27,6 +28,10 @@ pub(crate) enum Mail {
     Arrival(Box<Arrival>),
     /// Questions have been answered.
     Answers(Box<Answered>),
+    /// An operator wants to see connections.
+    Inspect(Inspection),
+    /// An operator wants a connection closed.
+    Close(Closing),
 }
 
 /// A connection as the acceptor hands it over.
@@ -67,7 +72,7 @@ pub(crate) struct Worker {
     pub(super) snapshot: Arc<Snapshot>,
     poll: Poll,
     mail: Receiver<Mail>,
-    slots: Vec<Option<Box<Connection>>>,
+    pub(super) slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     alarms: Alarms,
     timer: Timer,
@@ -297,6 +302,8 @@ impl Worker {
             match self.mail.try_recv() {
                 Ok(Mail::Arrival(arrival)) => self.arrive(*arrival),
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
+                Ok(Mail::Inspect(inspection)) => self.inspect(&inspection),
+                Ok(Mail::Close(closing)) => self.close(&closing),
                 Err(_) => return,
             }
         }
@@ -326,6 +333,7 @@ impl Worker {
             arrival.peer,
             arrival.place,
             Stage::Changing,
+            arrival.accepted,
         ));
         let patience = self.shared.options.deadlines.handshake;
         connection.wait_for(Limit::Handshake, arrival.accepted, patience);
