@@ -11,7 +11,7 @@ mod values;
 use std::path::Path;
 
 use super::file::RawSettings;
-use super::{ConfigError, Configuration, Note, NoteClass};
+use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
 use crate::auth::IdentityRules;
 use crate::tls::{ClientVerification, ProtocolVersion};
 use crate::transport::StreamKind;
@@ -46,6 +46,7 @@ pub(super) fn resolve(
     let engine = rooms::engine(&mut v);
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
+    let control = rooms::control(&mut v, &paths);
     let mut configuration = Configuration {
         file: paths.file().to_owned(),
         tls,
@@ -56,6 +57,8 @@ pub(super) fn resolve(
         listeners,
         logging,
         process,
+        control,
+        made: SettingsMade::of(settings),
         notes: Vec::new(),
     };
     weaknesses(&mut v, &configuration);
