@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use log::{LevelFilter, Log, Metadata, Record};
@@ -77,9 +77,14 @@ pub(super) struct Switch(Arc<Inner>);
 struct Inner {
     shape: Shape,
     logger: ArcSwap<env_logger::Logger>,
+    told: Mutex<Told>,
+}
+
+struct Told {
     /// What the filter is, for whoever asks.
-    directives: Mutex<String>,
-    is_of_process: Mutex<bool>,
+    directives: String,
+    /// Whether the macros of the log crate follow it.
+    is_of_process: bool,
 }
 
 /// What does not change: how a line looks, and where it goes.
@@ -136,20 +141,21 @@ impl Switch {
         Self(Arc::new(Inner {
             shape,
             logger: ArcSwap::from_pointee(logger),
-            directives: Mutex::new(directives),
-            is_of_process: Mutex::new(false),
+            told: Mutex::new(Told {
+                directives,
+                is_of_process: false,
+            }),
         }))
     }
 
     /// From now on the macros of the log crate ask no more than this filter lets through.
     pub(super) fn be_the_log_of_the_process(&self) {
-        let mut is_of_process = lock(&self.0.is_of_process);
-        *is_of_process = true;
+        self.told().is_of_process = true;
         log::set_max_level(self.0.logger.load().filter());
     }
 
     pub(super) fn directives(&self) -> String {
-        lock(&self.0.directives).clone()
+        self.told().directives.clone()
     }
 
     pub(super) fn set(&self, text: &str) -> Result<(), BadDirective> {
@@ -159,13 +165,17 @@ impl Switch {
             self.build(text)?
         };
         // One lock over all of it, so that two changes at a time cannot mix.
-        let is_of_process = lock(&self.0.is_of_process);
-        if *is_of_process {
+        let mut told = self.told();
+        if told.is_of_process {
             log::set_max_level(logger.filter());
         }
         self.0.logger.store(Arc::new(logger));
-        *lock(&self.0.directives) = directives;
+        told.directives = directives;
         Ok(())
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn build(&self, text: &str) -> Result<(env_logger::Logger, String), BadDirective> {
@@ -214,10 +224,6 @@ impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Switch").field(&self.directives()).finish()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ fn active() -> MutexGuard<'static, Option<Active>> {
 /// # Errors
 /// See [`KeyLogError`]; then nothing is logged.
 pub fn start(order: KeyLogOrder) -> Result<(), KeyLogError> {
+    // Held over the opening of the file, so that there is one at a time; no worker asks for it before there is one.
     let mut active = active();
     if let Some(Active { order, .. }) = &*active {
         return Err(KeyLogError::Busy {
@@ -147,20 +148,21 @@ pub fn start(order: KeyLogOrder) -> Result<(), KeyLogError> {
         .name("keylog".to_owned())
         .spawn(move || writer.run())
         .map_err(KeyLogError::Thread)?;
-    warn!(
-        "tls.keylog_started peer={} file={:?} seconds={} whoever reads that file can read all that this peer says",
-        told(&order),
-        order.file,
-        order.lasting.as_secs()
-    );
     *active = Some(Active {
-        order,
+        order: order.clone(),
         until,
         lines,
         counts,
         thread: Some(thread),
     });
     ON.store(number, Ordering::Release);
+    drop(active);
+    warn!(
+        "tls.keylog_started peer={} file={:?} seconds={} whoever reads that file can read all that this peer says",
+        told(&order),
+        order.file,
+        order.lasting.as_secs()
+    );
     Ok(())
 }
 

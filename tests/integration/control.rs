@@ -603,13 +603,13 @@ fn a_hundred_idle_clients_are_let_go_and_the_next_is_served() {
         client.read_to_string(&mut said).expect("an end");
         assert!(said.contains("\"ok\":false"), "{said}");
     }
-    call(&server, &json!({"command": "status"}));
     drop(peer);
     let deadline = Instant::now() + PATIENCE;
     while server.descriptors() > descriptors && Instant::now() < deadline {
         std::thread::yield_now();
     }
     assert!(server.descriptors() <= descriptors);
+    call(&server, &json!({"command": "status"}));
 }
 
 #[test]
