@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::admin::{ctl_command, run_ctl};
 use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
 use crate::config::cli::{Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
@@ -55,6 +56,7 @@ pub fn main(
         },
         Command::Certs { file, overrides } => certs(&file, &overrides, &checks),
         Command::Explain(question) => explain_one(&question, &checks),
+        Command::Ctl(arguments) => ctl(arguments),
         Command::Version => print(concat!("sipvouch ", env!("SIPVOUCH_VERSION"), "\n")),
         Command::Help => print(&config::help()),
     }
@@ -187,6 +189,40 @@ fn inventory(certificates: &[LoadedCertificate]) -> String {
         );
     }
     text
+}
+
+/// Exit status as `sipvouch ctl --help` says.
+fn ctl(arguments: Vec<std::ffi::OsString>) -> ExitCode {
+    let words = std::iter::once("ctl".into()).chain(arguments);
+    let command = ctl_command().bin_name("sipvouch ctl");
+    match command.try_get_matches_from(words) {
+        Ok(matches) => run_ctl(&matches, control_socket),
+        // Help is asked for, and no failure.
+        Err(error) if !error.use_stderr() => print(&error.to_string()),
+        Err(error) => {
+            say(&error.to_string());
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// The control socket of the server with this configuration.
+fn control_socket(file: Option<&Path>) -> Result<std::path::PathBuf, String> {
+    let file = file.unwrap_or(Path::new("repro.config"));
+    match config::control_socket(file, &[]) {
+        Ok(Some(path)) => Ok(path),
+        Ok(None) => Err(format!(
+            "{}: ControlSocket is empty, so that its server takes no commands",
+            file.display()
+        )),
+        Err(errors) => {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(format!(
+                "{}; name the file by --config, or the socket by --socket",
+                errors.join("; ")
+            ))
+        }
+    }
 }
 
 fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {

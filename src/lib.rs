@@ -8,11 +8,14 @@
 //! ```
 //!
 //! `sip`, `transaction`, `auth`, `registrar` and `proxy` are pure: they take values (the time among them) and answer
-//! with values. Sockets, threads, files and OpenSSL live in `transport`, `tls`, `config` and `logging` around them.
+//! with values. Sockets, threads, files and OpenSSL live in `transport`, `tls`, `config`, `logging` and `admin` around them.
 
+pub mod admin;
 pub mod auth;
 mod commands;
 pub mod config;
+mod control;
+mod in_force;
 pub mod logging;
 pub mod process;
 pub mod proxy;

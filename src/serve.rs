@@ -4,17 +4,23 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, bounded, select};
 use log::{error, info, warn};
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::admin::{self, ControlServer, ControlSocket, MOST_CLIENTS, Refused};
 use crate::auth::Check;
 use crate::config::{Configuration, Override};
+use crate::control::{Desk, Order, answer_to_reload};
 use crate::logging::{self, Destination, LogHandle};
 use crate::process::{self, PidFile, Ready, Side, daemonize};
-use crate::server::{self, Fault, Server};
+use crate::server::{self, Fault, Reloaded, Server};
+use crate::tls::keylog;
 use crate::transport::{Listeners, StreamKind};
 
 /// How long the last lines of the log may take.
@@ -35,6 +41,15 @@ impl From<process::Error> for Failed {
         Self::Process(error.to_string())
     }
 }
+
+impl From<admin::Error> for Failed {
+    fn from(error: admin::Error) -> Self {
+        Self::Process(error.to_string())
+    }
+}
+
+/// Takes tables of the store up again that were changed.
+type TakeUp<'a> = &'a dyn Fn(&[String]) -> Result<Value, Refused>;
 
 /// Serves until a signal ends it. `checks` are consulted before the built-in rules.
 pub(crate) fn serve(
@@ -72,7 +87,7 @@ fn run(
 ) -> Result<(), Failed> {
     let started = Instant::now();
     // First of all: a signal that comes while the server starts waits for it.
-    let mut signals =
+    let signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
     let loaded = server::load(path, &overrides, &checks).map_err(Failed::Faults)?;
     let mut notes = loaded.notes();
@@ -107,6 +122,14 @@ fn run(
         .map_err(|errors| Failed::Faults(errors.into_iter().map(Fault::from).collect()))?;
     let log = logging::init(&loaded.configuration.logging)
         .map_err(|error| Failed::Process(error.to_string()))?;
+    let control = &loaded.configuration.control;
+    let control = match ControlSocket::open(control, process.user.as_deref()) {
+        Err(error) if error.is_bearable() && !control.is_wanted => {
+            notes.push(format!("{error}; the server takes no commands"));
+            None
+        }
+        opened => opened?,
+    };
     let files: Vec<&Path> = log
         .path()
         .map(|p| p.as_path())
@@ -132,6 +155,18 @@ fn run(
         .collect();
     let server = Server::start(loaded, listeners, overrides, checks)
         .map_err(|fault| Failed::Faults(vec![fault]))?;
+    let signals = forward(signals)?;
+    // Each client waits for its answer before it asks again.
+    let (orders, ordered) = bounded(MOST_CLIENTS);
+    let control = match control {
+        Some(socket) => {
+            let desk = Desk::new(&server, log.clone(), orders.clone());
+            let control = ControlServer::start(socket, Arc::new(desk))?;
+            info!("control.listening path={:?}", control.path());
+            Some(control)
+        }
+        None => None,
+    };
     info!(
         "server.ready version={:?}{addresses} after_ms={}",
         env!("SIPVOUCH_VERSION"),
@@ -140,22 +175,78 @@ fn run(
     if let Some(ready) = ready.take() {
         ready.announce()?;
     }
-    for signal in &mut signals {
-        if signal == SIGHUP {
-            reload(&server, &log);
-        } else {
-            info!(
-                "server.draining signal={signal} connections={}",
-                server.engine().connections()
-            );
-            break;
-        }
-    }
+    serve_until_told(&server, &log, &signals, &ordered, &|_| {
+        Err(Refused::because(
+            "this server has no store whose tables could be taken up again",
+        ))
+    });
+    // Whoever waits for something from us hears that we end.
+    drop(ordered);
     let statistics = server.drain();
+    drop(control);
+    keylog::stop();
     info!("server.ended {statistics}");
     log.flush(LAST_LINES);
     drop(pid_file);
     Ok(())
+}
+
+/// Signals, on a channel without a queue: while the server is busy with one, others of the same kind become one.
+fn forward(mut signals: Signals) -> Result<Receiver<i32>, Failed> {
+    let (caught, taken) = bounded(0);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in &mut signals {
+                if caught.send(signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| Failed::Process(error.to_string()))?;
+    Ok(taken)
+}
+
+/// Does what signals and the control socket say, until one of them says to end.
+fn serve_until_told(
+    server: &Server,
+    log: &LogHandle,
+    signals: &Receiver<i32>,
+    orders: &Receiver<Order>,
+    take_up: TakeUp<'_>,
+) {
+    let connections = || server.engine().connections();
+    loop {
+        select! {
+            recv(signals) -> signal => match signal {
+                Ok(SIGHUP) => drop(reload(server, log)),
+                Ok(signal) => {
+                    info!("server.draining signal={signal} connections={}", connections());
+                    return;
+                }
+                Err(_) => {
+                    error!("server.draining signals=lost connections={}", connections());
+                    return;
+                }
+            },
+            recv(orders) -> order => match order {
+                Ok(Order::Reload(reply)) => {
+                    let reloaded = reload(server, log);
+                    // Whoever asked may have given up.
+                    let _ = reply.send(answer_to_reload(reloaded.as_ref().map_err(Vec::as_slice)));
+                }
+                Ok(Order::Changed(tables, reply)) => drop(reply.send(take_up(&tables))),
+                Ok(Order::Drain(reply)) => {
+                    let connections = connections();
+                    let _ = reply.send(Ok(json!({"draining": true, "connections": connections})));
+                    info!("server.draining signal=none connections={connections}");
+                    return;
+                }
+                // We hold a sender ourselves.
+                Err(_) => return,
+            },
+        }
+    }
 }
 
 /// Raises the limit of descriptors as far as it goes, and says so when it is too low for the connections allowed.
@@ -190,10 +281,11 @@ fn logs_to_terminal(configuration: &Configuration) -> bool {
     )
 }
 
-fn reload(server: &Server, log: &LogHandle) {
+fn reload(server: &Server, log: &LogHandle) -> Result<Reloaded, Vec<Fault>> {
     log.reopen();
     let started = Instant::now();
-    match server.reload() {
+    let reloaded = server.reload();
+    match &reloaded {
         Ok(reloaded) => {
             for note in &reloaded.notes {
                 warn!("config.note {note}");
@@ -206,7 +298,7 @@ fn reload(server: &Server, log: &LogHandle) {
             );
         }
         Err(faults) => {
-            for fault in &faults {
+            for fault in faults {
                 error!("server.reload_fault {fault}");
             }
             error!(
@@ -215,4 +307,5 @@ fn reload(server: &Server, log: &LogHandle) {
             );
         }
     }
+    reloaded
 }

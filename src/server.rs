@@ -4,8 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
+use crate::admin::ControlOptions;
 use crate::auth::{Check, MappingFault, Mappings, Rules};
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
+use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
 use crate::proxy::{NoDirectory, Policy, Routing};
@@ -79,6 +83,8 @@ pub struct Reloaded {
     pub generation: u64,
     /// What an operator has to know about what is in force now.
     pub notes: Vec<String>,
+    /// What is in force now and was not before, and the other way round.
+    pub(crate) difference: Difference,
 }
 
 /// Loads configuration, certificates and mappings, and serves nothing.
@@ -216,6 +222,7 @@ pub struct Server {
     checks: Vec<Arc<dyn Check>>,
     listeners: Vec<ListenerOptions>,
     fixed: Fixed,
+    in_force: Arc<ArcSwap<InForce>>,
 }
 
 /// What is taken from the configuration once, at the start.
@@ -224,6 +231,7 @@ struct Fixed {
     engine: EngineOptions,
     logging: LoggingOptions,
     process: ProcessOptions,
+    control: ControlOptions,
 }
 
 impl Fixed {
@@ -232,6 +240,7 @@ impl Fixed {
             engine: configuration.engine.clone(),
             logging: configuration.logging.clone(),
             process: configuration.process.clone(),
+            control: configuration.control.clone(),
         }
     }
 }
@@ -247,6 +256,7 @@ impl Server {
         overrides: Vec<Override>,
         checks: Vec<Arc<dyn Check>>,
     ) -> Result<Self, Fault> {
+        let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(&loaded)));
         let Loaded {
             configuration,
             snapshot,
@@ -262,6 +272,7 @@ impl Server {
             checks,
             listeners: configuration.listeners,
             fixed,
+            in_force,
         })
     }
 
@@ -282,11 +293,23 @@ impl Server {
         }
         let mut notes = loaded.notes();
         if self.fixed != Fixed::of(&loaded.configuration) {
-            notes.push("threads, limits, deadlines, log or process settings changed: they wait for a restart".to_owned());
+            notes.push("threads, limits, deadlines, log, process or control socket settings changed: they wait for a restart".to_owned());
         }
+        let now = InForce::of(&loaded);
+        let difference = self.in_force.load().difference(&now);
         let generation = loaded.snapshot.generation;
         self.engine.replace(loaded.snapshot);
-        Ok(Reloaded { generation, notes })
+        self.in_force.store(Arc::new(now));
+        Ok(Reloaded {
+            generation,
+            notes,
+            difference,
+        })
+    }
+
+    /// What is in force, whenever it is looked at.
+    pub(crate) fn in_force(&self) -> Arc<ArcSwap<InForce>> {
+        Arc::clone(&self.in_force)
     }
 
     /// The running threads.

@@ -24,6 +24,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["sip", "auth", "registrar", "proxy"]),
     ("logging", &[]),
     ("process", &[]),
+    // Whom it controls it is told as a value: see `admin::Controlled`.
+    ("admin", &[]),
     (
         "transport",
         &[
@@ -48,6 +50,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "transport",
             "logging",
             "process",
+            "admin",
             "store",
         ],
     ),

@@ -86,6 +86,8 @@ pub enum Command {
     },
     /// Explain one decision.
     Explain(Question),
+    /// Ask a running server, or tell it something: the arguments after `ctl`.
+    Ctl(Vec<OsString>),
     /// Print the version.
     Version,
     /// Print the help text.
@@ -128,6 +130,12 @@ where
     I::Item: Into<OsString>,
 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    // These have a help of their own.
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "ctl"
+    {
+        return Ok(Command::Ctl(rest.to_vec()));
+    }
     let mut arguments = Arguments {
         left: arguments.into_iter(),
         named: None,
@@ -495,6 +503,14 @@ mod tests {
         ] {
             assert_eq!(parse(line.split_whitespace()), Ok(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn arguments_of_ctl_are_left_to_ctl() {
+        assert_eq!(
+            parse(["ctl", "close", "--help"]),
+            Ok(Command::Ctl(vec!["close".into(), "--help".into()]))
+        );
     }
 
     #[test]

@@ -25,11 +25,13 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch explain --cert FILE --from URI [--config repro.config] [--method M]
                    [--to URI] [--to-tag] [--Name=value ...]
       whether a peer with this certificate may send such a request, and why
+  sipvouch ctl [--socket PATH | --config repro.config] COMMAND [--json]
+      ask a running server, or tell it something; sipvouch ctl --help
   sipvouch --version | --help
 
 Exit status: 0 well, 1 failure, 2 a command line that is not understood.
 check: 0 nothing to say, 1 the server would start, with notes, 2 it would not.
-explain: 0 admitted, 1 refused.
+explain: 0 admitted, 1 refused. ctl: 1 the server said no, 3 no server there.
 
 Settings, for the file as Name = value or here as --Name=value (-Name=value,
 /Name=value, --Name:value). One given here goes before the file's.

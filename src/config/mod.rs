@@ -6,6 +6,7 @@
 pub mod cli;
 mod error;
 mod file;
+mod made;
 mod manual;
 mod note;
 mod resolve;
@@ -14,6 +15,7 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+use crate::admin::ControlOptions;
 use crate::auth::AuthOptions;
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
@@ -25,6 +27,7 @@ use crate::transport::{EngineOptions, ListenerOptions};
 
 pub use cli::{Command, Override, UsageError};
 pub use error::{ConfigError, Origin};
+pub use made::{SettingChange, SettingsMade};
 pub use manual::{help, in_force, markdown, sample};
 pub use note::{Note, NoteClass};
 
@@ -51,6 +54,10 @@ pub struct Configuration {
     pub process: ProcessOptions,
     /// Where records live.
     pub store: StoreOptions,
+    /// The control socket.
+    pub control: ControlOptions,
+    /// The settings themselves, to be compared with those of another load.
+    pub made: SettingsMade,
     /// What the operator should be told before anything is served.
     pub notes: Vec<Note>,
 }
@@ -74,6 +81,25 @@ pub fn notes(path: &Path, overrides: &[Override]) -> Vec<Note> {
     judge(path, &settings.with_overrides(overrides), errors)
         .0
         .notes
+}
+
+/// Where the control socket of a server with this configuration is; `None` if it has none. Faults elsewhere in the file do
+/// not matter: the server may have been started before they came in.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn control_socket(
+    path: &Path,
+    overrides: &[Override],
+) -> Result<Option<PathBuf>, Vec<ConfigError>> {
+    let (settings, errors) = file::read(path);
+    let settings = settings.with_overrides(overrides);
+    if settings.iter().next().is_none() && !errors.is_empty() {
+        return Err(errors);
+    }
+    let (configuration, _) = judge(path, &settings, Vec::new());
+    Ok(configuration.control.socket)
 }
 
 /// Names of the settings that were made and are acted on, in the order of the alphabet.

@@ -5,6 +5,7 @@
 //! fit are dropped and counted, and the count is a line of its own once there is room.
 
 mod format;
+mod level;
 mod options;
 mod sink;
 mod writer;
@@ -16,8 +17,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+pub use level::BadDirective;
 pub use options::{Destination, Facility, LoggingOptions, Structure};
 
+use level::Switch;
 use sink::Sink;
 use writer::{Job, QueueWriter, Shared};
 
@@ -48,6 +51,7 @@ pub enum Error {
 pub struct LogHandle {
     jobs: Sender<Job>,
     shared: Arc<Shared>,
+    switch: Switch,
     path: Option<PathBuf>,
 }
 
@@ -72,6 +76,21 @@ impl LogHandle {
         self.shared.dropped()
     }
 
+    /// What is written now, as directives: `info`, `info,sipvouch::tls=debug`.
+    pub fn level(&self) -> String {
+        self.switch.directives()
+    }
+
+    /// Changes what is written from now on; `default` is what the log was opened with. Answers as [`LogHandle::level`].
+    ///
+    /// # Errors
+    ///
+    /// A directive that is none; then nothing changes.
+    pub fn set_level(&self, directives: &str) -> Result<String, BadDirective> {
+        self.switch.set(directives)?;
+        Ok(self.level())
+    }
+
     /// The log file, if it is one; for a change of its owner.
     pub fn path(&self) -> Option<&PathBuf> {
         self.path.as_ref()
@@ -85,37 +104,28 @@ impl LogHandle {
 /// When the file cannot be opened, or a log is open already.
 pub fn init(options: &LoggingOptions) -> Result<LogHandle, Error> {
     let (logger, handle) = open(options)?;
-    let level = logger.filter();
-    log::set_boxed_logger(Box::new(logger))?;
-    log::set_max_level(level);
+    log::set_boxed_logger(Box::new(logger.clone()))?;
+    logger.be_the_log_of_the_process();
     Ok(handle)
 }
 
 /// Opens a log that is not yet that of the process.
-fn open(options: &LoggingOptions) -> Result<(env_logger::Logger, LogHandle), Error> {
+fn open(options: &LoggingOptions) -> Result<(Switch, LogHandle), Error> {
     let sink = Sink::open(options)?;
     let path = sink.path();
     let shared = Arc::new(Shared::default());
     let (jobs, queue) = bounded(QUEUE_LINES);
     writer::start(sink, queue, Arc::clone(&shared)).map_err(Error::Thread)?;
 
-    let instance: Arc<str> = Arc::from(options.instance.as_str());
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(options.level).parse_env("RUST_LOG");
-    match options.structure {
-        Structure::Unstructured => {
-            let dated = !matches!(options.destination, Destination::Syslog(_));
-            builder.format(move |out, record| format::text(out, record, &instance, dated));
-        }
-        Structure::JsonCee => {
-            let marked = matches!(options.destination, Destination::Syslog(_));
-            let host = format::hostname();
-            builder.format(move |out, record| format::json(out, record, &instance, &host, marked));
-        }
-    }
     let pipe = QueueWriter::new(jobs.clone(), Arc::clone(&shared));
-    builder.target(env_logger::Target::Pipe(Box::new(pipe)));
-    Ok((builder.build(), LogHandle { jobs, shared, path }))
+    let switch = Switch::new(options, pipe);
+    let handle = LogHandle {
+        jobs,
+        shared,
+        switch: switch.clone(),
+        path,
+    };
+    Ok((switch, handle))
 }
 
 #[cfg(test)]
@@ -142,7 +152,7 @@ mod tests {
         }
     }
 
-    fn say(logger: &env_logger::Logger, level: Level, text: &str) {
+    fn say(logger: &Switch, level: Level, text: &str) {
         logger.log(
             &Record::builder()
                 .level(level)
@@ -165,6 +175,32 @@ mod tests {
         assert_eq!(time.len(), "2026-01-02T03:04:05.678Z".len(), "{time}");
         assert!(time.ends_with('Z'), "{time}");
         assert_eq!(rest, "WARN auth.refused conn=7\n");
+    }
+
+    #[test]
+    fn what_is_written_changes_while_the_log_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        let (logger, handle) = open(&file_options(&path)).unwrap();
+        say(&logger, Level::Debug, "at first");
+        handle.set_level("warn").unwrap();
+        say(&logger, Level::Debug, "between");
+        assert!(handle.set_level("test=debug,warn,nothing=very").is_err());
+        say(&logger, Level::Debug, "after a directive that is none");
+        assert_eq!(
+            handle.set_level("warn, test=debug").unwrap(),
+            "warn,sipvouch::test=debug"
+        );
+        say(&logger, Level::Debug, "for one room");
+        handle.set_level("default").unwrap();
+        say(&logger, Level::Debug, "at last");
+        handle.flush(PATIENCE);
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter_map(|line| Some(line.split_once("DEBUG ")?.1))
+            .collect();
+        assert_eq!(lines, ["at first", "for one room", "at last"]);
     }
 
     #[test]

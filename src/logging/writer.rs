@@ -47,6 +47,7 @@ impl Shared {
 }
 
 /// The end of the queue that env_logger writes to, one line at a time. Never waits.
+#[derive(Debug, Clone)]
 pub(super) struct QueueWriter {
     jobs: Sender<Job>,
     shared: Arc<Shared>,

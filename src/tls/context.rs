@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use openssl::dh::Dh;
@@ -22,7 +23,8 @@ use super::identity::Identity;
 use super::store::{self, TrustStore};
 use super::verify::Verifier;
 use super::{
-    ClientVerification, EkuPolicy, ListenerTls, ProtocolVersion, TlsOptions, ffi, pem, ssl_options,
+    ClientVerification, EkuPolicy, ListenerTls, ProtocolVersion, TlsOptions, ffi, keylog, pem,
+    ssl_options,
 };
 
 /// repro's own default, which we narrow.
@@ -59,11 +61,11 @@ pub struct ServerContext {
 }
 
 impl ServerContext {
-    /// A fresh connection state, ready for a server handshake under this listener's verification mode.
+    /// A fresh connection state, ready for a server handshake with `peer` under this listener's verification mode.
     ///
     /// # Errors
     /// Only when OpenSSL has no memory left.
-    pub fn accept_state(&self) -> Result<Ssl, ErrorStack> {
+    pub fn accept_state(&self, peer: SocketAddr) -> Result<Ssl, ErrorStack> {
         let index = handshake::slot_index().ok_or_else(ErrorStack::get)?;
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_verify(match self.verification {
@@ -73,7 +75,11 @@ impl ServerContext {
                 SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT
             }
         });
-        let slot = Slot::new(Arc::clone(&self.verifier), self.verification);
+        let slot = Slot::new(
+            Arc::clone(&self.verifier),
+            self.verification,
+            keylog::wanted_for(peer),
+        );
         ssl.set_ex_data(index, Arc::new(slot));
         ssl.set_accept_state();
         Ok(ssl)
@@ -369,6 +375,7 @@ impl Maker<'_> {
             builder.set_options(SslOptions::NO_TICKET);
             builder.set_num_tickets(0)?;
         }
+        builder.set_keylog_callback(keylog::take);
         builder.set_alpn_select_callback(|_ssl, offered| {
             alpn_protocols(offered)
                 .find(|protocol| *protocol == ALPN_SIP)

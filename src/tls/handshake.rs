@@ -22,6 +22,8 @@ const MAX_SHOWN: usize = 8;
 pub(super) struct Slot {
     pub(super) verifier: Arc<Verifier>,
     pub(super) verification: ClientVerification,
+    /// Number of the key log that takes its secrets; 0 for none.
+    pub(super) key_log: u64,
     outcome: Mutex<Outcome>,
 }
 
@@ -34,10 +36,15 @@ enum Outcome {
 }
 
 impl Slot {
-    pub(super) fn new(verifier: Arc<Verifier>, verification: ClientVerification) -> Self {
+    pub(super) fn new(
+        verifier: Arc<Verifier>,
+        verification: ClientVerification,
+        key_log: u64,
+    ) -> Self {
         Self {
             verifier,
             verification,
+            key_log,
             outcome: Mutex::default(),
         }
     }
@@ -159,7 +166,7 @@ fn identity(
     }
 }
 
-fn sni(ssl: &SslRef) -> Option<String> {
+pub(super) fn sni(ssl: &SslRef) -> Option<String> {
     ssl.servername_raw(NameType::HOST_NAME)
         .map(|name| String::from_utf8_lossy(name).into_owned())
 }

@@ -1,5 +1,6 @@
 //! Every loaded certificate as plain values, for `sipvouch certs` and for warnings before one expires.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use openssl::x509::X509Ref;
@@ -21,6 +22,33 @@ pub enum CertificateRole {
         /// Lower-case domain.
         domain: String,
     },
+}
+
+impl CertificateRole {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Anchor => "anchor",
+            Self::Server { .. } => "server",
+            Self::Intermediate { .. } => "intermediate",
+        }
+    }
+
+    /// The domain that it is for; an anchor is for all.
+    pub fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Anchor => None,
+            Self::Server { domain } | Self::Intermediate { domain } => Some(domain),
+        }
+    }
+}
+
+impl fmt::Display for CertificateRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        self.domain()
+            .map_or(Ok(()), |domain| write!(f, " {domain}"))
+    }
 }
 
 /// One loaded certificate.

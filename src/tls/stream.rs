@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 
 use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslStream};
 
-use super::ffi;
 use super::{Established, HandshakeRefusal, established, refusal};
+use super::{ffi, handshake};
 
 /// What became of a read or a write.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +34,19 @@ pub enum HandshakeStep {
     Wait,
     /// It failed; an alert has been sent where the protocol has one.
     Refused(Box<HandshakeRefusal>),
+}
+
+/// What a connection speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSession {
+    /// `TLSv1.2` or `TLSv1.3` (or older, where allowed).
+    pub version: &'static str,
+    /// OpenSSL's name of the cipher suite.
+    pub cipher: &'static str,
+    /// Whether a session was resumed.
+    pub resumed: bool,
+    /// The host name that the client asked for, as it wrote it.
+    pub sni: Option<String>,
 }
 
 impl<S: Read + Write> TlsStream<S> {
@@ -97,6 +110,17 @@ impl<S: Read + Write> TlsStream<S> {
     /// Whether octets of this connection wait inside OpenSSL, so that no poller will report them.
     pub fn has_pending(&self) -> bool {
         ffi::has_pending(self.stream.ssl())
+    }
+
+    /// What the connection speaks, from its handshake on.
+    pub fn session(&self) -> TlsSession {
+        let ssl = self.stream.ssl();
+        TlsSession {
+            version: ssl.version_str(),
+            cipher: ssl.current_cipher().map_or("none", |cipher| cipher.name()),
+            resumed: ssl.session_reused(),
+            sni: handshake::sni(ssl),
+        }
     }
 
     /// Sends close_notify, if the connection still takes it.

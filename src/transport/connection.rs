@@ -74,6 +74,14 @@ pub(crate) struct Connection {
     spoken: bool,
     /// The peer has said that it sends no more.
     pub(crate) closed_by_peer: bool,
+    /// When it was accepted.
+    pub(crate) accepted: Instant,
+    /// When something of the peer's was read last.
+    pub(crate) heard: Instant,
+    /// Octets of SIP read.
+    pub(crate) octets_in: u64,
+    /// Octets of SIP that the peer has taken, or its system.
+    pub(crate) octets_out: u64,
 }
 
 /// How long a peer may take to read our last words.
@@ -88,6 +96,7 @@ impl Connection {
         peer: SocketAddr,
         place: Admit,
         stage: Stage,
+        accepted: Instant,
     ) -> Self {
         Self {
             id,
@@ -114,6 +123,10 @@ impl Connection {
             partial: false,
             spoken: false,
             closed_by_peer: false,
+            accepted,
+            heard: accepted,
+            octets_in: 0,
+            octets_out: 0,
         }
     }
 
@@ -190,7 +203,10 @@ impl Connection {
                     return Ok(());
                 };
                 match wire.write(rest) {
-                    Progress::Octets(written) => rest = rest.get(written..).unwrap_or_default(),
+                    Progress::Octets(written) => {
+                        self.octets_out += written as u64;
+                        rest = rest.get(written..).unwrap_or_default();
+                    }
                     Progress::Wait => break,
                     Progress::Closed => return Err("closed by the peer".to_owned()),
                     Progress::Broken(why) => return Err(why),
@@ -213,6 +229,7 @@ impl Connection {
             };
             match wire.write(self.queue.get(self.queue_taken..).unwrap_or_default()) {
                 Progress::Octets(written) => {
+                    self.octets_out += written as u64;
                     self.queue_taken += written;
                     self.write_due = (!patience.is_zero()).then(|| now + patience);
                 }
@@ -258,16 +275,20 @@ impl Connection {
     /// Remembers an address-of-record that lives on this connection. One may be remembered twice for a while: looking
     /// for it each time would make a trunk with 100,000 users slow for everybody on its worker.
     pub(crate) fn remember(&mut self, aor: Aor, is_tied: impl Fn(&Aor) -> bool) {
-        let registered = &mut self.registered;
-        if registered.len() == registered.capacity() {
+        if self.registered.len() == self.registered.capacity() {
             // Before it grows: what came and went again need not be remembered.
-            registered.retain(is_tied);
-            registered.sort_unstable();
-            registered.dedup();
+            self.keep_tied(is_tied);
             // Only after as many again is it looked through again.
-            registered.reserve(registered.len() + 1);
+            self.registered.reserve(self.registered.len() + 1);
         }
-        registered.push(aor);
+        self.registered.push(aor);
+    }
+
+    /// Forgets addresses-of-record that came and went again, so that each that lives on this connection is there once.
+    pub(crate) fn keep_tied(&mut self, is_tied: impl Fn(&Aor) -> bool) {
+        self.registered.retain(is_tied);
+        self.registered.sort_unstable();
+        self.registered.dedup();
     }
 
     /// The peer's names, for a log line.
@@ -310,7 +331,8 @@ mod tests {
         };
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let place = Admission::new(limits).admit(ip).unwrap();
-        Connection::new(1, 0, 0, (ip, 5061).into(), place, Stage::Changing)
+        let (peer, now) = ((ip, 5061).into(), Instant::now());
+        Connection::new(1, 0, 0, peer, place, Stage::Changing, now)
     }
 
     fn aor(user: usize) -> Aor {

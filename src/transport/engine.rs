@@ -10,6 +10,7 @@ use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
 use super::handle::{EngineHandle, Registered};
+use super::inspect::Observer;
 use super::options::{EngineOptions, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
@@ -144,6 +145,11 @@ impl Engine {
     /// Connections now.
     pub fn connections(&self) -> usize {
         self.shared.admission.connections()
+    }
+
+    /// What an operator may see and do, from any thread, until the engine has drained and after.
+    pub fn observer(&self) -> Observer {
+        Observer::new(Arc::clone(&self.shared))
     }
 
     /// Accepts nothing any more, answers what has been received, closes everything, and ends the threads; no later than

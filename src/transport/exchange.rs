@@ -99,6 +99,8 @@ impl Worker {
             }
             let fate = match wire.read(scratch) {
                 Progress::Octets(read) => {
+                    connection.octets_in += read as u64;
+                    connection.heard = self.now;
                     let fresh = scratch.get(..read).unwrap_or_default();
                     self.take_octets(connection, fresh, heard, out)
                 }

@@ -10,6 +10,7 @@ mod deadline;
 mod engine;
 mod exchange;
 mod handle;
+mod inspect;
 mod limiter;
 mod lookup;
 mod memory;
@@ -30,6 +31,7 @@ mod worker;
 
 pub use engine::{Engine, Error, Listeners};
 pub use handle::{EngineHandle, Registered, RegistrationEvent};
+pub use inspect::{ConnectionView, Observer, State};
 pub use lookup::PoolIsFull;
 pub use options::{Deadlines, EngineOptions, ListenerOptions, OutgoingOptions, StreamKind};
 pub use outgoing::{Delivered, NotSent, Outgoing, Undelivered, Unsendable};

@@ -151,7 +151,8 @@ impl Worker {
             .and_then(Option::as_ref)
         {
             Some(tls) => {
-                connection.stage = Stage::Handshake(TlsStream::new(tls.accept_state()?, socket)?);
+                connection.stage =
+                    Stage::Handshake(TlsStream::new(tls.accept_state(connection.peer)?, socket)?);
             }
             None => {
                 connection.stage = Stage::Open(Wire::Plain(socket));

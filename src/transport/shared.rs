@@ -173,16 +173,22 @@ impl Shared {
     /// A number that no other connection has had, for one of this worker: [`Shared::worker_of`] reads it back.
     pub(crate) fn connection_number(&self, worker: usize) -> u64 {
         let count = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        count * self.workers() + worker as u64
+        count * self.stride() + worker as u64
     }
 
     /// The worker that has, or had, this connection.
     pub(crate) fn worker_of(&self, flow: FlowId) -> usize {
-        usize::try_from(flow.0 % self.workers()).unwrap_or_default()
+        usize::try_from(flow.0 % self.stride()).unwrap_or_default()
     }
 
-    fn workers(&self) -> u64 {
+    /// What connection numbers are counted by.
+    fn stride(&self) -> u64 {
         self.mailboxes.len().max(1) as u64
+    }
+
+    /// Number of workers.
+    pub(crate) fn workers(&self) -> usize {
+        self.mailboxes.len()
     }
 
     /// What has happened so far, for the log.

@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
 use super::deadline::{Alarms, Limit};
+use super::inspect::{Closing, Inspection};
 use super::outbox::Outbox;
 use super::outgoing::Posted;
 use super::shared::{Shared, Snapshot};
@@ -31,6 +32,10 @@ pub(crate) enum Mail {
     Answers(Box<Answered>),
     /// A request of our own to be sent over a connection.
     Send(Box<Posted>),
+    /// An operator wants to see connections.
+    Inspect(Inspection),
+    /// An operator wants a connection closed.
+    Close(Closing),
 }
 
 /// A connection as the acceptor hands it over.
@@ -71,7 +76,7 @@ pub(crate) struct Worker {
     pub(super) snapshot: Arc<Snapshot>,
     poll: Poll,
     pub(super) mail: Receiver<Mail>,
-    slots: Vec<Option<Box<Connection>>>,
+    pub(super) slots: Vec<Option<Box<Connection>>>,
     free: Vec<usize>,
     alarms: Alarms,
     timer: Timer,
@@ -310,6 +315,8 @@ impl Worker {
                 Ok(Mail::Arrival(arrival)) => self.arrive(*arrival),
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
                 Ok(Mail::Send(posted)) => self.send_request(*posted),
+                Ok(Mail::Inspect(inspection)) => self.inspect(&inspection),
+                Ok(Mail::Close(closing)) => self.close(&closing),
                 Err(_) => return,
             }
         }
@@ -339,6 +346,7 @@ impl Worker {
             arrival.peer,
             arrival.place,
             Stage::Changing,
+            arrival.accepted,
         ));
         let patience = self.shared.options.deadlines.handshake;
         connection.wait_for(Limit::Handshake, arrival.accepted, patience);

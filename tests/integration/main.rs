@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod control;
 mod interop;
 mod listeners;
 mod operator;

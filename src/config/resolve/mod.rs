@@ -12,7 +12,7 @@ mod values;
 use std::path::Path;
 
 use super::file::RawSettings;
-use super::{ConfigError, Configuration, Note, NoteClass};
+use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
 use crate::auth::IdentityRules;
 use crate::tls::{ClientVerification, ProtocolVersion};
 use crate::transport::StreamKind;
@@ -48,6 +48,7 @@ pub(super) fn resolve(
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
     let store = stores::stores(&mut v, &paths);
+    let control = rooms::control(&mut v, &paths);
     let mut configuration = Configuration {
         file: paths.file().to_owned(),
         tls,
@@ -59,6 +60,8 @@ pub(super) fn resolve(
         logging,
         process,
         store,
+        control,
+        made: SettingsMade::of(settings),
         notes: Vec::new(),
     };
     weaknesses(&mut v, &configuration);

@@ -1,6 +1,7 @@
 //! The options of each room but the listeners.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use log::LevelFilter;
 
 use super::super::{NoteClass, value};
 use super::{Paths, Values};
+use crate::admin::ControlOptions;
 use crate::auth::{AuthOptions, IdentityRules};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
@@ -301,6 +303,32 @@ pub(super) fn process(v: &mut Values<'_>, paths: &Paths) -> ProcessOptions {
         daemonize: v.bool("Daemonize"),
         pid_file: v.some_text("PidFile").map(|path| paths.output(path)),
         user,
+        group,
+    }
+}
+
+pub(super) fn control(v: &mut Values<'_>, paths: &Paths) -> ControlOptions {
+    let socket = v.some_text("ControlSocket").map(|name| {
+        // A name alone is in the directory of the store, whose owner the server is.
+        if name.contains('/') {
+            paths.output(name)
+        } else {
+            paths.output(v.text("DatabasePath")).join(name)
+        }
+    });
+    // Such a path is short, and `./` in it says nothing.
+    let socket = socket.map(|path| path.components().collect::<PathBuf>());
+    let group = v.some_text("ControlSocketGroup").map(str::to_owned);
+    if socket.is_none() && group.is_some() {
+        v.note(
+            NoteClass::Info,
+            "ControlSocketGroup",
+            "it does nothing without ControlSocket",
+        );
+    }
+    ControlOptions {
+        is_wanted: v.find("ControlSocket").is_some() && socket.is_some(),
+        socket,
         group,
     }
 }

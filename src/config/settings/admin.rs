@@ -1,7 +1,7 @@
 //! Rows about administration and accounting.
 
 use super::Kind::{Bool, List, Path, Secret, Text};
-use super::{Group, PORT, Setting, not_yet, unread};
+use super::{Group, PORT, Setting, honoured, not_yet, unread};
 
 const NO_WEB: &str = "there is no web administration in this version";
 const NO_COMMANDS: &str = "there is no command server in this version";
@@ -13,6 +13,19 @@ pub(super) const GROUP: Group = Group {
 };
 
 const ROWS: &[Setting] = &[
+    honoured(
+        "ControlSocket",
+        Path,
+        "sipvouch.sock",
+        "Unix socket that a running server takes commands on (sipvouch ctl). A name alone is in DatabasePath, a \
+         relative path in the working directory of the start. Empty: none.",
+    ),
+    honoured(
+        "ControlSocketGroup",
+        Text,
+        "",
+        "Group whose members may use ControlSocket too. Empty: only the user of the server, and root.",
+    ),
     not_yet(
         "HttpBindAddress",
         List,

@@ -224,7 +224,7 @@ fn what_is_not_tls_is_named_in_the_refusal() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(sent).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut stream = SslStream::new(server.accept_state().unwrap(), ours).unwrap();
+        let mut stream = SslStream::new(server.accept_state(PEER).unwrap(), ours).unwrap();
         let error = stream.accept().unwrap_err();
         let refused = refusal(stream.ssl(), &error);
         assert_eq!(refused.reason, reason, "{refused}");

@@ -15,6 +15,7 @@ mod serving;
 
 use std::fs;
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +34,9 @@ use openssl::x509::verify::X509VerifyParam;
 use openssl::x509::{X509, X509PurposeId};
 
 use super::*;
+
+/// Where clients of these tests seem to come from.
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1024);
 
 /// The test PKI, made once for all test binaries and kept below `target`.
 pub(super) fn pki() -> &'static Path {
@@ -264,7 +268,7 @@ pub(super) fn meet(server: &ServerContext, client: &Client) -> Met {
     let began = on_processor();
     let mut cost = Duration::ZERO;
     let outcome = {
-        let mut stream = SslStream::new(server.accept_state().unwrap(), ours).unwrap();
+        let mut stream = SslStream::new(server.accept_state(PEER).unwrap(), ours).unwrap();
         match stream.accept() {
             Ok(()) => {
                 let outcome = established(stream.ssl());

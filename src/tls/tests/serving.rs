@@ -242,7 +242,7 @@ fn loading_again_and_again_takes_no_memory() {
     let load = |times: usize| {
         for _ in 0..times {
             let server = context(&options, &listener);
-            drop(server.accept_state().unwrap());
+            drop(server.accept_state(PEER).unwrap());
         }
     };
     load(50);
