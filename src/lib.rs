@@ -14,6 +14,7 @@ pub mod auth;
 mod commands;
 pub mod config;
 pub mod logging;
+mod manage;
 pub mod process;
 pub mod proxy;
 pub mod registrar;
