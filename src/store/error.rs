@@ -31,6 +31,12 @@ pub enum Error {
         /// Where and how.
         why: String,
     },
+    /// A file that is there already and is not to be replaced.
+    #[error("{}: is there already; name another file, or allow that it is replaced", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A store that a newer version has written.
     #[error("{}: schema {found} is newer than this version knows ({known}); use the newer sipvouch", path.display())]
     TooNew {
@@ -89,7 +95,7 @@ pub enum Error {
 }
 
 /// A record that cannot be read or stored; others can.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 #[error("{table} {key:?}: {why}")]
 pub struct RecordFault {
     /// Its table.

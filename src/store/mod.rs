@@ -5,8 +5,11 @@
 //! deployment over, `text` is the readable form of an export. Everything here may block: workers ask through the
 //! lookup pool.
 
+pub mod embedded;
 mod error;
+pub mod import;
 mod record;
+pub mod text;
 
 pub use error::{Error, RecordFault};
 pub use record::{

@@ -92,7 +92,7 @@ impl fmt::Display for Table {
 
 /// A user. `password_hash` is repro's text: `[MD5]…[SHA-256]…[SHA-512-256]…` of `user:realm:password`, or the bare MD5.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct User {
     /// User part.
     pub user: String,
@@ -121,7 +121,7 @@ impl fmt::Debug for User {
 
 /// A domain that is ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Domain {
     /// Name.
     pub domain: String,
@@ -131,7 +131,7 @@ pub struct Domain {
 
 /// An entry of the ACL: a certificate's name, or an address with the bits of it that count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Acl {
     /// Name in a certificate; empty for an entry about addresses.
     pub tls_peer_name: String,
@@ -149,7 +149,7 @@ pub struct Acl {
 
 /// A static route.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Route {
     /// Method it is for; empty for any.
     pub method: String,
@@ -165,7 +165,7 @@ pub struct Route {
 
 /// A contact that never expires.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct StaticRegistration {
     /// Address-of-record, a URI.
     pub aor: String,
@@ -211,7 +211,7 @@ impl FilterAction {
 
 /// A request filter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Header of the first condition; empty for none.
     pub cond1_header: String,
@@ -235,7 +235,7 @@ pub struct Filter {
 
 /// What a name in a certificate may use.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Name in the certificate.
     pub peer_name: String,
@@ -245,7 +245,7 @@ pub struct Identity {
 
 /// A message for a user who is away.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SiloMessage {
     /// Address-of-record of To, a URI.
     pub dest_uri: String,
