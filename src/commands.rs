@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
 use crate::config::cli::{Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
-use crate::manage::{self, Opened, Place, Purpose, StoreOpener};
+use crate::manage;
 use crate::serve::{say, serve};
 use crate::server::{self, Fault};
+use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
 use crate::transport::StreamKind;
 
@@ -59,15 +60,6 @@ pub fn main(
         Command::Manage(arguments) => manage::run(arguments, &Stores),
         Command::Version => print(concat!("sipvouch ", env!("SIPVOUCH_VERSION"), "\n")),
         Command::Help => print(&config::help()),
-    }
-}
-
-/// Finds and opens the store for the operator's commands.
-struct Stores;
-
-impl StoreOpener for Stores {
-    fn open(&self, place: &Place, _purpose: Purpose) -> Result<Opened, Vec<String>> {
-        Err(vec![format!("{place:?}")])
     }
 }
 

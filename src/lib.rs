@@ -22,6 +22,7 @@ mod serve;
 pub mod server;
 pub mod sip;
 pub mod store;
+mod stores;
 pub mod tls;
 pub mod transaction;
 pub mod transport;

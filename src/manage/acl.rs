@@ -270,7 +270,7 @@ fn entries(
         ]
     } else {
         match network(text) {
-            Some(network) => vec![network.map_err(|why| refuse(why))?],
+            Some(network) => vec![network.map_err(refuse)?],
             None => {
                 if transport.is_some() || port.is_some() {
                     return Err(nothing_for_names(text));

@@ -13,6 +13,9 @@ use crate::store::{self, FilterAction, Record, Table};
 /// The table of filters.
 pub(super) struct Filters;
 
+/// Longest phrase of a rejection, in octets; the server gives the usual one for a longer.
+const LONGEST_PHRASE: usize = 128;
+
 const ACTIONS: [&str; 3] = ["accept", "reject", "sql"];
 
 fn which_argument() -> Arg {
@@ -22,7 +25,7 @@ fn which_argument() -> Arg {
         .help("The filter: its number or its key, as sipvouch filter list prints them")
 }
 
-fn conditions(command: Command) -> Command {
+fn conditions(command: Command, needs_action: bool) -> Command {
     let command = [
         (
             "header",
@@ -65,11 +68,12 @@ fn conditions(command: Command) -> Command {
         )
         .arg(
             Arg::new("ACTION")
+                .required(needs_action)
                 .value_parser(ACTIONS)
                 .help("What is done with a request that it matches"),
         )
         .arg(Arg::new("DATA").num_args(0..).help(
-            "For reject a status of 400 to 599 and a phrase, for sql a query whose first column says what to do; $11 to \
+            "For reject a status of 400 to 699 and a phrase, for sql a query whose first column says what to do; $11 to \
              $19 and $21 to $29 stand for what the groups of the two conditions found",
         ))
 }
@@ -85,8 +89,7 @@ impl Kind for Filters {
 
     fn commands(&self) -> Vec<Command> {
         vec![
-            conditions(Command::new("add").about("Add a filter"))
-                .mut_arg("ACTION", |action| action.required(true))
+            conditions(Command::new("add").about("Add a filter"), true)
                 .after_help(
                     "Example:\n  sipvouch filter add --header From --regex 'sip:spammer@' --order 10 reject 403 \
                      'Request Blocked'",
@@ -95,6 +98,7 @@ impl Kind for Filters {
                 Command::new("change")
                     .about("Change a filter; what is not given stays")
                     .arg(which_argument()),
+                false,
             )
             .after_help("Example:\n  sipvouch filter change 1 --method MESSAGE reject 403 'Not Today'"),
             Command::new("remove")
@@ -225,12 +229,30 @@ fn set(own: &mut store::Filter, given: &ArgMatches) -> Result<bool, Refusal> {
         (own.action, own.action_data) = act(action, &data)?;
         any = true;
     }
+    check(own)?;
+    Ok(any)
+}
+
+/// Refuses a filter that would not do what it says.
+pub(super) fn check(own: &store::Filter) -> Result<(), Refusal> {
     let groups = [
         condition(&own.cond1_header, &own.cond1_regex)?,
         condition(&own.cond2_header, &own.cond2_regex)?,
     ];
-    pattern::filter_references("data", &own.action_data, groups)?;
-    Ok(any)
+    match own.action {
+        FilterAction::Accept => Ok(()),
+        FilterAction::Reject => act("reject", &[&own.action_data]).map(|_| ()),
+        FilterAction::Sql => pattern::filter_references("data", &own.action_data, groups),
+    }
+}
+
+/// Whether a text has a `$1N` or `$2N`.
+fn has_capture(text: &str) -> bool {
+    text.split('$').skip(1).any(|rest| {
+        let mut octets = rest.bytes();
+        matches!(octets.next(), Some(b'1' | b'2'))
+            && octets.next().is_some_and(|o| o.is_ascii_digit())
+    })
 }
 
 /// Number of groups of a condition. repro takes one without a regular expression, or with a broken one, for fulfilled.
@@ -270,12 +292,20 @@ fn act(action: &str, data: &[&str]) -> Result<(FilterAction, String), Refusal> {
                 None => (joined.as_str(), ""),
             };
             let digits = code.len() == 3 && code.bytes().all(|o| o.is_ascii_digit());
-            // repro lets a request go on with any other status.
-            if !digits || !matches!(code.as_bytes().first(), Some(b'4' | b'5')) {
-                let why = "expected a status of 400 to 599 and a phrase, as 403 'Request Blocked'";
+            // With any other status a request would go on; with 600 to 699 it does so in repro.
+            if !digits || !matches!(code.as_bytes().first(), Some(b'4'..=b'6')) {
+                let why = "expected a status of 400 to 699 and a phrase, as 403 'Request Blocked'";
                 return Err(Refusal::invalid("data", &joined, why));
             }
             let phrase = names::text("phrase", phrase)?;
+            if phrase.len() > LONGEST_PHRASE {
+                let why = "longer than 128 octets";
+                return Err(Refusal::invalid("phrase", &phrase, why));
+            }
+            if has_capture(&phrase) {
+                let why = "the answer must not repeat what the request says; leave $1N and $2N out";
+                return Err(Refusal::invalid("phrase", &phrase, why));
+            }
             let data = if phrase.is_empty() {
                 code.to_owned()
             } else {
@@ -313,7 +343,10 @@ mod tests {
             ("reject", &["503"], Some("503")),
             ("reject", &[], None),
             ("reject", &["200", "OK"], None),
-            ("reject", &["603", "Decline"], None),
+            ("reject", &["603", "Decline"], Some("603, Decline")),
+            ("reject", &["700"], None),
+            ("reject", &["403", "no $11"], None),
+            ("reject", &["403", "costs $5"], Some("403, costs $5")),
             ("reject", &["40x"], None),
             ("reject", &["403", "a\r\nb"], None),
             ("sql", &["SELECT 403"], Some("SELECT 403")),

@@ -9,6 +9,7 @@ mod domain;
 mod filter;
 mod identity;
 mod names;
+mod notify;
 mod output;
 mod pages;
 mod pattern;
@@ -18,6 +19,7 @@ mod registration;
 mod route;
 mod secret;
 mod table;
+mod transfer;
 mod tree;
 mod user;
 
@@ -31,8 +33,7 @@ use output::{Output, complain};
 use refusal::Refusal;
 use table::Session;
 
-pub(crate) use place::{NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener, Told};
-pub(crate) use tree::command;
+pub(crate) use place::{Held, NobodyToTell, Opened, Place, Purpose, StoreOpener};
 
 /// Does what the arguments after the program's name ask, and says how it went: 0 done, 1 refused, not there or failed, 2
 /// the command line is not understood.
@@ -40,8 +41,12 @@ pub(crate) fn run(
     arguments: impl IntoIterator<Item = OsString>,
     opener: &dyn StoreOpener,
 ) -> ExitCode {
-    let program = std::iter::once(OsString::from("sipvouch"));
-    let given = match command().try_get_matches_from(program.chain(arguments)) {
+    let mut line = vec![OsString::from("sipvouch")];
+    line.extend(arguments);
+    if let Err(refusal) = secret::none_behind_options(&line) {
+        return refused(&refusal);
+    }
+    let given = match tree::command().try_get_matches_from(line) {
         Ok(given) => given,
         Err(error) => {
             // Help goes to standard output; a reader that has seen enough is no failure.
@@ -52,17 +57,18 @@ pub(crate) fn run(
     match given.subcommand() {
         Some((word, given)) => match dispatch(word, given, opener) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(refusal) => {
-                let status = refusal.status();
-                if !matches!(refusal, Refusal::Said) {
-                    complain(&refusal.to_string());
-                }
-                ExitCode::from(status)
-            }
+            Err(refusal) => refused(&refusal),
         },
         // Clap asks for one.
         None => ExitCode::from(2),
     }
+}
+
+fn refused(refusal: &Refusal) -> ExitCode {
+    if !matches!(refusal, Refusal::Said) {
+        complain(&refusal.to_string());
+    }
+    ExitCode::from(refusal.status())
 }
 
 fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<(), Refusal> {
@@ -75,6 +81,21 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
                 pages::completions(given, &mut output)
             };
             done.and(output.finish())
+        }
+        "import" | "export" | "backup" => {
+            let purpose = if word == "import" {
+                Purpose::Fill
+            } else {
+                Purpose::Look
+            };
+            let mut session = open(given, purpose, opener)?;
+            let done = match word {
+                "import" => transfer::import(given, &mut session, opener),
+                "export" => transfer::export(given, &mut session),
+                _ => transfer::backup(given, &mut session),
+            };
+            let printed = session.output.finish();
+            done.and(printed)
         }
         _ => {
             let kind = tree::KINDS
@@ -112,8 +133,12 @@ fn open(
         Some(file) => Place::File(file),
         None => Place::Configuration(path("config").unwrap_or_default()),
     };
+    let mut opened = opener.open(&place, purpose).map_err(Refusal::Open)?;
+    if let Ok(Some(socket)) = given.try_get_one::<String>("socket") {
+        opened.notify = Box::new(notify::ControlSocket(PathBuf::from(socket)));
+    }
     Ok(Session {
-        opened: opener.open(&place, purpose).map_err(Refusal::Open)?,
+        opened,
         output: Output::new(given.get_flag("json"), given.get_flag("quiet")),
     })
 }

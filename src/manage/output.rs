@@ -110,7 +110,7 @@ impl Columns {
 
     /// Adds a row; an empty cell becomes a dash, so that a line has the same number of words for programs too.
     pub(super) fn row(&mut self, cells: &[String], output: &mut Output) -> Flow {
-        let cells = cells
+        let cells: Vec<String> = cells
             .iter()
             .map(|cell| match shown(cell) {
                 empty if empty.is_empty() => "-".to_owned(),
@@ -149,7 +149,7 @@ impl Columns {
     }
 }
 
-fn aligned(cells: &Vec<String>, widths: &[usize]) -> String {
+fn aligned(cells: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         line.push_str(cell);

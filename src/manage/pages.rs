@@ -16,7 +16,7 @@ use super::tree;
 const PROGRAM: &str = include_str!("../../docs/sipvouch.1");
 
 /// Options that every command on the store has; their section stands once in a page.
-const COMMON: [&str; 4] = ["config", "store", "json", "quiet"];
+const COMMON: [&str; 5] = ["config", "store", "json", "quiet", "socket"];
 
 /// `sipvouch completions`.
 pub(super) fn completions(given: &ArgMatches, output: &mut Output) -> Result<(), Refusal> {
@@ -93,19 +93,14 @@ fn page(word: &Command) -> String {
         leaves.push(word);
     }
     let mut roff = Roff::new();
-    roff.control(
-        "TH",
-        [
-            title.to_uppercase().as_str(),
-            "1",
-            "",
-            "Sipvouch",
-            "User commands",
-        ],
-    );
     roff.control("SH", ["NAME"]);
     roff.text([roman(format!("{title} - {}", lowered(&about)))]);
-    let mut text = roff.render();
+    // An empty argument, the date, is none for the crate.
+    let mut text = format!(
+        ".TH {} 1 \"\" \"Sipvouch\" \"User commands\"\n{}",
+        title.to_uppercase(),
+        roff.render()
+    );
     text.push_str(".SH SYNOPSIS\n");
     for leaf in &leaves {
         text.push_str(".br\n");
@@ -116,10 +111,10 @@ fn page(word: &Command) -> String {
     for leaf in &leaves {
         section(leaf, &mut text);
     }
-    if leaves.iter().any(|leaf| has_common(leaf)) {
+    if let Some(leaf) = leaves.iter().find(|leaf| has_common(leaf)) {
         text.push_str(".SH \"COMMON OPTIONS\"\n");
         text.push_str(&body(|out| {
-            Man::new(only_common(leaves[0])).render_options_section(out)
+            Man::new(only_common(leaf)).render_options_section(out)
         }));
     }
     let mut roff = Roff::new();

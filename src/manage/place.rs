@@ -1,8 +1,10 @@
 //! Which store the commands work on, and the server that should know of a change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::auth::Algorithm;
+use crate::store::embedded::Embedded;
+use crate::store::import::Source;
 use crate::store::{Store, Table};
 
 /// Where the operator says that the store is.
@@ -25,10 +27,43 @@ pub(crate) enum Purpose {
     Fill,
 }
 
+/// A store that was opened. Some of what is done to a whole store is done to an embedded one only.
+pub(crate) enum Held {
+    /// A file of its own.
+    Embedded(Embedded),
+    /// Tables in a data base.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "no configuration names a data base in this version"
+        )
+    )]
+    Other(Box<dyn Store>),
+}
+
+impl Held {
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn Store {
+        match self {
+            Self::Embedded(store) => store,
+            Self::Other(store) => &**store,
+        }
+    }
+
+    /// The store, if it is embedded.
+    pub(crate) fn embedded(&self) -> Option<&Embedded> {
+        match self {
+            Self::Embedded(store) => Some(store),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 /// A store, and what the commands need to know of the configuration around it.
 pub(crate) struct Opened {
     /// The store.
-    pub(crate) store: Box<dyn Store>,
+    pub(crate) store: Held,
     /// Algorithms that a new password is hashed for; repro: `DigestChallengeAlgorithms`, all if that is empty.
     pub(crate) algorithms: Vec<Algorithm>,
     /// Domains that are ours without the store, in lower case; `None` if no configuration says which.
@@ -44,6 +79,12 @@ pub(crate) trait StoreOpener {
     /// # Errors
     /// A sentence for each reason why it cannot be.
     fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>>;
+
+    /// Opens what is to be taken over into a store.
+    ///
+    /// # Errors
+    /// A sentence for each reason why it cannot be.
+    fn source(&self, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
 }
 
 /// Tells the server that a store has changed.
@@ -56,7 +97,7 @@ pub(crate) trait Notify {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     /// It has been told, and has answered.
-    Told,
+    Heard,
     /// None runs here, as far as we can see.
     NoServer,
     /// One seems to run and cannot be told; why.

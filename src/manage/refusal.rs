@@ -83,6 +83,16 @@ pub(super) enum Refusal {
         /// What the system said.
         source: io::Error,
     },
+    /// Something that is done to embedded stores only.
+    #[error("{place}: {what} an embedded store only; {instead}")]
+    NotEmbedded {
+        /// The store.
+        place: String,
+        /// What was to be done.
+        what: &'static str,
+        /// What can be done instead.
+        instead: &'static str,
+    },
     /// No such command has a page.
     #[error("no page about {0:?}; see: sipvouch --help")]
     NoPage(String),

@@ -8,7 +8,7 @@ use super::output::object;
 use super::pattern;
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
-use crate::sip::Uri;
+use crate::sip::SipUri;
 use crate::store::{self, Record, Table};
 
 /// The table of routes.
@@ -178,9 +178,14 @@ fn set(own: &mut store::Route, given: &ArgMatches) -> Result<bool, Refusal> {
         own.order = *order;
         any = true;
     }
-    let groups = pattern::groups("pattern", &own.matching_pattern)?;
-    rewrite(&own.rewrite_expression, groups)?;
+    check(own)?;
     Ok(any)
+}
+
+/// Refuses a route that would never be taken or lead nowhere.
+pub(super) fn check(own: &store::Route) -> Result<(), Refusal> {
+    let groups = pattern::groups("pattern", &own.matching_pattern)?;
+    rewrite(&own.rewrite_expression, groups)
 }
 
 /// Refuses an expression that cannot become a URI. With groups in it that depends on what they find.
@@ -190,12 +195,12 @@ fn rewrite(text: &str, groups: usize) -> Result<(), Refusal> {
         return Err(Refusal::invalid("rewrite", text, "empty; expected a URI"));
     }
     pattern::references("rewrite", text, groups)?;
-    let is_uri = |text: &str| Uri::parse(text.as_bytes()).is_some();
+    let is_uri = |text: &str| SipUri::parse(text).is_some();
     if !text.contains('$') && !is_uri(text) && !is_uri(&format!("sip:{text}")) {
         return Err(Refusal::invalid(
             "rewrite",
             text,
-            "no URI; expected one as sip:$1@gw.example.net;transport=tls",
+            "no SIP URI; expected one as sip:$1@gw.example.net;transport=tls",
         ));
     }
     Ok(())
@@ -212,7 +217,7 @@ mod tests {
             ("conf@127.0.0.1", 0, true),
             ("sip:$1@127.0.0.1:5070", 1, true),
             ("sip:$1@127.0.0.1:5070", 0, false),
-            ("tel:+15551234567", 0, true),
+            ("tel:+15551234567", 0, false),
             ("", 0, false),
             ("sip:a b@example.org", 0, false),
             ("sip:@", 0, false),

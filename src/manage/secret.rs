@@ -1,5 +1,6 @@
 //! Passwords and hashes come from the terminal or from standard input, and never from the arguments.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -45,30 +46,32 @@ pub(super) fn options_to_set(command: Command) -> Command {
         )
 }
 
-/// `--password`, which must not have a value.
-pub(super) fn flag(help: &'static str) -> Arg {
-    Arg::new("password")
-        .long("password")
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_missing_value("")
-        .hide_default_value(true)
-        .value_name("")
-        .help(help)
+/// Refuses a password among the arguments before clap sees it and repeats it in an error of its own.
+///
+/// # Errors
+/// There is one behind an option that has no value.
+pub(super) fn none_behind_options(arguments: &[OsString]) -> Result<(), Refusal> {
+    let has_secret = |argument: &OsString| {
+        let octets = argument.as_encoded_bytes();
+        ["--password=", "--password-stdin=", "--ha1="]
+            .iter()
+            .any(|option| octets.starts_with(option.as_bytes()))
+    };
+    if arguments.iter().any(has_secret) {
+        Err(Refusal::SecretInArguments)
+    } else {
+        Ok(())
+    }
 }
 
-/// Refuses a password among the arguments, before anything else is done.
+/// Refuses a password behind the arguments that are expected.
 ///
 /// # Errors
 /// There is one.
 pub(super) fn none_in_arguments(given: &ArgMatches) -> Result<(), Refusal> {
-    let surplus = given.try_contains_id("surplus").unwrap_or(false) && given.contains_id("surplus");
-    let has_value =
-        |name| matches!(given.try_get_one::<String>(name), Ok(Some(value)) if !value.is_empty());
-    if surplus || has_value("password") {
-        Err(Refusal::SecretInArguments)
-    } else {
-        Ok(())
+    match given.try_contains_id("surplus") {
+        Ok(true) => Err(Refusal::SecretInArguments),
+        _ => Ok(()),
     }
 }
 

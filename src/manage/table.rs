@@ -9,7 +9,7 @@ use super::names;
 use super::output::{Columns, Output, complain, shown};
 use super::place::{Opened, Told};
 use super::refusal::Refusal;
-use crate::store::{Flow, Put, Record, RecordFault, Table};
+use crate::store::{Flow, Put, Record, RecordFault, Store, Table};
 
 /// What one table has of its own.
 pub(super) trait Kind {
@@ -94,6 +94,10 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) fn store(&self) -> &dyn Store {
+        self.opened.store.store()
+    }
+
     /// Tells the server of a change that has been stored.
     pub(super) fn tell(&self, tables: &[Table]) {
         if let Told::Failed(why) = self.opened.notify.changed(tables) {
@@ -112,6 +116,10 @@ pub(super) fn command(kind: &dyn Kind) -> Command {
         .disable_help_subcommand(true);
     for own in kind.commands() {
         let list = own.get_name() == "list";
+        let own = match own.get_name() {
+            "list" | "show" => own,
+            _ => telling(own),
+        };
         let own = if list {
             filters(own, kind.rank().is_none())
         } else {
@@ -154,6 +162,15 @@ pub(super) fn common(command: Command) -> Command {
         )
 }
 
+/// Where to tell the server of a change, for those commands that make one.
+pub(super) fn telling(command: Command) -> Command {
+    command.arg(
+        Arg::new("socket").long("socket").value_name("PATH").help(
+            "The control socket of the server to tell, in place of that of the configuration",
+        ),
+    )
+}
+
 fn filters(command: Command, by_domain: bool) -> Command {
     let text = Arg::new("text")
         .long("text")
@@ -193,7 +210,7 @@ fn add(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<(),
     for record in &records {
         absent(session, table, &record.key())?;
     }
-    session.opened.store.put(&records)?;
+    session.store().put(&records)?;
     session.tell(&[table]);
     for record in &records {
         session.output.done("added", table, &record.key());
@@ -203,12 +220,28 @@ fn add(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<(),
 
 /// Refuses a key that is taken.
 pub(super) fn absent(session: &Session, table: Table, key: &str) -> Result<(), Refusal> {
-    match session.opened.store.get(table, key)? {
+    match session.store().get(table, key)? {
         Some(_) => Err(Refusal::Exists {
             table,
             key: shown(key),
         }),
         None => Ok(()),
+    }
+}
+
+/// Refuses a key that another record has. Letter case may make one key of two: a domain has none.
+pub(super) fn free_for(
+    session: &Session,
+    table: Table,
+    before: &str,
+    after: &str,
+) -> Result<(), Refusal> {
+    match session.store().get(table, after)? {
+        Some(found) if found.key() != before => Err(Refusal::Exists {
+            table,
+            key: shown(after),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -219,14 +252,13 @@ fn change(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<
         let (before, after) = (old.key(), new.key());
         let put = if before == after {
             session
-                .opened
-                .store
+                .store()
                 .put(std::slice::from_ref(&new))?
                 .first()
                 .copied()
         } else {
-            absent(session, table, &after)?;
-            Some(session.opened.store.replace(&before, &new)?)
+            free_for(session, table, &before, &after)?;
+            Some(session.store().replace(&before, &new)?)
         };
         if before == after && put == Some(Put::Same) {
             session.output.done("unchanged", table, &after);
@@ -244,7 +276,7 @@ fn remove(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<
         .iter()
         .map(Record::key)
         .collect();
-    session.opened.store.remove(table, &keys)?;
+    session.store().remove(table, &keys)?;
     session.tell(&[table]);
     for key in &keys {
         session.output.done("removed", table, key);
@@ -299,7 +331,7 @@ pub(super) fn found(
         }
         for key in &wanted.keys {
             if record.is_none() {
-                record = session.opened.store.get(table, key)?;
+                record = session.store().get(table, key)?;
             }
         }
         match record {
@@ -328,7 +360,7 @@ pub(super) fn found(
 /// memory too.
 fn ranked(kind: &dyn Kind, session: &Session) -> Result<(Vec<Record>, Vec<RecordFault>), Refusal> {
     let (mut records, mut faults) = (Vec::new(), Vec::new());
-    session.opened.store.each(kind.table(), &mut |record| {
+    session.store().each(kind.table(), &mut |record| {
         match record {
             Ok(record) => records.push(record),
             Err(fault) => faults.push(fault),
@@ -369,6 +401,7 @@ fn list(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<()
         let Session { opened, output } = &mut *session;
         opened
             .store
+            .store()
             .each(kind.table(), &mut |record| match record {
                 Ok(record) => printer.print(&record, None, output),
                 Err(fault) => {

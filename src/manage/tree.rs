@@ -3,10 +3,12 @@
 //! `serve`, `check`, `settings`, `certs` and `explain` are parsed by `config::cli`, because repro's way of giving settings
 //! (`--Name=value`, `/Name=value`, with a colon) is no grammar of clap's.
 
+use std::path::PathBuf;
+
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::table::{self, Kind, common};
+use super::table::{self, Kind, common, telling};
 use super::{acl, domain, filter, identity, registration, route, user};
 
 /// The tables that are managed, in the order of help.
@@ -21,7 +23,7 @@ pub(super) const KINDS: [&dyn Kind; 7] = [
 ];
 
 /// The program with all its words.
-pub(crate) fn command() -> Command {
+pub(super) fn command() -> Command {
     let mut program = Command::new("sipvouch")
         .about("A SIP TLS server, registrar and proxy that vouches for who is calling")
         .subcommand_required(true)
@@ -120,12 +122,12 @@ fn described() -> Vec<Command> {
 /// Whole stores in and out.
 fn transfers() -> Vec<Command> {
     vec![
-        common(
+        telling(common(
             Command::new("import")
                 .about("Take over what repro has stored, or an export of ours")
                 .arg(
                     Arg::new("SOURCE")
-                        .required(true)
+                        .required(true).value_parser(value_parser!(PathBuf))
                         .value_hint(ValueHint::AnyPath)
                         .help("A directory with repro's Berkeley DB files, or one that sipvouch export has written"),
                 )
@@ -133,9 +135,9 @@ fn transfers() -> Vec<Command> {
                     Arg::new("dry-run")
                         .long("dry-run")
                         .action(ArgAction::SetTrue)
-                        .help("Say what would be taken over, and change nothing"),
+                        .help("Say what would be taken over, and store no record; a store is made if there is none"),
                 ),
-        )
+        ))
         .after_help(
             "Examples:\n  sipvouch import /var/lib/repro --dry-run\n  \
              sipvouch import /var/lib/repro --config /etc/repro/repro.config",
@@ -145,7 +147,7 @@ fn transfers() -> Vec<Command> {
                 .about("Write every table as a file of readable lines; the hashes of passwords are in it")
                 .arg(
                     Arg::new("DIR")
-                        .required(true)
+                        .required(true).value_parser(value_parser!(PathBuf))
                         .value_hint(ValueHint::DirPath)
                         .help("A directory that is made for it"),
                 ),
@@ -156,7 +158,7 @@ fn transfers() -> Vec<Command> {
                 .about("Copy the store to one file while the server runs")
                 .arg(
                     Arg::new("FILE")
-                        .required(true)
+                        .required(true).value_parser(value_parser!(PathBuf))
                         .value_hint(ValueHint::FilePath)
                         .help("The copy; it can be used as a store at once"),
                 )
@@ -195,7 +197,7 @@ fn papers() -> Vec<Command> {
                     .long("dir")
                     .value_name("DIR")
                     .value_hint(ValueHint::DirPath)
-                    .value_parser(value_parser!(std::path::PathBuf))
+                    .value_parser(value_parser!(PathBuf))
                     .conflicts_with("COMMAND")
                     .help("Write every page into this directory instead"),
             )
@@ -215,7 +217,7 @@ pub(super) fn shell(name: &str) -> Option<Shell> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
     use crate::config::cli::{Command as Parsed, MANAGED, parse};

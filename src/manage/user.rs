@@ -1,6 +1,6 @@
 //! `sipvouch user`: users and their passwords.
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::names;
@@ -57,9 +57,6 @@ impl Kind for Users {
         let add = Command::new("add")
             .about("Add a user; the password is asked for, or read from standard input")
             .arg(address_argument())
-            .arg(secret::flag(
-                "Read a password, which happens without this too",
-            ))
             .after_help(
                 "Examples:\n  sipvouch user add alice@example.org --name 'Alice Smith'\n  \
                  pass show sip/alice | sipvouch user add alice@example.org --password-stdin",
@@ -67,7 +64,12 @@ impl Kind for Users {
         let change = Command::new("change")
             .about("Change a user; what is not given stays, the password too")
             .arg(address_argument())
-            .arg(secret::flag("Read a new password"))
+            .arg(
+                Arg::new("password")
+                    .long("password")
+                    .action(ArgAction::SetTrue)
+                    .help("Read a new password"),
+            )
             .arg(
                 Arg::new("rename")
                     .long("rename")
@@ -129,17 +131,18 @@ impl Kind for Users {
             if realm_is_domain {
                 own.realm = own.domain.clone();
             }
-            let record = Record::User(own.clone());
-            if record.key() != Record::User(old.clone()).key() {
-                table::absent(session, Table::User, &record.key())?;
-                note_strange_domain(&own.domain, session)?;
-            }
+            let (before, after) = (
+                Record::User(old.clone()).key(),
+                Record::User(own.clone()).key(),
+            );
+            table::free_for(session, Table::User, &before, &after)?;
+            note_strange_domain(&own.domain, session)?;
         }
         set_details(&mut own, given)?;
-        let asked = ["password-stdin", "ha1", "no-password"]
+        let asked = ["password", "password-stdin", "ha1", "no-password"]
             .into_iter()
             .any(|name| given.get_flag(name));
-        if asked || given.contains_id("password") {
+        if asked {
             set_password(&mut own, given, session)?;
         } else if (&own.user, &own.domain, &own.realm) != (&old.user, &old.domain, &old.realm)
             && !(old.password_hash.is_empty() && old.password_hash_alt.is_empty())
@@ -265,7 +268,7 @@ fn note_strange_domain(domain: &str, session: &Session) -> Result<(), Refusal> {
         return Ok(());
     };
     let known = configured.iter().any(|own| own == domain)
-        || session.opened.store.get(Table::Domain, domain)?.is_some();
+        || session.store().get(Table::Domain, domain)?.is_some();
     if !known {
         complain(&format!(
             "note: {domain} is none of our domains yet; see: sipvouch domain add {domain}"
