@@ -14,6 +14,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sipvouch::store::embedded::{Access, Embedded};
@@ -406,6 +407,73 @@ fn users_that_came_along_keep_their_passwords() {
         &["user", "verify", "frank@example.org", "--json"],
     );
     assert_eq!(json.json()[0]["good"], true);
+}
+
+/// Waits until a terminal does not show what is typed.
+fn wait_for_silence(terminal: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let modes = Command::new("stty")
+            .args(["-F", terminal, "-a"])
+            .output()
+            .expect("stty");
+        let modes = String::from_utf8(modes.stdout).unwrap();
+        if modes.split_whitespace().any(|mode| mode == "-echo") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{terminal} shows what is typed");
+        thread::yield_now();
+    }
+}
+
+/// Runs a command on a terminal of its own, and types each line when it is asked for.
+fn on_terminal(command: &str, questions: &[(&str, &str)]) -> (i32, String) {
+    let mut child = Command::new("script")
+        .args(["-qec", &format!("tty && exec {command}"), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of bsdutils");
+    let mut keys = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    for (question, answer) in questions {
+        let mut octet = [0];
+        while !seen.ends_with(question) {
+            assert_eq!(screen.read(&mut octet).unwrap(), 1, "{question}: {seen}");
+            seen.push(char::from(octet[0]));
+        }
+        wait_for_silence(seen.lines().next().unwrap().trim());
+        keys.write_all(answer.as_bytes()).unwrap();
+    }
+    screen.read_to_string(&mut seen).unwrap();
+    drop(keys);
+    (child.wait().unwrap().code().unwrap(), seen)
+}
+
+#[test]
+fn a_password_is_typed_twice_and_not_seen() {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_sipvouch");
+    let store = place.store();
+    let store = store.display();
+    let add = format!("'{program}' user add alice@example.org --store '{store}'");
+    let (first, again) = ("Password of alice@example.org: ", "The same again: ");
+
+    let typed = [(first, "alice-pw\n"), (again, "alice-pW\n")];
+    let (status, seen) = on_terminal(&add, &typed);
+    assert_eq!(status, 1, "{seen}");
+    assert!(seen.contains("not the same"), "{seen}");
+
+    let typed = [(first, "alice-pw\n"), (again, "alice-pw\n")];
+    let (status, seen) = on_terminal(&add, &typed);
+    assert_eq!(status, 0, "{seen}");
+    assert!(!seen.contains("alice-pw"), "{seen}");
+    assert!(place.user("alice@example.org").password_hash == ALICE);
+
+    let verify = format!("'{program}' user verify alice@example.org --store '{store}'");
+    assert_eq!(on_terminal(&verify, &[(first, "alice-pw\n")]).0, 0);
+    assert_eq!(on_terminal(&verify, &[(first, "other\n")]).0, 1);
 }
 
 #[test]
@@ -953,7 +1021,6 @@ fn static_registrations_are_added_changed_and_removed() {
         "--path",
         "sip:127.0.0.1:5072;lr",
     ];
-    // Without brackets the parameter is the header's.
     assert_eq!(
         place.done(&add),
         "added registration sip:desk@example.org:\"Desk\"<sip:desk@127.0.0.1:5071;transport=tcp>;q=0.5\n"
@@ -966,7 +1033,7 @@ fn static_registrations_are_added_changed_and_removed() {
     ]);
     let rows = place.run(&["registration", "list", "--json"]).json();
     assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0]["path"], "<sip:127.0.0.1:5072>;lr");
+    assert_eq!(rows[0]["path"], "<sip:127.0.0.1:5072;lr>");
     let path = [
         "registration",
         "change",

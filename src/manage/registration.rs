@@ -204,10 +204,15 @@ fn aor(text: &str) -> Result<String, Refusal> {
 }
 
 /// A name-addr as repro prints it: `"Desk"<sip:desk@192.0.2.7>;q=0.5`.
+///
+/// A URI without brackets is taken whole, with its parameters: as in a header field, a `transport` or `lr` behind it would
+/// be none of its own, and nobody who writes one means that.
 fn contact(what: &'static str, text: &str) -> Result<String, Refusal> {
     names::expression(what, text)?;
+    let bracketed = format!("<{text}>");
+    let whole = if text.contains('<') { text } else { &bracketed };
     let written = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match Address::parse(text.as_bytes()) {
+    match Address::parse(whole.as_bytes()) {
         Some(address) if address.uri.sip().is_some() => Ok(format!(
             "{}<{}>{}",
             written(address.display),
@@ -280,7 +285,10 @@ mod tests {
                 Some("\"Desk\"<sip:desk@127.0.0.1:5071;transport=tcp>;q=0.5"),
             ),
             ("sip:echo@127.0.0.1:5070", Some("<sip:echo@127.0.0.1:5070>")),
-            ("sip:a@127.0.0.1;q=0.5", Some("<sip:a@127.0.0.1>;q=0.5")),
+            (
+                "sip:a@127.0.0.1;transport=tcp",
+                Some("<sip:a@127.0.0.1;transport=tcp>"),
+            ),
             ("*", None),
             ("tel:+1555", None),
             ("<sip:desk@127.0.0.1", None),
