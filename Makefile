@@ -7,7 +7,7 @@ T ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # How many reloads `make soak` sends.
 RELOADS ?= 10000
 
-.PHONY: run demo test check bench fuzz sample-config soak
+.PHONY: run demo test check bench fuzz sample-config man soak
 
 # A server on loopback, TLS port 5061 and TCP port 5060; says what to try.
 run: demo
@@ -55,6 +55,16 @@ sample-config:
 	$(CARGO) run --locked --quiet -- settings --sample > conf/repro.config.new
 	@if cmp -s conf/repro.config conf/repro.config.new; then rm conf/repro.config.new; \
 	else mv conf/repro.config.new conf/repro.config; echo 'conf/repro.config was not up to date; it is now'; exit 1; fi
+
+# Manual pages and completions as the tree of commands has them.
+man:
+	scripts/install-build-needs
+	mkdir -p docs/man conf/completions
+	$(CARGO) run --locked --quiet -- man --dir docs/man
+	rm docs/man/sipvouch.1
+	$(CARGO) run --locked --quiet -- completions bash > conf/completions/sipvouch.bash
+	$(CARGO) run --locked --quiet -- completions zsh > conf/completions/_sipvouch
+	$(CARGO) run --locked --quiet -- completions fish > conf/completions/sipvouch.fish
 
 # The long runs: ten thousand reloads under traffic.
 soak:

@@ -10,8 +10,10 @@ use crate::admin::{ctl_command, run_ctl};
 use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
 use crate::config::cli::{Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
+use crate::manage;
 use crate::serve::{say, serve};
 use crate::server::{self, Fault};
+use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
 use crate::transport::StreamKind;
 
@@ -57,6 +59,7 @@ pub fn main(
         Command::Certs { file, overrides } => certs(&file, &overrides, &checks),
         Command::Explain(question) => explain_one(&question, &checks),
         Command::Ctl(arguments) => ctl(arguments),
+        Command::Manage(arguments) => manage::run(arguments, &Stores),
         Command::Version => print(concat!("sipvouch ", env!("SIPVOUCH_VERSION"), "\n")),
         Command::Help => print(&config::help()),
     }

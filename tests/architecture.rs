@@ -22,6 +22,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("proxy", &["sip", "auth", "registrar", "transaction"]),
     ("tls", &["sip", "auth"]),
     ("store", &["sip", "auth", "registrar", "proxy"]),
+    (
+        "manage",
+        &["sip", "auth", "proxy", "store", "admin", "config"],
+    ),
     ("logging", &[]),
     ("process", &[]),
     // Whom it controls it is told as a value: see `admin::Controlled`.

@@ -6,6 +6,7 @@
 mod admit;
 mod certificate;
 mod check;
+mod digest;
 mod explain;
 mod legacy;
 mod legacy_name;
@@ -26,6 +27,7 @@ mod verdict;
 pub use admit::{Admitted, Decision, Rules, admit, resume};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use digest::{Algorithm, HashFault, HashText, Unavailable, ha1, is_same};
 pub use explain::{Explanation, Statement, Verdict, explain};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};

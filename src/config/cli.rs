@@ -12,6 +12,22 @@ use super::settings;
 /// The file when none is named, in the working directory; as in repro.
 const DEFAULT_FILE: &str = "repro.config";
 
+/// Words about the store and about the program itself, whose arguments `manage` parses.
+pub const MANAGED: [&str; 12] = [
+    "user",
+    "domain",
+    "route",
+    "acl",
+    "filter",
+    "identity",
+    "registration",
+    "import",
+    "export",
+    "backup",
+    "completions",
+    "man",
+];
+
 /// A setting of the command line, which goes before the file's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -88,6 +104,8 @@ pub enum Command {
     Explain(Question),
     /// Ask a running server, or tell it something: the arguments after `ctl`.
     Ctl(Vec<OsString>),
+    /// One of [`MANAGED`], with its arguments.
+    Manage(Vec<OsString>),
     /// Print the version.
     Version,
     /// Print the help text.
@@ -145,6 +163,14 @@ where
         .as_slice()
         .first()
         .and_then(|first| first.to_str());
+    if first.is_some_and(|first| MANAGED.contains(&first)) {
+        return Ok(Command::Manage(arguments.left.collect()));
+    }
+    if first.is_some_and(|first| first == "help")
+        && let Some(asked) = arguments.help_about()
+    {
+        return Ok(Command::Manage(asked));
+    }
     if first.is_some_and(|first| first == "help")
         || arguments.ask_for(&["--help", "-help", "-h", "-?", "--?", "/?"])
     {
@@ -233,6 +259,16 @@ impl Arguments {
             .as_slice()
             .iter()
             .any(|argument| words.iter().any(|word| argument.eq_ignore_ascii_case(word)))
+    }
+
+    /// The arguments of `help user add` as `user add --help`.
+    fn help_about(&self) -> Option<Vec<OsString>> {
+        let (_, asked) = self.left.as_slice().split_first()?;
+        let word = asked.first()?.to_str()?;
+        MANAGED.contains(&word).then(|| {
+            let help = std::iter::once(OsString::from("--help"));
+            asked.iter().cloned().chain(help).collect()
+        })
     }
 
     fn ask_for_first(&self, words: &[&str]) -> bool {
@@ -511,6 +547,26 @@ mod tests {
             parse(["ctl", "close", "--help"]),
             Ok(Command::Ctl(vec!["close".into(), "--help".into()]))
         );
+    }
+
+    #[test]
+    fn words_about_the_store_keep_their_arguments_for_others() {
+        for (line, expected) in [
+            ("user add alice@example.org", "user add alice@example.org"),
+            ("user add --help", "user add --help"),
+            ("route", "route"),
+            ("help user add", "user add --help"),
+            ("help man", "man --help"),
+        ] {
+            let expected = expected.split_whitespace().map(OsString::from).collect();
+            assert_eq!(
+                parse(line.split_whitespace()),
+                Ok(Command::Manage(expected)),
+                "{line}"
+            );
+        }
+        assert_eq!(parse(["help", "check"]), Ok(Command::Help));
+        assert!(matches!(parse(["./user"]), Ok(Command::Serve { .. })));
     }
 
     #[test]

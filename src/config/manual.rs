@@ -27,7 +27,15 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
       whether a peer with this certificate may send such a request, and why
   sipvouch ctl [--socket PATH | --config repro.config] COMMAND [--json]
       ask a running server, or tell it something; sipvouch ctl --help
+  sipvouch user | domain | route | acl | filter | identity | registration
+           add | change | remove | list | show ...
+      what the store holds; sipvouch user verify tries a password
+  sipvouch import SOURCE | export DIR | backup FILE
+      a whole store in or out
+  sipvouch completions SHELL | man [COMMAND]
+      completions for bash, zsh and fish; manual pages
   sipvouch --version | --help
+      the commands on the store have a --help of their own
 
 Exit status: 0 well, 1 failure, 2 a command line that is not understood.
 check: 0 nothing to say, 1 the server would start, with notes, 2 it would not.

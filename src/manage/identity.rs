@@ -1,0 +1,160 @@
+//! `sipvouch identity`: what a name in a certificate may use.
+
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{Map, Value};
+
+use super::names;
+use super::output::object;
+use super::refusal::Refusal;
+use super::table::{Kind, Session, Wanted};
+use crate::store::{self, Record, Table};
+
+/// The table of TLS peer identities.
+pub(super) struct Identities;
+
+fn both(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new("NAME")
+                .required(true)
+                .help("The name in the certificate, as 0004F2123456 or gw.example.net"),
+        )
+        .arg(
+            Arg::new("IDENTITY")
+                .required(true)
+                .help("What it may use: user@domain, or a whole domain"),
+        )
+}
+
+impl Kind for Identities {
+    fn table(&self) -> Table {
+        Table::Identity
+    }
+
+    fn about(&self) -> &'static str {
+        "TLS peer identities: what a name in a certificate may use"
+    }
+
+    fn commands(&self) -> Vec<Command> {
+        vec![
+            both(Command::new("add").about("Let a name in a certificate use an identity"))
+                .after_help("Example:\n  sipvouch identity add 0004F2123456 alice@example.org"),
+            both(Command::new("change").about("Give it to another name, or give the name another identity"))
+                .arg(
+                    Arg::new("new-name")
+                        .long("new-name")
+                        .value_name("NAME")
+                        .help("The name instead of this one"),
+                )
+                .arg(
+                    Arg::new("new-identity")
+                        .long("new-identity")
+                        .value_name("IDENTITY")
+                        .help("The identity instead of this one"),
+                )
+                .after_help(
+                    "Example:\n  sipvouch identity change 0004F2123456 alice@example.org --new-name 0004F2999999",
+                ),
+            both(Command::new("remove").about("The name may use it no longer"))
+                .after_help("Example:\n  sipvouch identity remove 0004F2123456 alice@example.org"),
+            Command::new("list")
+                .about("List names and what they may use")
+                .after_help("Example:\n  sipvouch identity list --text 0004F2"),
+            both(Command::new("show").about("Show one of them"))
+                .after_help("Example:\n  sipvouch identity show 0004F2123456 alice@example.org"),
+        ]
+    }
+
+    fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
+        Ok(vec![Record::Identity(store::Identity {
+            peer_name: names::peer_name(argument(given, "NAME"))?,
+            authorized_identity: identity(argument(given, "IDENTITY"))?,
+        })])
+    }
+
+    fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
+        let Record::Identity(old) = old else {
+            return Err(Refusal::NoChange(Table::Identity));
+        };
+        let name = given.get_one::<String>("new-name");
+        let new = given.get_one::<String>("new-identity");
+        if name.is_none() && new.is_none() {
+            return Err(Refusal::NoChange(Table::Identity));
+        }
+        Ok(Record::Identity(store::Identity {
+            peer_name: match name {
+                Some(name) => names::peer_name(name)?,
+                None => old.peer_name.clone(),
+            },
+            authorized_identity: match new {
+                Some(new) => identity(new)?,
+                None => old.authorized_identity.clone(),
+            },
+        }))
+    }
+
+    fn keys(&self, given: &ArgMatches) -> Result<Vec<Wanted>, Refusal> {
+        let (name, own) = (argument(given, "NAME"), argument(given, "IDENTITY"));
+        let key = |identity: &str| {
+            Record::Identity(store::Identity {
+                peer_name: name.to_owned(),
+                authorized_identity: identity.to_owned(),
+            })
+            .key()
+        };
+        let keys = std::iter::once(key(own))
+            .chain(identity(own).ok().map(|own| key(&own)))
+            .collect();
+        Ok(vec![Wanted {
+            given: format!("{name} {own}"),
+            keys,
+            number: None,
+        }])
+    }
+
+    fn columns(&self) -> &'static [&'static str] {
+        &["name", "identity"]
+    }
+
+    fn row(&self, record: &Record) -> Vec<String> {
+        match record {
+            Record::Identity(own) => vec![own.peer_name.clone(), own.authorized_identity.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fields(&self, record: &Record) -> Map<String, Value> {
+        match record {
+            Record::Identity(own) => object(own, &[]),
+            _ => Map::new(),
+        }
+    }
+
+    fn domain_of(&self, record: &Record) -> Option<String> {
+        match record {
+            Record::Identity(own) => {
+                let identity = own.authorized_identity.as_str();
+                let domain = identity
+                    .rsplit_once('@')
+                    .map_or(identity, |(_, domain)| domain);
+                Some(domain.to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn argument<'g>(given: &'g ArgMatches, name: &str) -> &'g str {
+    given.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// `user@domain` or `domain`, in the form that is compared.
+fn identity(text: &str) -> Result<String, Refusal> {
+    let bare = names::without_scheme(text);
+    if bare.contains('@') {
+        let (user, domain) = names::address(bare)?;
+        Ok(format!("{user}@{domain}"))
+    } else {
+        names::domain(bare)
+    }
+}

@@ -1,0 +1,114 @@
+//! Which store the commands work on, and the server that should know of a change.
+
+use std::path::{Path, PathBuf};
+
+use crate::auth::Algorithm;
+use crate::store::embedded::Embedded;
+use crate::store::import::Source;
+use crate::store::{Store, Table};
+
+/// Where the operator says that the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where this configuration file has it.
+    Configuration(PathBuf),
+    /// An embedded store in this file; no configuration is read.
+    File(PathBuf),
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be looked at.
+    Look,
+    /// To be changed: it must be there.
+    Change,
+    /// To be filled: it is made if it is not there.
+    Fill,
+}
+
+/// A store that was opened. Some of what is done to a whole store is done to an embedded one only.
+pub(crate) enum Held {
+    /// A file of its own.
+    Embedded(Embedded),
+    /// Tables in a data base.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "no configuration names a data base in this version"
+        )
+    )]
+    Other(Box<dyn Store>),
+}
+
+impl Held {
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn Store {
+        match self {
+            Self::Embedded(store) => store,
+            Self::Other(store) => &**store,
+        }
+    }
+
+    /// The store, if it is embedded.
+    pub(crate) fn embedded(&self) -> Option<&Embedded> {
+        match self {
+            Self::Embedded(store) => Some(store),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+/// A store, and what the commands need to know of the configuration around it.
+pub(crate) struct Opened {
+    /// The store.
+    pub(crate) store: Held,
+    /// Algorithms that a new password is hashed for; repro: `DigestChallengeAlgorithms`, all if that is empty.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// Domains that are ours without the store, in lower case; `None` if no configuration says which.
+    pub(crate) domains: Option<Vec<String>>,
+    /// How the server is told.
+    pub(crate) notify: Box<dyn Notify>,
+}
+
+/// Opens stores. The composition root knows how a configuration names one; the commands do not.
+pub(crate) trait StoreOpener {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// A sentence for each reason why it cannot be.
+    fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>>;
+
+    /// Opens what is to be taken over into a store.
+    ///
+    /// # Errors
+    /// A sentence for each reason why it cannot be.
+    fn source(&self, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+}
+
+/// Tells the server that a store has changed.
+pub(crate) trait Notify {
+    /// Tells it which tables to read again.
+    fn changed(&self, tables: &[Table]) -> Told;
+}
+
+/// Whether the server knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It has been told, and has answered.
+    Heard,
+    /// None runs here, as far as we can see.
+    NoServer,
+    /// One seems to run and cannot be told; why.
+    Failed(String),
+}
+
+/// For a store that no configuration names: whoever serves it looks for changes by itself.
+pub(crate) struct NobodyToTell;
+
+impl Notify for NobodyToTell {
+    fn changed(&self, _: &[Table]) -> Told {
+        Told::NoServer
+    }
+}

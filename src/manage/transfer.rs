@@ -1,0 +1,159 @@
+//! `sipvouch import`, `export` and `backup`: whole stores in and out.
+
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use serde_json::json;
+
+use super::output::{complain, shown};
+use super::place::StoreOpener;
+use super::refusal::Refusal;
+use super::table::Session;
+use super::{filter, route};
+use crate::auth::HashText;
+use crate::store::{Record, Table, import, text};
+
+/// `sipvouch import`: the report of what came over. A record that did not is a failure, the others have come all the same.
+pub(super) fn import(
+    given: &ArgMatches,
+    session: &mut Session,
+    opener: &dyn StoreOpener,
+) -> Result<(), Refusal> {
+    let source = path(given, "SOURCE");
+    let source = opener.source(&source).map_err(Refusal::Open)?;
+    let dry_run = given.get_flag("dry-run");
+    let Some(store) = session.opened.store.embedded() else {
+        return Err(Refusal::NotEmbedded {
+            place: session.store().place(),
+            what: "records are imported into",
+            instead: "give --store FILE, export that, or use the import of the data base itself",
+        });
+    };
+    let report = import::import(store, &*source, dry_run, &judge)?;
+    let changed: Vec<Table> = report
+        .tables
+        .iter()
+        .filter(|table| table.added + table.changed > 0)
+        .map(|table| table.table)
+        .collect();
+    if !dry_run && !changed.is_empty() {
+        session.tell(&changed);
+    }
+    if session.output.json {
+        // A report is a struct of texts and numbers, which is always an object.
+        let line = serde_json::to_string(&report).unwrap_or_default();
+        session.output.line(&line);
+    } else if !session.output.quiet || !report.is_complete() {
+        for line in report.to_string().lines() {
+            session.output.line(&shown(line));
+        }
+    }
+    if report.is_complete() {
+        Ok(())
+    } else {
+        Err(Refusal::Said)
+    }
+}
+
+/// What an operator should know of a record that is taken over as it is, and that no command here would have stored.
+fn judge(record: &Record) -> Option<String> {
+    let refused = match record {
+        Record::Route(own) => route::check(own).err(),
+        Record::Filter(own) => filter::check(own).err(),
+        Record::User(own) => HashText::parse(&own.password_hash).err().map(Refusal::from),
+        _ => None,
+    };
+    refused.map(|refusal| refusal.to_string())
+}
+
+/// `sipvouch export`.
+pub(super) fn export(given: &ArgMatches, session: &mut Session) -> Result<(), Refusal> {
+    let dir = path(given, "DIR");
+    let mut unreadable = 0_u64;
+    let written = text::write(session.store(), &dir, &mut |fault| {
+        unreadable += 1;
+        complain(&format!("{fault}; left out"));
+    })?;
+    for (table, records) in written {
+        let file = text::file(&dir, table);
+        if session.output.json {
+            let line = json!({ "table": table, "records": records, "file": file });
+            session.output.line(&line.to_string());
+        } else if !session.output.quiet {
+            let file = file.display();
+            session
+                .output
+                .line(&format!("{:<13} {records} to {file}", table.word()));
+        }
+    }
+    if unreadable == 0 {
+        Ok(())
+    } else {
+        Err(Refusal::Said)
+    }
+}
+
+/// `sipvouch backup`.
+pub(super) fn backup(given: &ArgMatches, session: &mut Session) -> Result<(), Refusal> {
+    let file = path(given, "FILE");
+    let Some(store) = session.opened.store.embedded() else {
+        return Err(Refusal::NotEmbedded {
+            place: session.store().place(),
+            what: "a copy is made of",
+            instead: "use the dump of the data base itself, or sipvouch export",
+        });
+    };
+    let octets = store.backup(&file, given.get_flag("replace"))?;
+    if session.output.json {
+        let line = json!({ "file": file, "octets": octets });
+        session.output.line(&line.to_string());
+    } else if !session.output.quiet {
+        session
+            .output
+            .line(&format!("{octets} octets to {}", file.display()));
+    }
+    Ok(())
+}
+
+fn path(given: &ArgMatches, name: &str) -> PathBuf {
+    given
+        .get_one::<PathBuf>(name)
+        .map_or_else(PathBuf::new, |path| Path::to_path_buf(path))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::manage::output::Output;
+    use crate::manage::place::{Held, NobodyToTell, Opened};
+    use crate::manage::tree;
+    use crate::store::embedded::{Access, Embedded};
+
+    #[test]
+    fn a_data_base_is_not_copied_as_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&dir.path().join("a.db"), Access::Create).unwrap();
+        let mut session = Session {
+            opened: Opened {
+                store: Held::Other(Box::new(store)),
+                algorithms: Vec::new(),
+                domains: None,
+                notify: Box::new(NobodyToTell),
+            },
+            output: Output::new(false, false),
+        };
+        let copy = dir.path().join("b.db");
+        let given = tree::command()
+            .try_get_matches_from(["sipvouch".as_ref(), "backup".as_ref(), copy.as_os_str()])
+            .unwrap();
+        let (_, given) = given.subcommand().unwrap();
+        let refused = backup(given, &mut session);
+        assert!(
+            matches!(refused, Err(Refusal::NotEmbedded { .. })),
+            "{refused:?}"
+        );
+        assert!(!copy.exists());
+    }
+}
