@@ -368,12 +368,7 @@ fn secrets(dir: &Path) -> Vec<String> {
 #[test]
 fn the_old_deployment_starts_as_it_is() {
     let server = legacy().start();
-    for setting in [
-        "Database1Type",
-        "HttpBindAddress",
-        "RecordRouteUri",
-        "DisableAuth",
-    ] {
+    for setting in ["HttpBindAddress", "RecordRouteUri", "DisableAuth"] {
         // Whatever is not honoured yet is said before it serves.
         let log = server.log();
         let before = log.split("server.ready").next().unwrap_or_default();
@@ -433,13 +428,7 @@ fn check_of_the_old_deployment_lists_everything() {
         matches!(status, Some(0 | 1)),
         "check ended with {status:?}:\n{text}"
     );
-    for name in [
-        "Database1Type",
-        "DisableAuth",
-        "ForceRecordRouting",
-        "HttpPort",
-        "UDPPort",
-    ] {
+    for name in ["DisableAuth", "ForceRecordRouting", "HttpPort", "UDPPort"] {
         assert!(
             text.contains(name),
             "check does not speak of {name}:\n{text}"

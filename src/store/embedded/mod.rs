@@ -20,9 +20,9 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use self::place::{Found, Mode};
 use self::readers::Readers;
@@ -285,9 +285,7 @@ fn open_writer(path: &Path) -> Result<Connection, Error> {
     }
     // The first step is made before the log is there, so that the header on the disk says whose file it is.
     schema::migrate(&mut connection, schema::STEPS).map_err(sqlite)?;
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(sqlite)?;
+    let mode = write_ahead(&connection).map_err(sqlite)?;
     if mode != "wal" {
         return Err(Error::Query {
             place: path.display().to_string(),
@@ -301,6 +299,25 @@ fn open_writer(path: &Path) -> Result<Connection, Error> {
         .map_err(sqlite)?;
     examine(&connection, path)?;
     Ok(connection)
+}
+
+/// Has SQLite keep a write-ahead log; answers with the journal mode that it has now. SQLite does not wait here while
+/// another process does the same, so we do.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match mode {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            mode => return mode,
+        }
+    }
 }
 
 /// Whether an open file is a store of ours and whole.
