@@ -13,6 +13,7 @@ use crate::config::{self, Command, NoteClass, Override};
 use crate::manage;
 use crate::serve::{say, serve};
 use crate::server::{self, Fault};
+use crate::store::Table;
 use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
 use crate::transport::StreamKind;
@@ -100,7 +101,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         }
     };
     let mut text = String::new();
-    let configuration = &loaded.configuration;
+    let configuration = &loaded.files.configuration;
     for listener in &configuration.listeners {
         let _ = match &listener.kind {
             StreamKind::Tcp => writeln!(
@@ -115,14 +116,25 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
             ),
         };
     }
-    let _ = writeln!(text, "domains   {}", configuration.auth.domains.join(", "));
+    let _ = writeln!(text, "domains   {}", loaded.composed.domains.join(", "));
+    let counts: Vec<String> = [
+        Table::Domain,
+        Table::Acl,
+        Table::Route,
+        Table::Filter,
+        Table::Registration,
+    ]
+    .into_iter()
+    .map(|table| format!("{table} {}", loaded.composed.tables.count(table)))
+    .collect();
+    let _ = writeln!(text, "store     {}: {}", loaded.place, counts.join(", "));
     let _ = writeln!(
         text,
         "identity  rules {:?}, {} mappings",
         configuration.auth.rules,
-        loaded.snapshot.policy.rules.mappings.len()
+        loaded.composed.snapshot.policy.rules.mappings.len()
     );
-    let _ = write!(text, "{}", inventory(&loaded.report.certificates));
+    let _ = write!(text, "{}", inventory(&loaded.files.report.certificates));
     let honoured = config::honoured(path, overrides);
     let _ = writeln!(text, "honours   {}", honoured.join(", "));
     let mut to_mend = 0;
@@ -130,13 +142,17 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         to_mend += usize::from(note.class != NoteClass::Info);
         let _ = writeln!(text, "{note}");
     }
-    for warning in &loaded.report.warnings {
+    for warning in &loaded.files.report.warnings {
         to_mend += 1;
         let _ = writeln!(text, "{warning}");
     }
-    for fault in &loaded.mapping_faults {
+    for fault in &loaded.files.mapping_faults {
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
+    }
+    for note in &loaded.composed.notes {
+        to_mend += 1;
+        let _ = writeln!(text, "{note}");
     }
     let _ = match to_mend {
         0 => writeln!(text, "{}: good", path.display()),
@@ -156,7 +172,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
 
 fn certs(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
     match server::load(path, overrides, checks) {
-        Ok(loaded) => print(&inventory(&loaded.report.certificates)),
+        Ok(loaded) => print(&inventory(&loaded.files.report.certificates)),
         Err(faults) => fail(faults),
     }
 }
@@ -235,6 +251,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     };
     let mut text = String::new();
     let tls = loaded
+        .files
         .configuration
         .listeners
         .iter()
@@ -245,10 +262,11 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     let eku = tls.map(|tls| tls.eku).unwrap_or_default();
     let mut certificate = None;
     if let Some(path) = &question.certificate {
-        let examined = match read_certificate_file(path, Some((&loaded.configuration.tls, eku))) {
-            Ok(examined) => examined,
-            Err(faults) => return fail(faults),
-        };
+        let examined =
+            match read_certificate_file(path, Some((&loaded.files.configuration.tls, eku))) {
+                Ok(examined) => examined,
+                Err(faults) => return fail(faults),
+            };
         match &examined.verdict {
             Some(Err(refusal)) => {
                 let _ = writeln!(text, "handshake refused: {refusal}");
@@ -283,7 +301,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     let explanation = explain(
         certificate.as_deref(),
         &statement,
-        &loaded.snapshot.policy.rules,
+        &loaded.composed.snapshot.policy.rules,
     );
     let _ = writeln!(text, "{explanation}");
     print(&text);

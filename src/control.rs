@@ -15,6 +15,7 @@ use crate::admin::{Controlled, Filter, KeyLog, Refused};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LogHandle;
 use crate::server::{Fault, Reloaded, Server};
+use crate::store::Table;
 use crate::tls::keylog::{self, KeyLogOrder};
 use crate::transport::{ConnectionView, Observer};
 
@@ -29,6 +30,8 @@ pub(crate) enum Order {
     Reload(Sender<Result<Value, Refused>>),
     /// Take these tables of the store up again.
     Changed(Vec<String>, Sender<Result<Value, Refused>>),
+    /// The same, because the server has seen it by itself.
+    Refresh(Vec<Table>),
     /// End.
     Drain(Sender<Result<Value, Refused>>),
 }

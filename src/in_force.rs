@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use crate::config::{SettingChange, SettingsMade};
-use crate::server::Loaded;
+use crate::server::{Composed, Files};
 use crate::tls::LoadedCertificate;
 
 /// What an operator may ask about the load in force.
@@ -39,15 +39,14 @@ pub(crate) struct Difference {
 }
 
 impl InForce {
-    pub(crate) fn of(loaded: &Loaded) -> Self {
-        let configuration = &loaded.configuration;
+    pub(crate) fn of(files: &Files, composed: &Composed) -> Self {
         Self {
-            generation: loaded.snapshot.generation,
+            generation: composed.snapshot.generation,
             loaded: SystemTime::now(),
-            certificates: loaded.report.certificates.clone(),
-            domains: configuration.auth.domains.iter().cloned().collect(),
-            mappings: loaded.snapshot.policy.rules.mappings.len(),
-            settings: configuration.made.clone(),
+            certificates: files.report.certificates.clone(),
+            domains: composed.domains.iter().cloned().collect(),
+            mappings: files.mappings(),
+            settings: files.configuration.made.clone(),
         }
     }
 

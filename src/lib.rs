@@ -15,6 +15,7 @@ pub mod auth;
 mod commands;
 pub mod config;
 mod control;
+pub mod data;
 mod in_force;
 pub mod logging;
 mod manage;

@@ -17,9 +17,11 @@ use crate::admin::{self, ControlServer, ControlSocket, MOST_CLIENTS, Refused};
 use crate::auth::Check;
 use crate::config::{Configuration, Override};
 use crate::control::{Desk, Order, answer_to_reload};
+use crate::data::{self, Watch};
 use crate::logging::{self, Destination, LogHandle};
 use crate::process::{self, PidFile, Ready, Side, daemonize};
-use crate::server::{self, Fault, Reloaded, Server};
+use crate::server::{Fault, Files, Reloaded, Server};
+use crate::store::Table;
 use crate::tls::keylog;
 use crate::transport::{Listeners, StreamKind};
 
@@ -47,9 +49,6 @@ impl From<admin::Error> for Failed {
         Self::Process(error.to_string())
     }
 }
-
-/// Takes tables of the store up again that were changed.
-type TakeUp<'a> = &'a dyn Fn(&[String]) -> Result<Value, Refused>;
 
 /// Serves until a signal ends it. `checks` are consulted before the built-in rules.
 pub(crate) fn serve(
@@ -89,7 +88,7 @@ fn run(
     // First of all: a signal that comes while the server starts waits for it.
     let signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
-    let loaded = server::load(path, &overrides, &checks).map_err(Failed::Faults)?;
+    let loaded = Files::load(path, &overrides, &checks).map_err(Failed::Faults)?;
     let mut notes = loaded.notes();
     let process = loaded.configuration.process.clone();
     notes.extend(descriptors(&loaded.configuration));
@@ -153,8 +152,18 @@ fn run(
             format!(" {kind}={}", listener.address)
         })
         .collect();
-    let server = Server::start(loaded, listeners, overrides, checks)
+    // As the user that the server runs as: it has to write there.
+    let opened = data::open(&loaded.configuration.store)
+        .map_err(|error| Failed::Faults(vec![error.into()]))?;
+    if let Some(imported) = &opened.imported {
+        info!("store.imported {imported}");
+    }
+    let silo_expiration = Duration::from_secs(loaded.configuration.tables.silo.expiration_seconds);
+    let (server, of_store) = Server::start(loaded, opened.data, listeners, overrides)
         .map_err(|fault| Failed::Faults(vec![fault]))?;
+    for note in opened.notes.iter().chain(&of_store) {
+        warn!("config.note {note}");
+    }
     let signals = forward(signals)?;
     // Each client waits for its answer before it asks again.
     let (orders, ordered) = bounded(MOST_CLIENTS);
@@ -175,13 +184,18 @@ fn run(
     if let Some(ready) = ready.take() {
         ready.announce()?;
     }
-    serve_until_told(&server, &log, &signals, &ordered, &|_| {
-        Err(Refused::because(
-            "this server has no store whose tables could be taken up again",
-        ))
-    });
+    let watch = Watch::start(
+        server.data(),
+        server.engine().handle(),
+        silo_expiration,
+        move |tables| orders.try_send(Order::Refresh(tables)).is_ok(),
+    )
+    .map_err(|error| Failed::Process(error.to_string()))?;
+    serve_until_told(&server, &log, &signals, &ordered);
     // Whoever waits for something from us hears that we end.
     drop(ordered);
+    // Before the connections end: what goes with them shall be found again after a restart.
+    watch.stop();
     let statistics = server.drain();
     drop(control);
     keylog::stop();
@@ -213,7 +227,6 @@ fn serve_until_told(
     log: &LogHandle,
     signals: &Receiver<i32>,
     orders: &Receiver<Order>,
-    take_up: TakeUp<'_>,
 ) {
     let connections = || server.engine().connections();
     loop {
@@ -235,16 +248,59 @@ fn serve_until_told(
                     // Whoever asked may have given up.
                     let _ = reply.send(answer_to_reload(reloaded.as_ref().map_err(Vec::as_slice)));
                 }
-                Ok(Order::Changed(tables, reply)) => drop(reply.send(take_up(&tables))),
+                Ok(Order::Changed(tables, reply)) => drop(reply.send(take_up(server, &tables))),
+                Ok(Order::Refresh(tables)) => drop(refresh(server, &tables)),
                 Ok(Order::Drain(reply)) => {
                     let connections = connections();
                     let _ = reply.send(Ok(json!({"draining": true, "connections": connections})));
                     info!("server.draining signal=none connections={connections}");
                     return;
                 }
-                // We hold a sender ourselves.
+                // The thread that watches the stores holds a sender.
                 Err(_) => return,
             },
+        }
+    }
+}
+
+/// Takes up tables that somebody says have changed.
+fn take_up(server: &Server, tables: &[String]) -> Result<Value, Refused> {
+    let mut known = Vec::with_capacity(tables.len());
+    for word in tables {
+        let table = Table::ALL.into_iter().find(|table| table.word() == word);
+        known.push(table.ok_or_else(|| Refused::because(format!("{word:?} is no table")))?);
+    }
+    match refresh(server, &known) {
+        Ok(notes) => Ok(json!({"tables": tables, "notes": notes})),
+        Err(fault) => Err(Refused::because(format!(
+            "{fault}; what was in force stays in force"
+        ))),
+    }
+}
+
+fn refresh(server: &Server, tables: &[Table]) -> Result<Vec<String>, Fault> {
+    let started = Instant::now();
+    let words: Vec<&str> = tables.iter().map(|table| table.word()).collect();
+    let words = words.join(",");
+    match server.refresh(tables) {
+        Ok(None) => {
+            info!("store.changed tables={words}");
+            Ok(Vec::new())
+        }
+        Ok(Some(reloaded)) => {
+            for note in &reloaded.notes {
+                warn!("config.note {note}");
+            }
+            info!(
+                "store.changed tables={words} generation={} after_ms={}",
+                reloaded.generation,
+                started.elapsed().as_millis()
+            );
+            Ok(reloaded.notes)
+        }
+        Err(fault) => {
+            error!("store.not_refreshed tables={words} {fault} what was in force stays in force");
+            Err(fault)
         }
     }
 }

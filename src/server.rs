@@ -2,18 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{Check, MappingFault, Mappings, Rules};
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
+use crate::data::{self, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::{NoDirectory, Policy, Routing};
+use crate::proxy::Policy;
 use crate::registrar::Location;
+use crate::store::{self, StoreOptions, Table};
 use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
 use crate::transport::{
     self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
@@ -39,6 +42,9 @@ pub enum Fault {
     /// A line of the mappings file.
     #[error("{0}")]
     Mapping(MappingFault),
+    /// A store.
+    #[error("{0}")]
+    Store(#[from] store::Error),
     /// A listener or a thread.
     #[error("{0}")]
     Transport(#[from] transport::Error),
@@ -47,20 +53,97 @@ pub enum Fault {
     ListenersChanged,
 }
 
-/// Everything that has been loaded and can be served.
-pub struct Loaded {
+/// A reload that was done.
+pub struct Reloaded {
+    /// Number of what is in force now, from 1.
+    pub generation: u64,
+    /// What an operator has to know about it.
+    pub notes: Vec<String>,
+    /// What is in force now and was not before, and the other way round.
+    pub(crate) difference: Difference,
+}
+
+/// What the stores gave: what workers take their decisions by, and what an operator has to know.
+pub struct Composed {
+    /// What workers take their decisions by.
+    pub snapshot: Snapshot,
+    /// Sentences about records that cannot be used.
+    pub notes: Vec<String>,
+    /// Domains that are ours, those of the store among them.
+    pub domains: Vec<String>,
+    /// The tables.
+    pub tables: Tables,
+}
+
+/// What the files say: configuration, certificates, mappings.
+pub struct Files {
     /// The configuration.
     pub configuration: Configuration,
     /// What the certificates had to tell.
     pub report: Report,
     /// Lines of the mappings file that are not used, because a setting allows to go on without them.
     pub mapping_faults: Vec<MappingFault>,
-    /// What workers take their decisions by.
-    pub snapshot: Snapshot,
+    mappings: Arc<Mappings>,
+    tls: Arc<Vec<Option<ServerContext>>>,
+    checks: Vec<Arc<dyn Check>>,
 }
 
-impl Loaded {
-    /// What an operator has to know before it is served, a sentence each.
+impl Files {
+    /// Reads them, and serves nothing.
+    ///
+    /// # Errors
+    /// Every fault that was found; warnings among the TLS faults too.
+    pub fn load(
+        path: &Path,
+        overrides: &[Override],
+        checks: &[Arc<dyn Check>],
+    ) -> Result<Self, Vec<Fault>> {
+        let mut configuration = config::load(path, overrides)
+            .map_err(|errors| errors.into_iter().map(Fault::from).collect::<Vec<_>>())?;
+        let mut faults = Vec::new();
+        let tls_listeners: Vec<_> = configuration
+            .listeners
+            .iter()
+            .filter_map(|listener| match &listener.kind {
+                StreamKind::Tls(tls) => Some(tls),
+                StreamKind::Tcp => None,
+            })
+            .collect();
+        let tls = ServerTls::load(&configuration.tls, &tls_listeners).map_err(|found| {
+            faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault))));
+        });
+        let mappings = load_mappings(&configuration, &mut faults);
+        let (Ok((contexts, report)), Some((mappings, mapping_faults)), true) =
+            (tls, mappings, faults.is_empty())
+        else {
+            return Err(faults);
+        };
+        for domain in contexts.iter().flat_map(ServerContext::sni_domains) {
+            // What we present a certificate for is ours.
+            if !configuration.auth.domains.contains(domain) {
+                configuration.auth.domains.push(domain.clone());
+            }
+        }
+        let mut contexts = contexts.into_iter();
+        let tls = configuration
+            .listeners
+            .iter()
+            .map(|listener| match listener.kind {
+                StreamKind::Tls(_) => contexts.next(),
+                StreamKind::Tcp => None,
+            })
+            .collect();
+        Ok(Self {
+            configuration,
+            report,
+            mapping_faults,
+            mappings: Arc::new(mappings),
+            tls: Arc::new(tls),
+            checks: checks.to_vec(),
+        })
+    }
+
+    /// What an operator has to know about them, a sentence each.
     pub fn notes(&self) -> Vec<String> {
         let of_config = self
             .configuration
@@ -75,79 +158,77 @@ impl Loaded {
             .map(|fault| format!("{fault}; this line is not used"));
         of_config.chain(of_tls).chain(of_mappings).collect()
     }
+
+    /// Number of mappings.
+    pub fn mappings(&self) -> usize {
+        self.mappings.len()
+    }
+
+    /// What workers take their decisions by, together with what the stores hold.
+    ///
+    /// # Errors
+    /// A store that does not answer.
+    pub fn with(&self, data: &Data) -> Result<Composed, Fault> {
+        let configuration = &self.configuration;
+        let tables = data.tables()?;
+        let mut auth = configuration.auth.clone();
+        let mut notes = tables.faults();
+        notes.extend(tables.add_to(&mut auth));
+        let (routing, of_rules) = tables.routing(&configuration.tables);
+        notes.extend(of_rules);
+        let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
+        rules.table = data.identities();
+        let policy = Policy {
+            rules,
+            registrar: configuration.registrar.clone(),
+            proxy: configuration.proxy.clone(),
+            routing,
+            directory: data.directory(&configuration.tables.silo),
+            addresses: own_addresses(&configuration.listeners),
+        };
+        let snapshot = Snapshot {
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed) + 1,
+            policy,
+            tls: Arc::clone(&self.tls),
+        };
+        Ok(Composed {
+            snapshot,
+            notes,
+            domains: auth.domains,
+            tables,
+        })
+    }
 }
 
-/// A reload that was done.
-pub struct Reloaded {
-    /// Number of the load, from 1.
-    pub generation: u64,
-    /// What an operator has to know about what is in force now.
-    pub notes: Vec<String>,
-    /// What is in force now and was not before, and the other way round.
-    pub(crate) difference: Difference,
+/// Counts what was put in force.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// Everything that can be served, for the commands that only look.
+pub struct Loaded {
+    /// What the files say.
+    pub files: Files,
+    /// What the stores gave.
+    pub composed: Composed,
+    /// Where they are.
+    pub place: String,
 }
 
-/// Loads configuration, certificates and mappings, and serves nothing.
+/// Loads files and looks at the stores, changing nothing.
 ///
 /// # Errors
-/// Every fault that was found; warnings among the TLS faults too.
+/// Every fault that was found.
 pub fn load(
     path: &Path,
     overrides: &[Override],
     checks: &[Arc<dyn Check>],
 ) -> Result<Loaded, Vec<Fault>> {
-    let mut configuration = config::load(path, overrides)
-        .map_err(|errors| errors.into_iter().map(Fault::from).collect::<Vec<_>>())?;
-    let mut faults = Vec::new();
-    let tls_listeners: Vec<_> = configuration
-        .listeners
-        .iter()
-        .filter_map(|listener| match &listener.kind {
-            StreamKind::Tls(tls) => Some(tls),
-            StreamKind::Tcp => None,
-        })
-        .collect();
-    let tls = ServerTls::load(&configuration.tls, &tls_listeners)
-        .map_err(|found| faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault)))));
-    let mappings = load_mappings(&configuration, &mut faults);
-    let (Ok((contexts, report)), Some((mappings, mapping_faults)), true) =
-        (tls, mappings, faults.is_empty())
-    else {
-        return Err(faults);
-    };
-    for domain in contexts.iter().flat_map(ServerContext::sni_domains) {
-        // What we present a certificate for is ours.
-        if !configuration.auth.domains.contains(domain) {
-            configuration.auth.domains.push(domain.clone());
-        }
-    }
-    let mut contexts = contexts.into_iter();
-    let tls = configuration
-        .listeners
-        .iter()
-        .map(|listener| match listener.kind {
-            StreamKind::Tls(_) => contexts.next(),
-            StreamKind::Tcp => None,
-        })
-        .collect();
-    let policy = Policy {
-        rules: Rules::new(&configuration.auth, mappings, checks.to_vec()),
-        registrar: configuration.registrar.clone(),
-        proxy: configuration.proxy.clone(),
-        routing: Routing::default(),
-        directory: Arc::new(NoDirectory),
-        addresses: own_addresses(&configuration.listeners),
-    };
-    let snapshot = Snapshot {
-        generation: report.generation,
-        policy,
-        tls,
-    };
+    let files = Files::load(path, overrides, checks)?;
+    let data = data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
+    let composed = files.with(&data).map_err(|fault| vec![fault])?;
     Ok(Loaded {
-        configuration,
-        report,
-        mapping_faults,
-        snapshot,
+        place: data.place(),
+        files,
+        composed,
     })
 }
 
@@ -217,10 +298,11 @@ fn host_addresses() -> Vec<IpAddr> {
 /// A server that serves.
 pub struct Server {
     engine: Engine,
+    data: Data,
+    delivery: Option<Arc<Delivery>>,
+    files: Mutex<Files>,
     path: PathBuf,
     overrides: Vec<Override>,
-    checks: Vec<Arc<dyn Check>>,
-    listeners: Vec<ListenerOptions>,
     fixed: Fixed,
     in_force: Arc<ArcSwap<InForce>>,
 }
@@ -232,6 +314,7 @@ struct Fixed {
     logging: LoggingOptions,
     process: ProcessOptions,
     control: ControlOptions,
+    store: StoreOptions,
 }
 
 impl Fixed {
@@ -241,39 +324,54 @@ impl Fixed {
             logging: configuration.logging.clone(),
             process: configuration.process.clone(),
             control: configuration.control.clone(),
+            store: configuration.store.clone(),
         }
     }
 }
 
 impl Server {
-    /// Opens what has been loaded to the world.
+    /// Opens what has been loaded to the world. Answers with what an operator has to know about the records.
     ///
     /// # Errors
-    /// Threads that cannot be had.
+    /// Threads that cannot be had; a store that does not answer.
     pub fn start(
-        loaded: Loaded,
+        files: Files,
+        data: Data,
         listeners: Listeners,
         overrides: Vec<Override>,
-        checks: Vec<Arc<dyn Check>>,
-    ) -> Result<Self, Fault> {
-        let in_force = Arc::new(ArcSwap::from_pointee(InForce::of(&loaded)));
-        let Loaded {
-            configuration,
-            snapshot,
-            ..
-        } = loaded;
-        let fixed = Fixed::of(&configuration);
+    ) -> Result<(Self, Vec<String>), Fault> {
+        let configuration = &files.configuration;
+        let fixed = Fixed::of(configuration);
+        let composed = files.with(&data)?;
+        let in_force = InForce::of(&files, &composed);
         let location = Location::new();
-        let engine = Engine::start(configuration.engine, listeners, snapshot, location, None)?;
-        Ok(Self {
+        if let (Some(store), true) = (data.embedded(), configuration.store.persist_registrations) {
+            data::restore(store, &location, &configuration.registrar)?;
+        }
+        let silo = &configuration.tables.silo;
+        let delivery = data
+            .runtime()
+            .map(|store| Arc::new(Delivery::new(Arc::clone(store), silo.clone())));
+        let told = delivery
+            .as_ref()
+            .map(|delivery| Arc::new(Arc::clone(delivery)) as Arc<dyn transport::Registered>);
+        let options = configuration.engine.clone();
+        let engine = Engine::start(options, listeners, composed.snapshot, location, told)?;
+        let own = Self {
             engine,
-            path: configuration.file,
+            data,
+            delivery,
+            path: configuration.file.clone(),
+            files: Mutex::new(files),
             overrides,
-            checks,
-            listeners: configuration.listeners,
             fixed,
-            in_force,
-        })
+            in_force: Arc::new(ArcSwap::from_pointee(in_force)),
+        };
+        Ok((own, composed.notes))
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads everything again and puts it in force, whole or not at all. Live connections stay.
@@ -281,24 +379,58 @@ impl Server {
     /// # Errors
     /// Every fault that was found; what was in force stays in force.
     pub fn reload(&self) -> Result<Reloaded, Vec<Fault>> {
-        let loaded = load(&self.path, &self.overrides, &self.checks)?;
-        let places = |listeners: &[ListenerOptions]| -> Vec<(SocketAddr, bool)> {
+        let mut current = self.files();
+        let files = Files::load(&self.path, &self.overrides, &current.checks)?;
+        let places = |files: &Files| -> Vec<(SocketAddr, bool)> {
+            let listeners = files.configuration.listeners.iter();
             listeners
-                .iter()
                 .map(|l| (l.address, matches!(l.kind, StreamKind::Tls(_))))
                 .collect()
         };
-        if places(&self.listeners) != places(&loaded.configuration.listeners) {
+        if places(&current) != places(&files) {
             return Err(vec![Fault::ListenersChanged]);
         }
-        let mut notes = loaded.notes();
-        if self.fixed != Fixed::of(&loaded.configuration) {
-            notes.push("threads, limits, deadlines, log, process or control socket settings changed: they wait for a restart".to_owned());
+        let mut notes = files.notes();
+        if self.fixed != Fixed::of(&files.configuration) {
+            notes.push(
+                "threads, limits, deadlines, log, process, data base or control socket settings changed: they wait for \
+                 a restart"
+                    .to_owned(),
+            );
         }
-        let now = InForce::of(&loaded);
+        let reloaded = self
+            .put_in_force(&files, notes)
+            .map_err(|fault| vec![fault])?;
+        if let Some(delivery) = &self.delivery {
+            delivery.follow(files.configuration.tables.silo.clone());
+        }
+        *current = files;
+        Ok(reloaded)
+    }
+
+    /// Takes up what these tables hold now; files and certificates stay as they are. `None` if nothing had to be put in
+    /// force: what is asked for one by one is asked anew from now on.
+    ///
+    /// # Errors
+    /// A store that does not answer; what was in force stays in force.
+    pub fn refresh(&self, tables: &[Table]) -> Result<Option<Reloaded>, Fault> {
+        let asked_each_time = [Table::User, Table::Identity, Table::Silo];
+        if tables.iter().all(|table| asked_each_time.contains(table)) {
+            self.data.forget();
+            return Ok(None);
+        }
+        let current = self.files();
+        self.put_in_force(&current, Vec::new()).map(Some)
+    }
+
+    fn put_in_force(&self, files: &Files, mut notes: Vec<String>) -> Result<Reloaded, Fault> {
+        let composed = files.with(&self.data)?;
+        let now = InForce::of(files, &composed);
         let difference = self.in_force.load().difference(&now);
-        let generation = loaded.snapshot.generation;
-        self.engine.replace(loaded.snapshot);
+        notes.extend(composed.notes);
+        let generation = composed.snapshot.generation;
+        self.data.forget();
+        self.engine.replace(composed.snapshot);
         self.in_force.store(Arc::new(now));
         Ok(Reloaded {
             generation,
@@ -310,6 +442,11 @@ impl Server {
     /// What is in force, whenever it is looked at.
     pub(crate) fn in_force(&self) -> Arc<ArcSwap<InForce>> {
         Arc::clone(&self.in_force)
+    }
+
+    /// The stores.
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
     /// The running threads.

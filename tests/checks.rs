@@ -16,7 +16,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use sipvouch::auth::{Answer, Check, Claim, Opinion, Question};
-use sipvouch::server::{self, Server};
+use sipvouch::data;
+use sipvouch::proxy::NoDirectory;
+use sipvouch::server::{self, Files, Server};
 use sipvouch::transport::Listeners;
 
 /// Does to a From what its user part says.
@@ -101,20 +103,29 @@ impl Running {
         let file = directory.path().join("repro.config");
         let text = format!(
             "IPAddress = 127.0.0.1\nEnableIPv6 = false\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-             TCPPort = {}\nDomains = example.org\nEnableCertificateAuthenticator = true\nDisableAuth = true\n{more}",
-            address.port()
+             TCPPort = {}\nDatabasePath = {}\nDomains = example.org\nEnableCertificateAuthenticator = true\nDisableAuth = true\n{more}",
+            address.port(),
+            directory.path().display()
         );
         std::fs::write(&file, text).unwrap();
         let check = Arc::new(ByUser::default());
         let checks: Vec<Arc<dyn Check>> = vec![check.clone()];
-        let loaded = server::load(&file, &[], &checks).unwrap_or_else(|faults| {
+        let files = Files::load(&file, &[], &checks).unwrap_or_else(|faults| {
             panic!(
                 "{}",
                 faults.iter().map(ToString::to_string).collect::<String>()
             )
         });
-        let listeners = Listeners::open(&loaded.configuration.listeners).expect("a free port");
-        let server = Server::start(loaded, listeners, Vec::new(), checks).expect("threads");
+        let listeners = Listeners::open(&files.configuration.listeners).expect("a free port");
+        let opened = data::open(&files.configuration.store).expect("a store");
+        let (server, _) =
+            Server::start(files, opened.data, listeners, Vec::new()).expect("threads");
+        // Whether a user exists is no question here: the pool is for those of the checks.
+        let mut loaded = server::load(&file, &[], &checks)
+            .map_err(drop)
+            .expect("the same again");
+        loaded.composed.snapshot.policy.directory = Arc::new(NoDirectory);
+        server.engine().replace(loaded.composed.snapshot);
         Self {
             server: Some(server),
             address,

@@ -15,11 +15,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sipvouch::data;
 use sipvouch::proxy::{
     Answer, Directory, FilterAction, FilterOptions, FilterRule, Filters, Kept, Question, Silo,
     SiloOptions,
 };
-use sipvouch::server::{self, Server};
+use sipvouch::server::{self, Files, Server};
 use sipvouch::transport::Listeners;
 
 /// Knows eve; keeps a message when it is told to.
@@ -82,8 +83,9 @@ impl Running {
         let file = files.path().join("repro.config");
         let text = format!(
             "IPAddress = 127.0.0.1\nEnableIPv6 = false\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-             TCPPort = {}\nDomains = example.org\nDisableAuth = true\n",
-            address.port()
+             TCPPort = {}\nDatabasePath = {}\nDomains = example.org\nDisableAuth = true\n",
+            address.port(),
+            files.path().display()
         );
         std::fs::write(&file, text).unwrap();
         let mut loaded = server::load(&file, &[], &[]).unwrap_or_else(|faults| {
@@ -99,7 +101,7 @@ impl Running {
             asked: Mutex::new(asked_in),
             go: Mutex::new(go_out),
         });
-        let policy = &mut loaded.snapshot.policy;
+        let policy = &mut loaded.composed.snapshot.policy;
         policy.directory = book.clone();
         let options = SiloOptions {
             enabled: true,
@@ -113,8 +115,13 @@ impl Running {
             ..FilterRule::default()
         };
         policy.routing.filters = Filters::new([rule], &FilterOptions::default()).0;
-        let listeners = Listeners::open(&loaded.configuration.listeners).expect("a free port");
-        let server = Server::start(loaded, listeners, Vec::new(), Vec::new()).expect("threads");
+        let own = Files::load(&file, &[], &[])
+            .map_err(drop)
+            .expect("the same again");
+        let listeners = Listeners::open(&own.configuration.listeners).expect("a free port");
+        let opened = data::open(&own.configuration.store).expect("a store");
+        let (server, _) = Server::start(own, opened.data, listeners, Vec::new()).expect("threads");
+        server.engine().replace(loaded.composed.snapshot);
         Self {
             server: Some(server),
             address,

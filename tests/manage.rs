@@ -1183,7 +1183,11 @@ fn what_is_taken_over_and_will_not_work_is_pointed_out() {
     let said = place.run(&["import", dir, "--quiet"]);
     assert_eq!(said.status, 1);
     assert!(said.out.contains("not taken"), "{}", said.out);
-    place.refused(1, &["import", "/nonexistent"], "holds no export");
+    place.refused(1, &["import", "/nonexistent"], "No such file");
+    let empty = place.dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let empty = empty.to_str().unwrap().to_owned();
+    place.refused(1, &["import", &empty], "holds no export");
 }
 
 #[test]

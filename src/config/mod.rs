@@ -16,10 +16,10 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use crate::admin::ControlOptions;
-use crate::auth::AuthOptions;
+use crate::auth::{Algorithm, AuthOptions};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::ProxyOptions;
+use crate::proxy::{ProxyOptions, TableOptions};
 use crate::registrar::RegistrarOptions;
 use crate::store::StoreOptions;
 use crate::tls::TlsOptions;
@@ -44,6 +44,8 @@ pub struct Configuration {
     pub registrar: RegistrarOptions,
     /// Routing.
     pub proxy: ProxyOptions,
+    /// Filters, routes, contacts that never expire, kept messages.
+    pub tables: TableOptions,
     /// Threads, limits and deadlines.
     pub engine: EngineOptions,
     /// Where to listen; never empty.
@@ -81,6 +83,22 @@ pub fn notes(path: &Path, overrides: &[Override]) -> Vec<Note> {
     judge(path, &settings.with_overrides(overrides), errors)
         .0
         .notes
+}
+
+/// Where the stores of a server with this configuration are. Faults elsewhere in the file do not matter: certificates may
+/// be readable to the server alone.
+///
+/// # Errors
+///
+/// What is wrong with the settings.
+pub fn stores(
+    path: &Path,
+    overrides: &[Override],
+) -> Result<(Configuration, Vec<Algorithm>), Vec<ConfigError>> {
+    let configuration = load(path, overrides)?;
+    let settings = file::read(path).0.with_overrides(overrides);
+    let algorithms = resolve::algorithms(&settings);
+    Ok((configuration, algorithms))
 }
 
 /// Where the control socket of a server with this configuration is; `None` if it has none. Faults elsewhere in the file do

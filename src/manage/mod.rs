@@ -33,7 +33,8 @@ use output::{Output, complain};
 use refusal::Refusal;
 use table::Session;
 
-pub(crate) use place::{Held, NobodyToTell, Opened, Place, Purpose, StoreOpener};
+pub(crate) use notify::ControlSocket;
+pub(crate) use place::{Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener};
 
 /// Does what the arguments after the program's name ask, and says how it went: 0 done, 1 refused, not there or failed, 2
 /// the command line is not understood.
@@ -83,14 +84,14 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
             done.and(output.finish())
         }
         "import" | "export" | "backup" => {
-            let purpose = if word == "import" {
-                Purpose::Fill
-            } else {
-                Purpose::Look
+            let purpose = match word {
+                "import" if given.get_flag("dry-run") => Purpose::Try,
+                "import" => Purpose::Fill,
+                _ => Purpose::Look,
             };
             let mut session = open(given, purpose, opener)?;
             let done = match word {
-                "import" => transfer::import(given, &mut session, opener),
+                "import" => transfer::import(given, &place(given), &mut session, opener),
                 "export" => transfer::export(given, &mut session),
                 _ => transfer::backup(given, &mut session),
             };
@@ -122,18 +123,22 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
     }
 }
 
+/// Where the options say that the store is.
+fn place(given: &ArgMatches) -> Place {
+    let path = |name| given.get_one::<String>(name).map(PathBuf::from);
+    match path("store") {
+        Some(file) => Place::File(file),
+        None => Place::Configuration(path("config").unwrap_or_default()),
+    }
+}
+
 /// Opens the store that the options name.
 fn open(
     given: &ArgMatches,
     purpose: Purpose,
     opener: &dyn StoreOpener,
 ) -> Result<Session, Refusal> {
-    let path = |name| given.get_one::<String>(name).map(PathBuf::from);
-    let place = match path("store") {
-        Some(file) => Place::File(file),
-        None => Place::Configuration(path("config").unwrap_or_default()),
-    };
-    let mut opened = opener.open(&place, purpose).map_err(Refusal::Open)?;
+    let mut opened = opener.open(&place(given), purpose).map_err(Refusal::Open)?;
     if let Ok(Some(socket)) = given.try_get_one::<String>("socket") {
         opened.notify = Box::new(notify::ControlSocket(PathBuf::from(socket)));
     }

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     Change,
     /// To be filled: it is made if it is not there.
     Fill,
+    /// To be filled as a trial, after which nothing has changed.
+    Try,
 }
 
 /// A store that was opened. Some of what is done to a whole store is done to an embedded one only.
@@ -32,13 +34,6 @@ pub(crate) enum Held {
     /// A file of its own.
     Embedded(Embedded),
     /// Tables in a data base.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "no configuration names a data base in this version"
-        )
-    )]
     Other(Box<dyn Store>),
 }
 
@@ -70,6 +65,8 @@ pub(crate) struct Opened {
     pub(crate) domains: Option<Vec<String>>,
     /// How the server is told.
     pub(crate) notify: Box<dyn Notify>,
+    /// Where the store of a trial is; it goes with this.
+    pub(crate) _scratch: Option<tempfile::TempDir>,
 }
 
 /// Opens stores. The composition root knows how a configuration names one; the commands do not.
@@ -84,7 +81,7 @@ pub(crate) trait StoreOpener {
     ///
     /// # Errors
     /// A sentence for each reason why it cannot be.
-    fn source(&self, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+    fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
 }
 
 /// Tells the server that a store has changed.

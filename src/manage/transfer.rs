@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::output::{complain, shown};
-use super::place::StoreOpener;
+use super::place::{Place, StoreOpener};
 use super::refusal::Refusal;
 use super::table::Session;
 use super::{filter, route};
@@ -16,11 +16,12 @@ use crate::store::{Record, Table, import, text};
 /// `sipvouch import`: the report of what came over. A record that did not is a failure, the others have come all the same.
 pub(super) fn import(
     given: &ArgMatches,
+    place: &Place,
     session: &mut Session,
     opener: &dyn StoreOpener,
 ) -> Result<(), Refusal> {
     let source = path(given, "SOURCE");
-    let source = opener.source(&source).map_err(Refusal::Open)?;
+    let source = opener.source(place, &source).map_err(Refusal::Open)?;
     let dry_run = given.get_flag("dry-run");
     let Some(store) = session.opened.store.embedded() else {
         return Err(Refusal::NotEmbedded {
@@ -141,6 +142,7 @@ mod tests {
                 algorithms: Vec::new(),
                 domains: None,
                 notify: Box::new(NobodyToTell),
+                _scratch: None,
             },
             output: Output::new(false, false),
         };

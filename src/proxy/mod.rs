@@ -34,7 +34,7 @@ pub use core::{
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
 pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
-pub use options::ProxyOptions;
+pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
 pub use pattern::PatternError;
 pub use policy::Policy;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use jiff::Timestamp;
 
 use super::silo::KeptMessage;
-use crate::sip::{MAGIC_COOKIE, Uri};
+use crate::sip::Uri;
 
 /// A kept message and where it goes.
 #[derive(Debug, Clone)]
@@ -18,10 +18,6 @@ pub struct Replay<'r> {
     pub path: &'r [String],
     /// When the message was sent, in seconds since 1970; `None` leaves Date out.
     pub sent: Option<u64>,
-    /// Transport token and sent-by of the Via: `TLS`, `sip.example.org:5061`.
-    pub via: (&'r str, &'r str),
-    /// What follows the magic cookie in the branch of the Via, unique for each replay.
-    pub branch: &'r str,
     /// Tag of From.
     pub tag: &'r str,
     /// Call-ID.
@@ -29,7 +25,7 @@ pub struct Replay<'r> {
 }
 
 impl Replay<'_> {
-    /// Writes the request; `None` when the contact is no URI that a request can be sent to.
+    /// Writes the request, without a Via: whoever sends it puts theirs on top. `None` when the contact is no URI that a request can be sent to.
     ///
     /// Deviation: Max-Forwards is 70 (RFC 3261 §8.1.1.6), where repro wrote 20.
     pub fn write(&self) -> Option<Vec<u8>> {
@@ -41,17 +37,10 @@ impl Replay<'_> {
             ..
         } = self.message;
         let contact = request_uri(self.contact)?;
-        let (transport, sent_by) = self.via;
-        let cookie = std::str::from_utf8(MAGIC_COOKIE).unwrap_or_default();
-        let (branch, tag, call_id) = (self.branch, self.tag, self.call_id);
+        let (tag, call_id) = (self.tag, self.call_id);
         let mut out = Vec::with_capacity(512 + body.len());
         // Writing to a Vec cannot fail.
-        let _ = write!(
-            out,
-            "MESSAGE {contact} SIP/2.0\r\n\
-             Via: SIP/2.0/{transport} {sent_by};branch={cookie}{branch}\r\n\
-             Max-Forwards: 70\r\n"
-        );
+        let _ = write!(out, "MESSAGE {contact} SIP/2.0\r\nMax-Forwards: 70\r\n");
         for route in self.path {
             let _ = write!(out, "Route: {route}\r\n");
         }
@@ -130,8 +119,6 @@ mod tests {
             contact: contact.as_bytes(),
             path,
             sent: Some(1_289_690_940),
-            via: ("TLS", "sip.example.org:5061"),
-            branch: "replay1",
             tag: "t1",
             call_id: "c1@sip.example.org",
         }
@@ -144,13 +131,16 @@ mod tests {
         let text = replay(&kept, "sip:eve@192.0.2.9:5061;transport=tls", &path)
             .write()
             .unwrap();
+        // Whoever sends it puts its Via on top.
+        let line_end = text.iter().position(|octet| *octet == b'\n').unwrap() + 1;
+        let (line, rest) = text.split_at(line_end);
+        let via = b"Via: SIP/2.0/TLS sip.example.org:5061;branch=z9hG4bKreplay1\r\n";
+        let text = [line, &via[..], rest].concat();
         let head = text.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
         let message = Message::parse(&text, head, 64);
         let request = Request::read(&message, FromRule::Single).unwrap();
         assert_eq!(request.method, Method::Message);
         assert_eq!(request.uri_text, b"sip:eve@192.0.2.9:5061;transport=tls");
-        assert_eq!(request.via.branch(), Some(&b"z9hG4bKreplay1"[..]));
-        assert_eq!(request.via.sent_by, "sip.example.org:5061");
         assert_eq!(request.from.display, b"\"Alice\"");
         assert_eq!(request.from.text, b"sip:alice@example.org");
         assert_eq!(request.from.tag(), Some(&b"t1"[..]));

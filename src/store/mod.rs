@@ -5,18 +5,22 @@
 //! deployment over, `text` is the readable form of an export. Everything here may block: workers ask through the
 //! lookup pool.
 
+use std::sync::Arc;
+
 pub mod berkeley;
 pub mod dump;
 pub mod embedded;
 pub mod encoding;
 mod error;
 pub mod import;
+mod legacy;
 mod options;
 mod record;
 pub mod sql;
 pub mod text;
 
 pub use error::{Error, RecordFault};
+pub use legacy::{ReproDirectory, StoreSource};
 pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 pub use record::{
     Acl, Domain, Filter, FilterAction, Identity, Record, Route, SiloMessage, StaticRegistration,
@@ -118,4 +122,59 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store does not answer.
     fn version(&self) -> Result<Option<u64>, Error>;
+}
+
+/// A store that several hold.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn place(&self) -> String {
+        (**self).place()
+    }
+
+    fn each(
+        &self,
+        table: Table,
+        take: &mut dyn FnMut(Result<Record, RecordFault>) -> Flow,
+    ) -> Result<(), Error> {
+        (**self).each(table, take)
+    }
+
+    fn get(&self, table: Table, key: &str) -> Result<Option<Record>, Error> {
+        (**self).get(table, key)
+    }
+
+    fn put(&self, records: &[Record]) -> Result<Vec<Put>, Error> {
+        (**self).put(records)
+    }
+
+    fn remove(&self, table: Table, keys: &[String]) -> Result<usize, Error> {
+        (**self).remove(table, keys)
+    }
+
+    fn replace(&self, old: &str, record: &Record) -> Result<Put, Error> {
+        (**self).replace(old, record)
+    }
+
+    fn password_hash(&self, user: &str, realm: &str) -> Result<Option<String>, Error> {
+        (**self).password_hash(user, realm)
+    }
+
+    fn authorizes(&self, peer_names: &[String], identities: &[String]) -> Result<bool, Error> {
+        (**self).authorizes(peer_names, identities)
+    }
+
+    fn messages_for(&self, dest_uri: &str, limit: usize) -> Result<Vec<SiloMessage>, Error> {
+        (**self).messages_for(dest_uri, limit)
+    }
+
+    fn count_messages(&self, dest_uri: &str) -> Result<(u64, u64), Error> {
+        (**self).count_messages(dest_uri)
+    }
+
+    fn expire_messages(&self, before: u64) -> Result<usize, Error> {
+        (**self).expire_messages(before)
+    }
+
+    fn version(&self) -> Result<Option<u64>, Error> {
+        (**self).version()
+    }
 }

@@ -104,7 +104,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
             directory: Arc::new(NoDirectory),
             addresses: Vec::new(),
         },
-        tls: vec![None],
+        tls: Arc::new(vec![None]),
     };
     let listeners = Listeners::open(&[listener]).unwrap();
     let (told, events) = unbounded();

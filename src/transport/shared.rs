@@ -21,12 +21,13 @@ use crate::tls::ServerContext;
 
 /// Everything that a reload replaces, as one value: no request ever sees half of the old and half of the new.
 pub struct Snapshot {
-    /// Counts loads; 1 is the start.
+    /// Counts what was put in force: 1 is the start, each reload and each change of the store is one more.
     pub generation: u64,
     /// Rules and settings of the pure rooms.
     pub policy: Policy,
-    /// TLS of each listener, by its number; `None` for plain TCP.
-    pub tls: Vec<Option<ServerContext>>,
+    /// TLS of each listener, by its number; `None` for plain TCP. A change of the store leaves it as it is, so that
+    /// sessions can still be resumed.
+    pub tls: Arc<Vec<Option<ServerContext>>>,
 }
 
 /// A counter that only grows.

@@ -527,10 +527,16 @@ fn drain_ends_the_server_in_peace() {
 }
 
 #[test]
-fn changed_tables_without_a_store_are_refused() {
+fn changed_tables_are_taken_up_and_what_is_no_table_is_refused() {
     let server = Setup::usual().start();
-    let (done, text) = ctl(server.dir(), &["changed", "user"]);
-    assert_eq!(done, Some(1), "{text}");
+    for (words, wanted) in [
+        (&["changed", "user"][..], 0),
+        (&["changed", "domain", "acl"], 0),
+        (&["changed", "furniture"], 1),
+    ] {
+        let (done, text) = ctl(server.dir(), words);
+        assert_eq!(done, Some(wanted), "{words:?}: {text}");
+    }
 }
 
 #[test]
@@ -657,7 +663,10 @@ fn socket_that_cannot_be_had_keeps_a_server_from_serving_only_if_it_was_asked_fo
     let (status, text) = run_to_end(&setup, PATIENCE);
     assert_eq!(status.and_then(|s| s.code()), Some(1), "{text}");
 
-    let server = Setup::usual().set("DatabasePath", "none/at/all").start();
+    let setup = Setup::usual();
+    let long = "x".repeat(120);
+    fs::create_dir(setup.dir().join(&long)).expect("a directory with a long name");
+    let server = setup.set("DatabasePath", &long).start();
     let log = server.log();
     assert!(log.contains("config.note ControlSocket"), "{log}");
 
@@ -686,10 +695,20 @@ fn socket_is_closed_to_other_users_and_belongs_to_the_one_that_the_server_become
         // Only root can become somebody else to try.
         return;
     }
-    let server = Setup::usual().set("RunAsUser", "nobody").start();
     let nobody = nix::unistd::User::from_name("nobody")
         .expect("the list of users")
         .expect("nobody");
+    let setup = Setup::usual();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(setup.dir(), open).expect("an open directory");
+    let store = setup.dir().join("store");
+    fs::create_dir(&store).expect("a directory for the store");
+    std::os::unix::fs::chown(&store, Some(nobody.uid.as_raw()), None).expect("nobody's");
+    let server = setup
+        .set("DatabasePath", "store")
+        .set("ControlSocket", "./sipvouch.sock")
+        .set("RunAsUser", "nobody")
+        .start();
     let file = fs::symlink_metadata(socket(&server)).expect("the socket");
     assert_eq!(
         (file.uid(), file.mode() & 0o777),
@@ -697,7 +716,6 @@ fn socket_is_closed_to_other_users_and_belongs_to_the_one_that_the_server_become
     );
     // A copy where every user can reach it.
     let directory = server.dir();
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("an open directory");
     let program = directory.join("sipvouch");
     fs::copy(env!("CARGO_BIN_EXE_sipvouch"), &program).expect("the binary");
     let status_as = |uid: u32| {
@@ -720,6 +738,6 @@ fn socket_is_closed_to_other_users_and_belongs_to_the_one_that_the_server_become
     let (status, text) = status_as(54_321);
     assert_eq!(status, Some(3), "{text}");
     assert!(text.contains("Permission denied"), "{text}");
-    let (status, text) = ctl(directory, &["status"]);
+    let (status, text) = ctl(directory, &["--socket", "sipvouch.sock", "status"]);
     assert_eq!(status, Some(0), "root may: {text}");
 }

@@ -13,11 +13,13 @@
 mod harness;
 
 mod control;
+mod from_repro;
 mod interop;
 mod listeners;
 mod operator;
 mod parity;
 mod readme;
 mod robustness;
+mod silo;
 mod startup;
 mod torture;

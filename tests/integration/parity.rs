@@ -1,12 +1,15 @@
 //! The recorded answers of a real repro (`tests/golden/README.md`) against this server, under `IdentityRules = repro`
 //! as recorded, and under `secure` as `insecure.tsv` says where it has the row.
 //!
-//! Compared are the handshake's outcome, to the very alert, and whether the request was let in or refused: 400 and 403
-//! with repro's phrase. What becomes of an admitted request (404, 480, 200 of the other side) is not compared yet.
+//! The server is started on the recorded configuration and on a copy of the recorded Berkeley DB files, as repro was:
+//! domains, users, ACL, filters, routes and static registrations come from there. Compared are the handshake's outcome,
+//! to the very alert, status and reason phrase. Where the other side would have answered (200 of a phone), it is only
+//! compared that the request was let in, as long as nothing is forwarded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,10 +80,8 @@ enum Class {
     Silence,
     /// Past every check of identity: anything but 400, 401, 403, 407, and no failure of the server itself.
     Admitted,
-    /// This status: this server decides it alone.
-    Exactly(u16),
     /// This status and phrase; no phrase means any.
-    Refused(u16, Option<String>),
+    Exactly(u16, Option<String>),
 }
 
 impl Class {
@@ -89,8 +90,7 @@ impl Class {
             (Self::Silence, None) => true,
             (Self::Admitted, Some((403, phrase))) => phrase == "Relaying Forbidden",
             (Self::Admitted, Some((status, _))) => !matches!(status, 400 | 401 | 407 | 500 | 503),
-            (Self::Exactly(wanted), Some((status, _))) => wanted == status,
-            (Self::Refused(wanted, phrase), Some((status, reason))) => {
+            (Self::Exactly(wanted, phrase), Some((status, reason))) => {
                 wanted == status && phrase.as_ref().is_none_or(|phrase| phrase == reason)
             }
             _ => false,
@@ -195,8 +195,6 @@ fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&
     };
     if row.other("transport") == Some("udp") {
         Some("needs UDP, which comes with the proxy")
-    } else if row.variant.ends_with("-olddb") {
-        Some("needs the data base of users and peer identities, which comes with the data issue")
     } else if row.other("digest").is_some() || expects_challenge {
         Some("needs digest")
     } else if row.other("cancel").is_some() {
@@ -220,8 +218,19 @@ fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static st
         outcome: row.outcome.clone(),
         answer,
     };
-    let refused = |status, phrase: Option<&str>| Class::Refused(status, phrase.map(str::to_owned));
+    let refused = |status, phrase: Option<&str>| Class::Exactly(status, phrase.map(str::to_owned));
     match (row.id.as_str(), rules) {
+        ("opt-cert-olddb/phone-0004F2999999/MESSAGE/alice@example.org", _) => Some((
+            after_handshake(Class::Exactly(404, Some("Not Found".to_owned()))),
+            "the table of peer identities lets it in; the user eve is not in that data base, so it is 404 and not 480",
+        )),
+        (
+            "opt-cert/none/OPTIONS/alice@example.org/hdr=User-Agent_friendly-scanner",
+            Rules::Repro,
+        ) => Some((
+            after_handshake(Class::Exactly(603, Some("Decline".to_owned()))),
+            "a filter that rejects with a 6xx code does; repro let such a request pass",
+        )),
         ("opt-cert-map/phone-lowercase/MESSAGE/alice@example.org", Rules::Secure) => Some((
             after_handshake(Class::Admitted),
             "a MAC address in a CN is compared without case and separators",
@@ -283,18 +292,26 @@ fn secure_answer(row: &Row, answer: &SecureAnswer) -> Expected {
 }
 
 fn class(row: &Row, status: &str, phrase: Option<String>) -> Class {
+    let own = row.method == "REGISTER"
+        || (row.method == "OPTIONS" && row.ruri() == "sip:example.org")
+        || row.variant.contains("presence");
     match status {
         "-" => Class::Silence,
-        "400" | "403" => Class::Refused(status.parse().expect("a status"), phrase),
-        "481" | "483" => Class::Exactly(status.parse().expect("a status")),
-        // The registrar and the answer to OPTIONS are this server's own.
-        "200"
-            if row.method == "REGISTER"
-                || (row.method == "OPTIONS" && row.ruri() == "sip:example.org") =>
-        {
-            Class::Exactly(200)
+        // A phone's answer, as long as nothing is forwarded to it; `insecure.tsv` says 200 or 480 for "passes".
+        "200" | "480" if !own && row.ruri() != "sip:eve@example.org" => Class::Admitted,
+        "200" if row.variant.contains("presence") => Class::Admitted,
+        status => {
+            let number = status.parse().expect("a status");
+            let standard = match number {
+                200 => Some("OK"),
+                404 => Some("Not Found"),
+                480 => Some("Temporarily Unavailable"),
+                481 => Some("Call/Transaction Does Not Exist"),
+                483 => Some("Too Many Hops"),
+                _ => None,
+            };
+            Class::Exactly(number, phrase.or(standard.map(str::to_owned)))
         }
-        _ => Class::Admitted,
     }
 }
 
@@ -474,14 +491,12 @@ fn start(variant: &str, rules: Rules) -> Server {
         fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
     };
     let config = merged(&read("base"), &read(variant));
-    let setup = Setup::new(&config)
-        .set("IdentityRules", rules.setting())
-        // What the legacy data base holds: its import is an issue of its own.
-        .set("Domains", "example.org, pocock.com.au, sub.example.org")
-        .set(
-            "TrustedPeers",
-            "Trunk.Carrier.Example, gateway1, gw.example.net, 127.0.0.7",
-        );
+    let setup = Setup::new(&config).set("IdentityRules", rules.setting());
+    let legacy = tests_dir().join("golden/legacy-repro");
+    copy_files(&legacy.join("db"), &setup.dir().join("db"));
+    if variant.ends_with("-olddb") {
+        copy_files(&legacy.join("db-v2"), &setup.dir().join("db"));
+    }
     let pki = Pki::get();
     for (from, to) in [
         (golden.join("tlsUserMappings.txt"), "tlsUserMappings.txt"),
@@ -491,6 +506,15 @@ fn start(variant: &str, rules: Rules) -> Server {
         fs::copy(from, setup.dir().join(to)).expect("a file of the recording");
     }
     setup.start()
+}
+
+/// Copies the files of a folder into another, which is made if it is not there.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())) {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+    }
 }
 
 /// `base` with the settings of `variant` put in the place of its own; `# Name is not set` takes one away.

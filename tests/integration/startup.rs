@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{
     Answer, Pki, Request, Server, Setup, TlsPeer, free_port, report, run_to_end, tests_dir,
 };
-use crate::parity::{merged, table};
+use crate::parity::{copy_files, merged, table};
 
 /// A refusal at start must come at once: nobody waits for a server that will not serve.
 const REFUSAL: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ fn secure(recorded: &str) -> String {
 }
 
 fn play(case: &str, wanted: Wanted, recorded: &[String; 3]) -> Result<(), String> {
-    let setup = prepare(case);
+    let setup = with_old_files(prepare(case));
     let secrets = secrets(setup.dir());
     assert!(
         !secrets.is_empty(),
@@ -443,6 +443,12 @@ fn legacy() -> Setup {
     for file in ["tlsUserMappings.txt", "users.txt"] {
         copy(&folder.join(file), &setup, file);
     }
-    fs::create_dir(setup.dir().join("db")).expect("db");
+    with_old_files(setup)
+}
+
+/// The same with repro's Berkeley DB files beside the configuration.
+fn with_old_files(setup: Setup) -> Setup {
+    let old = tests_dir().join("golden/legacy-repro/db");
+    copy_files(&old, &setup.dir().join("db"));
     setup
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::file::RawSettings;
 use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
-use crate::auth::IdentityRules;
+use crate::auth::{Algorithm, IdentityRules};
 use crate::tls::{ClientVerification, ProtocolVersion};
 use crate::transport::StreamKind;
 use paths::Paths;
@@ -44,17 +44,19 @@ pub(super) fn resolve(
     }
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
+    let tables = rooms::tables(&mut v);
     let engine = rooms::engine(&mut v);
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
     let store = stores::stores(&mut v, &paths);
-    let control = rooms::control(&mut v, &paths);
+    let control = rooms::control(&mut v, &paths, &store);
     let mut configuration = Configuration {
         file: paths.file().to_owned(),
         tls,
         auth,
         registrar,
         proxy,
+        tables,
         engine,
         listeners,
         logging,
@@ -67,6 +69,21 @@ pub(super) fn resolve(
     weaknesses(&mut v, &configuration);
     configuration.notes = v.into_notes();
     configuration
+}
+
+/// The algorithms of repro's `DigestChallengeAlgorithms`, for hashes of passwords; all of them if it names none.
+pub(super) fn algorithms(settings: &RawSettings) -> Vec<Algorithm> {
+    let mut errors = Vec::new();
+    let v = Values::new(settings, &mut errors, Vec::new());
+    let named: Vec<Algorithm> = v
+        .list("DigestChallengeAlgorithms")
+        .filter_map(Algorithm::of_name)
+        .collect();
+    if named.is_empty() {
+        Algorithm::ALL.to_vec()
+    } else {
+        named
+    }
 }
 
 /// Says what weakens the server.

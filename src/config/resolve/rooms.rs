@@ -13,9 +13,12 @@ use crate::admin::ControlOptions;
 use crate::auth::{AuthOptions, IdentityRules};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
-use crate::proxy::ProxyOptions;
+use crate::proxy::{
+    FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
+};
 use crate::registrar::RegistrarOptions;
-use crate::sip::FrameLimits;
+use crate::sip::{FrameLimits, StatusCode};
+use crate::store::{Backend, StoreOptions};
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
 use crate::transport::{Deadlines, EngineOptions, OutgoingOptions};
 
@@ -171,6 +174,69 @@ pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {
     }
 }
 
+pub(super) fn tables(v: &mut Values<'_>) -> TableOptions {
+    let status = |name: &str| StatusCode::new(v.number(name));
+    let silo = SiloOptions {
+        enabled: v.bool("MessageSiloEnabled"),
+        dest_filter: v.text("MessageSiloDestFilterRegex").to_owned(),
+        mime_filter: v.text("MessageSiloMimeTypeFilterRegex").to_owned(),
+        expiration_seconds: v.integer("MessageSiloExpirationTime"),
+        add_date: v.bool("MessageSiloAddDateHeader"),
+        max_content_bytes: v.number("MessageSiloMaxContentLength"),
+        success: status("MessageSiloSuccessStatusCode").unwrap_or(StatusCode::ACCEPTED),
+        filtered_mime: status("MessageSiloFilteredMimeTypeStatusCode"),
+        failure: status("MessageSiloFailureStatusCode")
+            .unwrap_or(StatusCode::TEMPORARILY_UNAVAILABLE),
+        max_per_user: v.integer("MessageSiloMaximumPerUser"),
+        max_total: v.integer("MessageSiloMaximumTotal"),
+    };
+    for name in [
+        "MessageSiloSuccessStatusCode",
+        "MessageSiloFailureStatusCode",
+    ] {
+        if v.number::<u16>(name) < 200 {
+            v.fault(name, "expected the status of a final answer, 200 to 699");
+        }
+    }
+    if matches!(
+        v.number::<u16>("MessageSiloFilteredMimeTypeStatusCode"),
+        1..200
+    ) {
+        let fault = "expected the status of a final answer, 200 to 699, or 0";
+        v.fault("MessageSiloFilteredMimeTypeStatusCode", fault);
+    }
+    for name in [
+        "RequestFilterDefaultNoMatchBehavior",
+        "RequestFilterDefaultDBErrorBehavior",
+    ] {
+        let text = v.text(name);
+        if !text.is_empty() && Ruling::parse(text).is_none() {
+            v.fault(
+                name,
+                "expected a status and maybe a phrase, as 403, Request Blocked",
+            );
+        }
+    }
+    TableOptions {
+        filters: (!v.bool("DisableRequestFilterProcessor")).then(|| FilterOptions {
+            no_match: v.text("RequestFilterDefaultNoMatchBehavior").to_owned(),
+            query_failed: v.text("RequestFilterDefaultDBErrorBehavior").to_owned(),
+        }),
+        routing: RoutingOptions {
+            parallel_routes: v.bool("ParallelForkStaticRoutes"),
+            continue_after_routes: v.bool("ContinueProcessingAfterRoutesFound"),
+            forking: match (v.bool("QValue"), v.choice("QValueBehavior")) {
+                (false, _) | (true, "FULL_SEQUENTIAL") => Forking::Sequential,
+                (true, "FULL_PARALLEL") => Forking::Parallel,
+                _ => Forking::EqualPreference,
+            },
+            challenge_third_parties: v.bool("ChallengeThirdPartiesCallingLocalDomains"),
+        },
+        fixed_routes: v.list("Routes").map(str::to_owned).collect(),
+        silo,
+    }
+}
+
 pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     EngineOptions {
@@ -307,13 +373,17 @@ pub(super) fn process(v: &mut Values<'_>, paths: &Paths) -> ProcessOptions {
     }
 }
 
-pub(super) fn control(v: &mut Values<'_>, paths: &Paths) -> ControlOptions {
+pub(super) fn control(v: &mut Values<'_>, paths: &Paths, store: &StoreOptions) -> ControlOptions {
     let socket = v.some_text("ControlSocket").map(|name| {
         // A name alone is in the directory of the store, whose owner the server is.
         if name.contains('/') {
             paths.output(name)
         } else {
-            paths.output(v.text("DatabasePath")).join(name)
+            let directory = match &store.default {
+                Backend::Embedded { directory, .. } => directory.clone(),
+                Backend::Sql(_) => paths.output(v.text("DatabasePath")),
+            };
+            directory.join(name)
         }
     });
     // Such a path is short, and `./` in it says nothing.

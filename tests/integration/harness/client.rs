@@ -1,5 +1,6 @@
 //! A SIP peer over TLS or TCP that tells what the server did to it: answered, sent an alert, closed, or kept silent.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use openssl::ssl::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::message::{Request, Response};
+use super::message::{Incoming, Request, Response};
 use super::pki::Pki;
 
 /// How long any single step of a peer may take before the test calls it a hang.
@@ -219,6 +220,7 @@ impl TlsPeer {
         let mut connection = Connection {
             stream: Stream::Tls(Box::new(stream)),
             buffer: Vec::new(),
+            requests: VecDeque::new(),
             local,
         };
         if self.settle {
@@ -260,6 +262,7 @@ pub(crate) fn tcp_from(source: IpAddr, server: SocketAddr) -> Connection {
     Connection {
         stream: Stream::Tcp(socket),
         buffer: Vec::new(),
+        requests: VecDeque::new(),
         local,
     }
 }
@@ -275,6 +278,8 @@ enum Stream {
 pub(crate) struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
+    /// Requests of the server's that nobody has taken yet.
+    requests: VecDeque<Incoming>,
     local: SocketAddr,
 }
 
@@ -403,8 +408,12 @@ impl Connection {
     pub(crate) fn next(&mut self, patience: Duration) -> Answer {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(response) = Response::take(&mut self.buffer) {
-                return Answer::Response(response);
+            if let Some(message) = Incoming::take(&mut self.buffer) {
+                match Response::of(message) {
+                    Ok(response) => return Answer::Response(response),
+                    Err(request) => self.requests.push_back(request),
+                }
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -415,6 +424,34 @@ impl Connection {
                 Ok(_) => {}
                 Err(ReadEnd::Later) => {}
                 Err(ReadEnd::Over(how)) => return Answer::Closed(how.to_string()),
+            }
+        }
+    }
+
+    /// The next request of the server's; `None` when none comes in time.
+    ///
+    /// # Panics
+    /// On a response that nobody waits for.
+    pub(crate) fn next_request(&mut self, patience: Duration) -> Option<Incoming> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(request) = self.requests.pop_front() {
+                return Some(request);
+            }
+            if let Some(message) = Incoming::take(&mut self.buffer) {
+                match Response::of(message) {
+                    Ok(response) => panic!("nobody waits for {response:?}"),
+                    Err(request) => self.requests.push_back(request),
+                }
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            match self.read(left) {
+                Ok(0) | Err(ReadEnd::Over(_)) => return None,
+                Ok(_) | Err(ReadEnd::Later) => {}
             }
         }
     }

@@ -116,22 +116,22 @@ impl Request {
     }
 }
 
-/// A response that came.
+/// A message of the server's, taken apart.
 #[derive(Debug, Clone)]
-pub(crate) struct Response {
-    /// Status code.
-    pub(crate) status: u16,
-    /// Reason phrase.
-    pub(crate) reason: String,
+pub(crate) struct Incoming {
+    /// Start line.
+    pub(crate) start: String,
     /// Header fields in order, names in lower case and in their long form where the tests look for them.
     pub(crate) headers: Vec<(String, String)>,
+    /// Body.
+    pub(crate) body: Vec<u8>,
 }
 
-impl Response {
+impl Incoming {
     /// The first message in `buffer`, taken out of it when it is whole.
     ///
     /// # Panics
-    /// On anything that is not a well-formed response: the server must never send such.
+    /// On anything that is not well formed: the server must never send such.
     pub(crate) fn take(buffer: &mut Vec<u8>) -> Option<Self> {
         let keep_alive = buffer
             .iter()
@@ -142,19 +142,13 @@ impl Response {
         let head = std::str::from_utf8(&buffer[..end - 4])
             .unwrap_or_else(|_| {
                 panic!(
-                    "response is not UTF-8: {:?}",
+                    "message is not UTF-8: {:?}",
                     buffer.escape_ascii().to_string()
                 )
             })
             .to_owned();
         let mut lines = head.split("\r\n");
-        let start = lines.next().unwrap_or_default();
-        let (status, reason) = start
-            .strip_prefix("SIP/2.0 ")
-            .and_then(|rest| rest.split_once(' '))
-            .unwrap_or_else(|| panic!("not a status line: {start:?}"));
-        let status = status.parse().expect("a status code");
-        let reason = reason.to_owned();
+        let start = lines.next().unwrap_or_default().to_owned();
         let headers: Vec<(String, String)> = lines
             .map(|line| {
                 let (name, value) = line.split_once(':').expect("a colon in a header line");
@@ -178,11 +172,69 @@ impl Response {
         if buffer.len() < end + length {
             return None;
         }
+        let body = buffer[end..end + length].to_vec();
         buffer.drain(..end + length);
         Some(Self {
-            status,
-            reason,
+            start,
             headers,
+            body,
+        })
+    }
+
+    /// The first value of one header field.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The answer of a phone to this request.
+    pub(crate) fn answer(&self, status: u16, reason: &str) -> Vec<u8> {
+        let mut text = format!("SIP/2.0 {status} {reason}\r\n");
+        for (name, value) in &self.headers {
+            match name.as_str() {
+                "via" | "from" | "call-id" | "cseq" => {
+                    let _ = write!(text, "{name}: {value}\r\n");
+                }
+                "to" => {
+                    let _ = write!(text, "To: {value};tag=phone\r\n");
+                }
+                _ => {}
+            }
+        }
+        text.push_str("Content-Length: 0\r\n\r\n");
+        text.into_bytes()
+    }
+}
+
+/// A response that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    /// Status code.
+    pub(crate) status: u16,
+    /// Reason phrase.
+    pub(crate) reason: String,
+    /// Header fields in order, names in lower case and in their long form where the tests look for them.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Response {
+    /// The response that a message is; the message itself if it is a request.
+    ///
+    /// # Panics
+    /// On a status line that is none.
+    pub(crate) fn of(message: Incoming) -> Result<Self, Incoming> {
+        let Some(rest) = message.start.strip_prefix("SIP/2.0 ") else {
+            return Err(message);
+        };
+        let (status, reason) = rest
+            .split_once(' ')
+            .unwrap_or_else(|| panic!("not a status line: {:?}", message.start));
+        Ok(Self {
+            status: status.parse().expect("a status code"),
+            reason: reason.to_owned(),
+            headers: message.headers,
         })
     }
 

@@ -117,6 +117,36 @@ impl Setup {
         )
     }
 
+    /// As `run`, with something to read on standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+        use std::io::Write as _;
+        fs::write(self.dir.path().join("repro.config"), &self.config).expect("repro.config");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
+            .current_dir(self.dir.path())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the sipvouch binary");
+        let mut stdin = child.stdin.take().expect("its standard input");
+        // One that does not read it has its reasons, and says them.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        let done = child.wait_with_output().expect("its end");
+        let printed = [done.stdout, done.stderr].concat();
+        (
+            done.status.code(),
+            String::from_utf8_lossy(&printed).into_owned(),
+        )
+    }
+
+    /// Puts a user into the store, with the password `pw`.
+    pub(crate) fn add_user(&self, user: &str) {
+        let (status, said) = self.run_with_input(&["user", "add", user], "pw\n");
+        assert_eq!(status, Some(0), "user add {user}: {said}");
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Panics

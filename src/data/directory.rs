@@ -1,0 +1,150 @@
+//! Who the users are, what the filters' data base says, and where messages are kept: the answers that a request waits
+//! for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use log::warn;
+
+use super::memory::Memory;
+use crate::proxy::{self, Answer, Kept, KeptMessage, Question, SiloOptions};
+use crate::store::sql::SqlStore;
+use crate::store::{Error, Flow, Record, SiloMessage, Store, Table};
+
+/// The stores behind the proxy core.
+pub(super) struct Directory {
+    runtime: Arc<dyn Store>,
+    filters: Option<Arc<SqlStore>>,
+    users: Memory<(String, String)>,
+    silo: ArcSwap<SiloOptions>,
+    /// Held while one message is counted and kept, so that two that come at once do not both take the last place.
+    keeping: Mutex<()>,
+}
+
+impl Directory {
+    pub(super) fn new(
+        runtime: Arc<dyn Store>,
+        filters: Option<Arc<SqlStore>>,
+        users: Memory<(String, String)>,
+    ) -> Self {
+        Self {
+            runtime,
+            filters,
+            users,
+            silo: ArcSwap::default(),
+            keeping: Mutex::default(),
+        }
+    }
+
+    /// Sets the limits of the silo.
+    pub(super) fn limit(&self, silo: &SiloOptions) {
+        self.silo.store(Arc::new(silo.clone()));
+    }
+
+    /// Forgets what is remembered of users.
+    pub(super) fn forget(&self) {
+        self.users.forget();
+    }
+
+    fn user_exists(&self, user: String, domain: String) -> Answer {
+        let exists = match self.knows(&user, &domain) {
+            Ok(exists) => exists,
+            Err(error) => return failed("user", &error),
+        };
+        self.users.remember((user, domain), exists, Instant::now());
+        Answer::Exists(exists)
+    }
+
+    /// Deviation: a table without any user says nothing, where repro took everybody for unknown: the phones of such a server
+    /// prove themselves by certificates alone.
+    fn knows(&self, user: &str, domain: &str) -> Result<bool, Error> {
+        match self.runtime.get(Table::User, &format!("{user}@{domain}")) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            // Somebody is there, with a record that cannot be read.
+            Err(Error::Record(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        // A query of the operator's may know more than the table.
+        if self.runtime.password_hash(user, domain)?.is_some() {
+            return Ok(true);
+        }
+        let mut is_empty = true;
+        self.runtime.each(Table::User, &mut |_| {
+            is_empty = false;
+            Flow::Enough
+        })?;
+        Ok(is_empty)
+    }
+
+    fn keep(&self, message: KeptMessage) -> Result<Kept, Error> {
+        let silo = self.silo.load();
+        let _one_at_a_time = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_user, in_all) = self.runtime.count_messages(&message.destination)?;
+        if of_user >= silo.max_per_user || in_all >= silo.max_total {
+            return Ok(Kept::Full);
+        }
+        let record = Record::Silo(SiloMessage {
+            dest_uri: message.destination,
+            source_uri: message.source,
+            original_sent_time: unix_now(),
+            tid: message.transaction,
+            mime_type: message.content_type,
+            message_body: message.body,
+        });
+        self.runtime.put(&[record])?;
+        Ok(Kept::Stored)
+    }
+}
+
+impl proxy::Directory for Directory {
+    fn recall(&self, question: &Question) -> Option<Answer> {
+        match question {
+            Question::UserExists { user, domain } => self
+                .users
+                .recall(&(user.clone(), domain.clone()), Instant::now())
+                .map(Answer::Exists),
+            Question::Filter { .. } | Question::Keep(_) => None,
+        }
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        match question {
+            Question::UserExists { user, domain } => self.user_exists(user, domain),
+            Question::Filter {
+                statement,
+                captures,
+            } => {
+                let Some(store) = &self.filters else {
+                    return Answer::Failed;
+                };
+                let capture = |condition, group| captures.text(condition, group).map(str::to_owned);
+                match store.query_filter(&statement, &capture) {
+                    Ok(found) => Answer::FilterResult(found),
+                    Err(error) => failed("filter", &error),
+                }
+            }
+            Question::Keep(message) => match self.keep(message) {
+                Ok(kept) => Answer::Kept(kept),
+                Err(error) => {
+                    failed("silo", &error);
+                    Answer::Kept(Kept::Failed)
+                }
+            },
+        }
+    }
+}
+
+/// Says that a store did not answer; whoever asked gets an answer that says so too.
+fn failed(what: &str, error: &Error) -> Answer {
+    warn!("store.failed asked={what} error={:?}", error.to_string());
+    Answer::Failed
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,303 @@
+//! The tables that are read whole: domains, ACL, routes, filters, static registrations. Records in, what the pure rooms
+//! take out; a record that says nothing usable is left out and told.
+
+use std::net::IpAddr;
+
+use crate::auth::{AuthOptions, IpNetwork, Transport, TrustedPeer, TrustedSource};
+use crate::config::domain_name;
+use crate::proxy::{
+    self, FilterOptions, FilterRule, Filters, RegistrationRule, RouteRule, Routing, RuleFault,
+    StaticRegistrations, StaticRoutes, TableOptions,
+};
+use crate::store::{
+    Acl, Error, Filter, FilterAction, Flow, Record, RecordFault, Route, StaticRegistration, Store,
+    Table,
+};
+
+/// Takes one record, or what is wrong with it.
+pub(super) type Take<'t> = dyn FnMut(Result<Record, RecordFault>) -> Flow + 't;
+/// Gives every record of a table.
+pub(super) type Each<'e> = dyn FnMut(Table, &mut Take<'_>) -> Result<(), Error> + 'e;
+
+/// What the tables hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Records, in the order of their tables and keys.
+    records: Vec<Record>,
+    /// Records that could not be read.
+    faults: Vec<RecordFault>,
+}
+
+impl Tables {
+    /// Reads them by `each`, which gives every record of a table.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub(super) fn read(each: &mut Each<'_>) -> Result<Self, Error> {
+        let mut own = Self::default();
+        for table in [
+            Table::Domain,
+            Table::Acl,
+            Table::Route,
+            Table::Filter,
+            Table::Registration,
+        ] {
+            each(table, &mut |record| {
+                match record {
+                    Ok(record) => own.records.push(record),
+                    Err(fault) => own.faults.push(fault),
+                }
+                Flow::More
+            })?;
+        }
+        Ok(own)
+    }
+
+    /// Reads those of a store.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub fn of(store: &dyn Store) -> Result<Self, Error> {
+        Self::read(&mut |table, take| store.each(table, take))
+    }
+
+    /// What is in them.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
+    }
+
+    /// How many records of a table there are.
+    pub fn count(&self, table: Table) -> usize {
+        self.records().filter(|r| r.table() == table).count()
+    }
+
+    /// Sentences about records that could not be read.
+    pub fn faults(&self) -> Vec<String> {
+        let told = |fault: &RecordFault| format!("{fault}; this record is not used");
+        self.faults.iter().map(told).collect()
+    }
+
+    /// Filters, routes and contacts, compiled; and sentences about those that are not as their writer meant them.
+    pub fn routing(&self, options: &TableOptions) -> (Routing, Vec<String>) {
+        let mut filters = Vec::new();
+        let mut routes = Vec::new();
+        let mut registrations = Vec::new();
+        for record in self.records() {
+            match record {
+                Record::Filter(record) => filters.push(filter_rule(record)),
+                Record::Route(record) => routes.push(route_rule(record)),
+                Record::Registration(record) => registrations.push(registration_rule(record)),
+                _ => {}
+            }
+        }
+        let (routing, faults) = options.compile(filters, routes, registrations);
+        (routing, faults.iter().map(ToString::to_string).collect())
+    }
+
+    /// Adds domains and trusted peers to what the configuration says; answers with sentences about those that cannot be.
+    pub fn add_to(&self, options: &mut AuthOptions) -> Vec<String> {
+        let mut notes = Vec::new();
+        for record in self.records() {
+            match record {
+                Record::Domain(record) => match domain_name(&record.domain) {
+                    Ok(domain) if options.domains.contains(&domain) => {}
+                    Ok(domain) => options.domains.push(domain),
+                    Err(expected) => notes.push(format!(
+                        "domain {:?} of the store is not used: expected {expected}",
+                        record.domain
+                    )),
+                },
+                Record::Acl(record) => match trusted_peer(record) {
+                    Ok(peer) => options.trusted_peers.push(peer),
+                    Err(why) => notes.push(format!(
+                        "acl {:?} of the store is not used: {why}",
+                        Record::Acl(record.clone()).key()
+                    )),
+                },
+                _ => {}
+            }
+        }
+        notes
+    }
+}
+
+/// What an operator should know about a record that is stored and cannot be used; `None` if there is nothing.
+pub fn judge(record: &Record) -> Option<String> {
+    let first = |faults: Vec<RuleFault>| faults.first().map(|fault| fault.defect.to_string());
+    match record {
+        Record::Domain(record) => domain_name(&record.domain)
+            .err()
+            .map(|expected| format!("it is not used: expected {expected}")),
+        Record::Acl(record) => trusted_peer(record)
+            .err()
+            .map(|why| format!("it is not used: {why}")),
+        Record::Route(record) => first(StaticRoutes::new([route_rule(record)]).1),
+        Record::Filter(record) => {
+            first(Filters::new([filter_rule(record)], &FilterOptions::default()).1)
+        }
+        Record::Registration(record) => {
+            first(StaticRegistrations::new([registration_rule(record)]).1)
+        }
+        Record::User(_) | Record::Identity(_) | Record::Silo(_) => None,
+    }
+}
+
+fn route_rule(record: &Route) -> RouteRule {
+    RouteRule {
+        method: record.method.clone(),
+        event: record.event.clone(),
+        matching_pattern: record.matching_pattern.clone(),
+        rewrite_expression: record.rewrite_expression.clone(),
+        order: record.order,
+    }
+}
+
+fn filter_rule(record: &Filter) -> FilterRule {
+    FilterRule {
+        cond1_header: record.cond1_header.clone(),
+        cond1_regex: record.cond1_regex.clone(),
+        cond2_header: record.cond2_header.clone(),
+        cond2_regex: record.cond2_regex.clone(),
+        method: record.method.clone(),
+        event: record.event.clone(),
+        action: match record.action {
+            FilterAction::Accept => proxy::FilterAction::Accept,
+            FilterAction::Reject => proxy::FilterAction::Reject,
+            FilterAction::Sql => proxy::FilterAction::Query,
+        },
+        action_data: record.action_data.clone(),
+        order: record.order,
+    }
+}
+
+fn registration_rule(record: &StaticRegistration) -> RegistrationRule {
+    RegistrationRule {
+        aor: record.aor.clone(),
+        contact: record.contact.clone(),
+        path: record.path.clone(),
+    }
+}
+
+/// The peer that an entry of the ACL trusts.
+///
+/// # Errors
+/// Why it trusts nobody.
+pub fn trusted_peer(acl: &Acl) -> Result<TrustedPeer, String> {
+    if !acl.tls_peer_name.is_empty() {
+        // Port and transport of a name do not count in repro either.
+        return Ok(TrustedPeer::Name(acl.tls_peer_name.clone()));
+    }
+    let bare = acl.address.trim_start_matches('[').trim_end_matches(']');
+    let address: IpAddr = bare
+        .parse()
+        .map_err(|_| format!("{:?} is no IP address", acl.address))?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = u8::try_from(acl.mask)
+        .ok()
+        .filter(|prefix| *prefix <= most)
+        .ok_or_else(|| format!("a mask of {} bits; expected 0 to {most}", acl.mask))?;
+    if acl.family != i16::from(address.is_ipv6()) {
+        return Err(format!("family {} does not fit the address", acl.family));
+    }
+    let transport = match acl.transport {
+        1 => Transport::Tls,
+        2 => Transport::Tcp,
+        3 => Transport::Udp,
+        7 => Transport::Ws,
+        8 => Transport::Wss,
+        0 => {
+            return Err(
+                "it has no transport, so it matches none, as in repro; give it one".to_owned(),
+            );
+        }
+        other => return Err(format!("transport {other} is not there in this version")),
+    };
+    let network = IpNetwork { address, prefix };
+    // Above 32767 a port is stored as a negative number.
+    let port = Some(acl.port.cast_unsigned()).filter(|port| *port != 0);
+    Ok(TrustedPeer::Source(TrustedSource {
+        network,
+        port,
+        transport,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    fn acl(address: &str, mask: i16, port: i16, family: i16, transport: i16) -> Acl {
+        Acl {
+            address: address.into(),
+            mask,
+            port,
+            family,
+            transport,
+            ..Acl::default()
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_acl_trusts_what_repro_trusted_by_it() {
+        for (situation, entry, trusted) in [
+            (
+                "one address",
+                acl("127.0.0.7", 32, 0, 0, 1),
+                Ok((None, Transport::Tls)),
+            ),
+            (
+                "a network and a port",
+                acl("192.0.2.0", 24, 5060, 0, 2),
+                Ok((Some(5060), Transport::Tcp)),
+            ),
+            (
+                "a high port",
+                acl("192.0.2.0", 24, -1, 0, 2),
+                Ok((Some(65535), Transport::Tcp)),
+            ),
+            (
+                "IPv6",
+                acl("2001:db8:0:1::", 64, 0, 1, 1),
+                Ok((None, Transport::Tls)),
+            ),
+            (
+                "no transport",
+                acl("192.0.2.7", 32, 0, 0, 0),
+                Err("no transport"),
+            ),
+            ("no address", acl("gw", 32, 0, 0, 1), Err("no IP address")),
+            (
+                "a long mask",
+                acl("192.0.2.7", 33, 0, 0, 1),
+                Err("mask of 33"),
+            ),
+            (
+                "a negative mask",
+                acl("192.0.2.7", -1, 0, 0, 1),
+                Err("mask of -1"),
+            ),
+            (
+                "the other family",
+                acl("192.0.2.7", 32, 0, 1, 1),
+                Err("family 1"),
+            ),
+            ("SCTP", acl("192.0.2.7", 32, 0, 0, 4), Err("transport 4")),
+        ] {
+            match (trusted_peer(&entry), trusted) {
+                (Ok(TrustedPeer::Source(source)), Ok(wanted)) => {
+                    assert_eq!((source.port, source.transport), wanted, "{situation}");
+                }
+                (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{situation}: {why}"),
+                (found, _) => panic!("{situation}: {found:?}"),
+            }
+        }
+        let named = Acl {
+            tls_peer_name: "Trunk.Carrier.Example".into(),
+            ..Acl::default()
+        };
+        let name = TrustedPeer::Name("Trunk.Carrier.Example".into());
+        assert_eq!(trusted_peer(&named), Ok(name));
+    }
+}

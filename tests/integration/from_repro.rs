@@ -1,0 +1,125 @@
+//! "Coming from repro", as the README has it: an old deployment is taken over with its users, domains, routes and rules.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::harness::{Pki, Request, Setup, TlsPeer, tests_dir};
+use crate::parity::copy_files;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The recorded deployment, with its own configuration and certificates made by `make-pki`.
+fn deployment() -> Setup {
+    let legacy = tests_dir().join("golden/legacy-repro");
+    let text = fs::read_to_string(legacy.join("repro.config")).unwrap();
+    let setup = Setup::new(&text);
+    for name in ["tlsUserMappings.txt", "users.txt"] {
+        fs::copy(legacy.join(name), setup.dir().join(name)).unwrap();
+    }
+    copy_files(&legacy.join("db"), &setup.dir().join("db"));
+    setup
+}
+
+/// Contents of every file of a folder, by name.
+fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("repro_"))
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
+    let setup = deployment();
+    let db = setup.dir().join("db");
+    let before = contents(&db);
+    let server = setup.start();
+    let imported = server
+        .wait_after(&mut 0, &["store.imported"], PATIENCE)
+        .expect("what came over is said");
+    for came in [
+        "user=4",
+        "domain=3",
+        "acl=7",
+        "route=3",
+        "filter=3",
+        "registration=2",
+    ] {
+        assert!(imported.contains(came), "{came}: {imported}");
+    }
+    assert_eq!(contents(server.dir().join("db").as_path()), before);
+    // Domains, users and ACL of the data base are in force.
+    let mut phone = TlsPeer::named("phone-0004F2266D79")
+        .connect(server.tls())
+        .unwrap();
+    let mut register = Request::new("REGISTER", "sip:pocock.com.au", "sip:daniel@pocock.com.au");
+    register.to = "sip:daniel@pocock.com.au".to_owned();
+    assert_eq!(phone.ask(&register).response().status, 200);
+    let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
+    for (to, status) in [
+        ("sip:eve@example.org", 480),
+        ("sip:nobody@example.org", 404),
+        ("sip:bob@example.org", 480),
+    ] {
+        let request = Request::new("MESSAGE", to, "sip:alice@example.org");
+        assert_eq!(alice.ask(&request).response().status, status, "{to}");
+    }
+    let mut gateway = TlsPeer::named("trusted-gw").connect(server.tls()).unwrap();
+    let spam = Request::new(
+        "INVITE",
+        "sip:eve@example.org",
+        "sip:spammer@elsewhere.example",
+    );
+    let answer = gateway.ask(&spam).response();
+    assert_eq!(
+        (answer.status, answer.reason.as_str()),
+        (403, "Request Blocked")
+    );
+    // A second start imports nothing again.
+    let server = server.kill_and_restart();
+    assert!(!server.log().contains("store.imported"), "{}", server.log());
+}
+
+#[test]
+fn the_way_of_the_readme_import_check_start_and_the_phones_register() {
+    let setup = deployment();
+    let (status, said) = setup.run(&["import", "db", "--dry-run"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(!setup.dir().join("db/sipvouch.db").exists(), "a dry run");
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = setup.run(&["import", "db", "--json"]);
+    assert_eq!(status, Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_str(said.trim()).expect("a report");
+    let users = report["tables"]
+        .as_array()
+        .and_then(|tables| tables.iter().find(|table| table["table"] == "user"))
+        .expect("the users");
+    assert_eq!(users["same"], 4, "{said}");
+    let (_, said) = setup.run(&["check", "repro.config"]);
+    assert!(said.contains("sub.example.org"), "{said}");
+    for (user, password, right) in [
+        ("alice@example.org", "alice-pw", true),
+        ("bob@example.org", "bob-pw", true),
+        ("eve@example.org", "eve-pw", true),
+        ("daniel@pocock.com.au", "daniel-pw", true),
+        ("alice@example.org", "bob-pw", false),
+    ] {
+        let status = setup.run_with_input(&["user", "verify", user], &format!("{password}\n"));
+        assert_eq!(status.0, Some(i32::from(!right)), "{user}: {}", status.1);
+    }
+    let server = setup.start();
+    assert!(Pki::get().path("clients/alice-uri.pem").exists());
+    let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
+    let mut register = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
+    register.to = "sip:alice@example.org".to_owned();
+    assert_eq!(alice.ask(&register).response().status, 200);
+}

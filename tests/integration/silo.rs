@@ -1,0 +1,142 @@
+//! Messages for users who are away: kept, delivered when they register, over a restart too.
+
+use std::time::Duration;
+
+use crate::harness::{Connection, Request, Setup, TlsPeer};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What must not come does not come within this.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A server with the users alice, bob and eve of example.org, which keeps messages.
+fn setup() -> Setup {
+    let setup = Setup::usual().set("MessageSiloEnabled", "true");
+    for user in ["alice@example.org", "bob@example.org"] {
+        setup.add_user(user);
+    }
+    setup
+}
+
+fn message(to: &str, body: &str) -> Request {
+    let mut request = Request::new("MESSAGE", to, "sip:alice@example.org");
+    body.clone_into(&mut request.body);
+    request
+}
+
+fn register(who: &mut Connection, user: &str) {
+    let aor = format!("sip:{user}@example.org");
+    let mut request = Request::new("REGISTER", "sip:example.org", &aor);
+    request.to = aor;
+    request.headers.push("Expires: 600".to_owned());
+    assert_eq!(who.ask(&request).response().status, 200);
+}
+
+fn send(server: std::net::SocketAddr, request: &Request) -> u16 {
+    let mut alice = TlsPeer::named("alice-uri").connect(server).unwrap();
+    alice.ask(request).response().status
+}
+
+/// Takes the messages that come, answering each with `status`.
+fn take(phone: &mut Connection, status: u16) -> Vec<String> {
+    let mut bodies = Vec::new();
+    let mut patience = PATIENCE;
+    while let Some(request) = phone.next_request(patience) {
+        assert!(request.start.starts_with("MESSAGE "), "{}", request.start);
+        bodies.push(String::from_utf8(request.body.clone()).unwrap());
+        phone.send(&request.answer(status, "As you say")).unwrap();
+        patience = SILENCE;
+    }
+    bodies
+}
+
+#[test]
+fn a_message_for_a_user_who_is_away_comes_when_he_registers_also_after_a_restart() {
+    let server = setup().start();
+    for body in ["first", "second"] {
+        assert_eq!(
+            send(server.tls(), &message("sip:bob@example.org", body)),
+            202
+        );
+    }
+    let server = server.kill_and_restart();
+    let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut bob, "bob");
+    let first = bob.next_request(PATIENCE).expect("the first message");
+    assert_eq!(first.body, b"first");
+    let from = first.value("from").unwrap();
+    assert!(from.contains("<sip:alice@example.org>;tag="), "{from}");
+    assert!(first.value("to").unwrap().contains("sip:bob@example.org"));
+    assert!(first.value("date").unwrap().ends_with("GMT"));
+    assert_eq!(first.value("content-type"), Some("text/plain"));
+    assert_eq!(first.value("cseq"), Some("1 MESSAGE"));
+    bob.send(&first.answer(200, "OK")).unwrap();
+    assert_eq!(take(&mut bob, 200), ["second"]);
+    // Delivered once.
+    let mut again = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut again, "bob");
+    assert!(again.next_request(SILENCE).is_none());
+}
+
+#[test]
+fn a_message_that_was_not_taken_is_kept_until_it_is() {
+    let server = setup().start();
+    assert_eq!(
+        send(server.tls(), &message("sip:bob@example.org", "hello")),
+        202
+    );
+    let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut bob, "bob");
+    assert_eq!(take(&mut bob, 503), ["hello"]);
+    let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut bob, "bob");
+    // This time the phone goes without an answer.
+    assert!(bob.next_request(PATIENCE).is_some());
+    drop(bob);
+    let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut bob, "bob");
+    assert_eq!(take(&mut bob, 200), ["hello"]);
+}
+
+#[test]
+fn limits_and_filters_of_the_silo_are_honoured() {
+    let server = setup()
+        .set("MessageSiloMaxContentLength", "10")
+        .set("MessageSiloMaximumPerUser", "2")
+        .set("MessageSiloFailureStatusCode", "486")
+        .set("MessageSiloDestFilterRegex", "^sip:eve@")
+        .set("MessageSiloFilteredMimeTypeStatusCode", "488")
+        .set(
+            "MessageSiloMimeTypeFilterRegex",
+            "application/im-iscomposing\\+xml",
+        )
+        .set("MessageSiloSuccessStatusCode", "200");
+    server.add_user("eve@example.org");
+    let server = server.start();
+    let composing = |to: &str| {
+        let mut request = Request::new("MESSAGE", to, "sip:alice@example.org");
+        request
+            .headers
+            .push("Content-Type: application/im-iscomposing+xml".to_owned());
+        request
+    };
+    let bob = "sip:bob@example.org";
+    for (situation, request, status) in [
+        ("one", message(bob, "1"), 200),
+        ("too large", message(bob, "12345678901"), 486),
+        ("no body", message(bob, ""), 480),
+        ("filtered user", message("sip:eve@example.org", "1"), 480),
+        ("nobody", message("sip:nobody@example.org", "1"), 404),
+        ("two", message(bob, "2"), 200),
+        ("one too many", message(bob, "3"), 486),
+    ] {
+        assert_eq!(send(server.tls(), &request), status, "{situation}");
+    }
+    // A message being written is no message; without a body it is not looked at at all.
+    assert_eq!(send(server.tls(), &composing(bob)), 480);
+    // Who may not speak for alice leaves nothing.
+    let mut mallory = TlsPeer::named("other-dns").connect(server.tls()).unwrap();
+    assert_eq!(mallory.ask(&message(bob, "4")).response().status, 403);
+    let mut phone = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut phone, "bob");
+    assert_eq!(take(&mut phone, 200), ["1", "2"]);
+}
