@@ -26,6 +26,18 @@ const EDGES: &[(&str, &[&str])] = &[
         "manage",
         &["sip", "auth", "proxy", "store", "admin", "config"],
     ),
+    (
+        "data",
+        &[
+            "sip",
+            "auth",
+            "registrar",
+            "proxy",
+            "store",
+            "transport",
+            "config",
+        ],
+    ),
     ("logging", &[]),
     ("process", &[]),
     // Whom it controls it is told as a value: see `admin::Controlled`.

@@ -41,6 +41,7 @@ complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "export" -d 'Write
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "backup" -d 'Copy the store to one file while the server runs'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "man" -d 'Print a manual page'
+complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "ctl" -d 'Ask a running server, or tell it something, over its control socket'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand check" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand settings" -l sample -d 'Print a configuration file of all that have an effect'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand settings" -l markdown -d 'Print the reference page'
@@ -425,3 +426,58 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand backup" -s h -l help -
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand man" -l dir -d 'Write every page into this directory instead' -r -f -a "(__fish_complete_directories)"
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand man" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "status" -d 'How the server is: version, age, listeners, connections, counters'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "connections" -d 'List connections, who they are and what they did'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "certificates" -d 'List the certificates that are in force, and the days they have left'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "reload" -d 'Load configuration, certificates and mappings again, as SIGHUP does, and say what changed'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "changed" -d 'Say that tables of the store were changed, so that the server takes them up again'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "drain" -d 'End in peace, as SIGTERM does; does not wait for the end'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "close" -d 'Close one connection'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "loglevel" -d 'Say what is logged, or change it until the next change or restart'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and not __fish_seen_subcommand_from status connections certificates reload changed drain close loglevel keylog" -f -a "keylog" -d 'Write the TLS secrets of one peer to a new file, to read a capture of what it says'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from status" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from status" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from status" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l peer -d 'Only of this address, with a port or without' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l identity -d 'Only with this in a name of the certificate' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l listener -d 'Only on this listener: address:port, or the port' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from connections" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from certificates" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from certificates" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from certificates" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from certificates" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from changed" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from changed" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from changed" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from changed" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from close" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from close" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from close" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from close" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from loglevel" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from loglevel" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from loglevel" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from loglevel" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l peer -d 'Whose: an address, with a port or without' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l seconds -d 'For how long, an hour at most' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l file -d 'A file that is not there yet, where the server may write' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l socket -d 'The control socket' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l config -d 'The configuration file whose ControlSocket it is [default: repro.config]' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -l json -d 'Print the result as one line of JSON'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand ctl; and __fish_seen_subcommand_from keylog" -s h -l help -d 'Print help'

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::table::{self, Kind, common, telling};
 use super::{acl, domain, filter, identity, registration, route, user};
+use crate::admin::ctl_command;
 
 /// The tables that are managed, in the order of help.
 pub(super) const KINDS: [&dyn Kind; 7] = [
@@ -42,7 +43,7 @@ pub(super) fn command() -> Command {
     for own in transfers().into_iter().chain(papers()) {
         program = program.subcommand(own);
     }
-    program
+    program.subcommand(ctl_command())
 }
 
 /// Words that `config::cli` parses.

@@ -14,6 +14,7 @@ mod harness;
 
 mod control;
 mod from_repro;
+mod hot;
 mod interop;
 mod listeners;
 mod operator;

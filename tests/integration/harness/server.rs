@@ -222,6 +222,11 @@ impl Server {
         self.tcp.expect("a TCP listener in server.ready")
     }
 
+    /// What it was started from, to run commands beside it.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     /// Where its files are.
     pub(crate) fn dir(&self) -> &Path {
         self.setup.dir()
