@@ -14,6 +14,7 @@ mod outages;
 #[path = "../integration/harness/ports.rs"]
 mod ports;
 mod servers;
+mod serving;
 
 /// Each case against both.
 macro_rules! against_both {
@@ -53,4 +54,6 @@ against_both! {
     outages::connections_are_no_more_than_the_pool,
     outages::a_server_that_hangs_holds_nobody,
     outages::lookups_recover_from_a_crash_and_are_never_wrong,
+    serving::a_server_lives_with_its_data_base_without_it_and_with_it_again,
+    serving::a_data_base_is_imported_into_a_store_of_ours,
 }
