@@ -1,6 +1,7 @@
 //! Who the users are, what the filters' data base says, and where messages are kept: the answers that a request waits
 //! for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -136,9 +137,13 @@ impl proxy::Directory for Directory {
     }
 }
 
-/// Says that a store did not answer; whoever asked gets an answer that says so too.
+/// Says that a store did not answer, once a second at most; whoever asked gets an answer that says so too.
 fn failed(what: &str, error: &Error) -> Answer {
-    warn!("store.failed asked={what} error={:?}", error.to_string());
+    static TOLD: AtomicU64 = AtomicU64::new(0);
+    let now = unix_now();
+    if TOLD.swap(now, Ordering::Relaxed) != now {
+        warn!("store.failed asked={what} error={:?}", error.to_string());
+    }
     Answer::Failed
 }
 
