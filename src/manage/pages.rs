@@ -71,13 +71,16 @@ fn write_pages(dir: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A page for each word that is managed here, with a section for each command of it.
+/// A page for each word that is managed here, and for `ctl`, with a section for each command of it.
 fn pages() -> Vec<(String, String)> {
     let mut program = tree::command();
     program.build();
     program
         .get_subcommands()
-        .filter(|word| crate::config::cli::MANAGED.contains(&word.get_name()))
+        .filter(|word| {
+            let word = word.get_name();
+            word == "ctl" || crate::config::cli::MANAGED.contains(&word)
+        })
         .map(|word| (word.get_name().to_owned(), page(word)))
         .collect()
 }
@@ -119,9 +122,10 @@ fn page(word: &Command) -> String {
     }
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    roff.text([roman(
-        "0 done; 1 refused, not there, or failed; 2 the command line is not understood.",
-    )]);
+    roff.text([roman(match word.get_name() {
+        "ctl" => "0 done; 1 the server said no; 2 the command line is not understood; 3 no server is there.",
+        _ => "0 done; 1 refused, not there, or failed; 2 the command line is not understood.",
+    })]);
     roff.control("SH", ["SEE ALSO"]);
     roff.text([bold("sipvouch"), roman("(1)")]);
     text.push_str(&roff.to_roff());
