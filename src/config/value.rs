@@ -6,6 +6,7 @@ use super::file::{RawSetting, RawSettings};
 use super::settings::{self, Kind, Noted, Setting, Standing};
 use super::{ConfigError, Note, NoteClass, Origin};
 use crate::auth::{IpNetwork, TrustedPeer};
+use crate::proxy::pattern_groups;
 use crate::tls;
 
 /// Holds every setting made against its row: wrong values become errors, unknown names and values without effect
@@ -287,7 +288,7 @@ fn pattern(value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Ok(());
     }
-    fancy_regex::Regex::new(value)
+    pattern_groups(value)
         .map(drop)
         .map_err(|fault| format!("a regular expression: {fault}"))
 }

@@ -1,35 +1,27 @@
 //! Telling the running server over its control socket that tables have changed.
 
-use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::place::{Notify, Told};
+use crate::admin::{Client, ClientError};
 use crate::store::Table;
 
-/// Longest time that the server may take: it only marks the tables.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer, in octets.
-const LONGEST_ANSWER: u64 = 64 * 1024;
-
-/// The control socket of a server; one JSON object a line in, one out.
+/// The control socket of a server.
 pub(crate) struct ControlSocket(pub(crate) PathBuf);
 
 impl Notify for ControlSocket {
     fn changed(&self, tables: &[Table]) -> Told {
-        match ask(&self.0, tables) {
-            Ok(answer) if answer.get("ok") == Some(&Value::Bool(true)) => Told::Heard,
-            Ok(answer) => {
-                let why = answer.get("error").and_then(Value::as_str);
-                Told::Failed(why.unwrap_or("its answer is not understood").to_owned())
-            }
+        let command = json!({ "command": "changed", "tables": tables });
+        let told = Client::connect(&self.0).and_then(|mut client| client.call(&command));
+        match told {
+            Ok(_) => Told::Heard,
             // No socket, or one that a server left when it was killed.
-            Err(error)
+            Err(ClientError::NoServer { source, .. })
                 if matches!(
-                    error.kind(),
+                    source.kind(),
                     ErrorKind::NotFound | ErrorKind::ConnectionRefused
                 ) =>
             {
@@ -40,23 +32,11 @@ impl Notify for ControlSocket {
     }
 }
 
-fn ask(socket: &Path, tables: &[Table]) -> io::Result<Value> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let line = json!({ "command": "changed", "tables": tables });
-    stream.write_all(format!("{line}\n").as_bytes())?;
-    let mut answer = Vec::new();
-    BufReader::new(stream)
-        .take(LONGEST_ANSWER)
-        .read_until(b'\n', &mut answer)?;
-    serde_json::from_slice(&answer).map_err(io::Error::from)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::net::UnixListener;
     use std::thread;
 

@@ -1,9 +1,8 @@
 //! Regular expressions of routes and filters, tried before they are stored.
 
-use fancy_regex::Regex;
-
 use super::names;
 use super::refusal::Refusal;
+use crate::proxy::pattern_groups;
 
 /// Compiles a pattern; says how many groups it has.
 ///
@@ -18,9 +17,7 @@ pub(super) fn groups(what: &'static str, pattern: &str) -> Result<usize, Refusal
             "empty: it would never match",
         ));
     }
-    Regex::new(pattern)
-        .map(|regex| regex.captures_len().saturating_sub(1))
-        .map_err(|error| Refusal::invalid(what, pattern, error.to_string()))
+    pattern_groups(pattern).map_err(|error| Refusal::invalid(what, pattern, error.to_string()))
 }
 
 /// Refuses a `$N` of an expression for which there is no group.

@@ -70,6 +70,14 @@ impl fmt::Debug for Pattern {
     }
 }
 
+/// How many groups an operator's pattern has, once it is compiled as the rules of routes and filters are.
+///
+/// # Errors
+/// It cannot be compiled; an empty one never matches and has none.
+pub fn pattern_groups(text: &str) -> Result<usize, PatternError> {
+    Pattern::new(text).map(|pattern| pattern.groups)
+}
+
 impl Pattern {
     /// Compiles a pattern.
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
