@@ -27,6 +27,7 @@ impl Notify for ControlSocket {
             {
                 Told::NoServer
             }
+            Err(ClientError::Refused(refused)) => Told::Failed(refused.error),
             Err(error) => Told::Failed(format!("{}: {error}", self.0.display())),
         }
     }
