@@ -136,6 +136,8 @@ impl Server {
             SqlKind::MySql => {
                 let mut command = as_account("mysql", &program("mariadb-install-db"));
                 command.args(["--no-defaults", &format!("--datadir={data}")]);
+                // A server that starts throws away what others are just using in the same directory.
+                command.arg(format!("--tmpdir={}", self.directory.display()));
                 command.args([
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
@@ -182,6 +184,7 @@ impl Server {
                 command.args([
                     "--no-defaults".to_owned(),
                     format!("--datadir={}", self.path("data")),
+                    format!("--tmpdir={directory}"),
                     format!("--socket={}", self.path("socket")),
                     format!("--pid-file={}", self.path("pid")),
                     format!("--port={}", self.port),
