@@ -468,7 +468,7 @@ mod tests {
                 source: "198.51.100.7:40000".parse().unwrap(),
                 identities: None,
             },
-            flow: FlowId(1),
+            flow: FlowId::Connection(1),
             name_reached: false,
             now: Instant::now(),
             to_tag: "ours",

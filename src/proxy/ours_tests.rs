@@ -106,7 +106,7 @@ impl World {
                 source: "198.51.100.7:40000".parse().unwrap(),
                 identities: None,
             },
-            flow: FlowId(1),
+            flow: FlowId::Connection(1),
             name_reached: false,
             now: Instant::now(),
             to_tag: "ours",
@@ -382,9 +382,9 @@ fn contacts_are_found_live_and_written_down_by_preference() {
     assert_eq!(
         shown,
         [
-            vec![("sip:best@192.0.2.8", Some(FlowId(1)), 0)],
+            vec![("sip:best@192.0.2.8", Some(FlowId::Connection(1)), 0)],
             vec![
-                ("sip:live@192.0.2.8", Some(FlowId(1)), 0),
+                ("sip:live@192.0.2.8", Some(FlowId::Connection(1)), 0),
                 ("sip:desk@192.0.2.98", None, 1)
             ],
         ]

@@ -252,7 +252,11 @@ fn source(request: &Request<'_>) -> Option<String> {
 fn transaction(request: &Request<'_>, flow: FlowId) -> String {
     let branch = request.via.branch().unwrap_or(request.call_id);
     let branch = branch.get(..MAX_BRANCH).unwrap_or(branch);
-    format!("{}-{}", flow.0, String::from_utf8_lossy(branch))
+    let branch = String::from_utf8_lossy(branch);
+    match flow {
+        FlowId::Connection(number) => format!("{number}-{branch}"),
+        FlowId::Datagram { listener, peer } => format!("{listener}-{peer}-{branch}"),
+    }
 }
 
 #[cfg(test)]
@@ -267,7 +271,9 @@ mod tests {
         let message = Message::parse(text.as_bytes(), head, 64);
         let request = Request::read(&message, FromRule::Single).unwrap();
         let target = *request.uri.sip().unwrap();
-        Silo::new(options).0.judge(&request, &target, FlowId(7))
+        Silo::new(options)
+            .0
+            .judge(&request, &target, FlowId::Connection(7))
     }
 
     fn on() -> SiloOptions {

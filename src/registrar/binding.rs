@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::io::Write as _;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,9 +61,19 @@ impl fmt::Debug for Aor {
     }
 }
 
-/// The live connection that a binding came over.
+/// The way that a request came, and that another can go back to its sender (RFC 5626 §2: a flow).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowId(pub u64);
+pub enum FlowId {
+    /// A live connection, by its number. Numbers are never given twice while the process runs.
+    Connection(u64),
+    /// Datagrams between a socket of ours, by the number of its listener, and an address.
+    Datagram {
+        /// Number of the listener.
+        listener: u16,
+        /// Where the sender is.
+        peer: SocketAddr,
+    },
+}
 
 /// Preference of a contact, in thousandths: 0 to 1000 (RFC 3261 §20.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -493,7 +503,14 @@ mod tests {
         let value =
             br#"<sip:a@h.example;ob>;+sip.instance="<urn:uuid:1>";reg-id=7;q=0.3;expires=60;x"#;
         let contact = Address::parse(value).unwrap();
-        let draft = Draft::new(&contact, b"call", 3, b"Phone/1", Some(FlowId(9))).unwrap();
+        let draft = Draft::new(
+            &contact,
+            b"call",
+            3,
+            b"Phone/1",
+            Some(FlowId::Connection(9)),
+        )
+        .unwrap();
         let clock = Instant::now;
         let start = clock();
         let binding = draft.into_binding(ends(start, 60));
@@ -503,7 +520,7 @@ mod tests {
         assert_eq!(binding.q(), QValue::parse(b"0.3"));
         assert_eq!((binding.call_id(), binding.cseq()), (&b"call"[..], 3));
         assert_eq!(binding.user_agent(), b"Phone/1");
-        assert_eq!(binding.flow(), Some(FlowId(9)));
+        assert_eq!(binding.flow(), Some(FlowId::Connection(9)));
         let mut line = Vec::new();
         binding.write_contact(start + Duration::from_millis(500), &mut line);
         assert_eq!(

@@ -295,7 +295,7 @@ mod tests {
         max: usize,
     ) -> bool {
         let contact = Address::parse(contact.as_bytes()).unwrap();
-        let draft = Draft::new(&contact, b"call", 1, b"", Some(FlowId(flow))).unwrap();
+        let draft = Draft::new(&contact, b"call", 1, b"", Some(FlowId::Connection(flow))).unwrap();
         let now = until - Duration::from_secs(60);
         location
             .change(&aor(user), max, now, |b| b.push(draft.into_binding(until)))
@@ -355,12 +355,12 @@ mod tests {
         assert!(put(&location, "a", "<sip:a@2.example>", 2, until, 9));
         assert!(put(&location, "b", "<sip:b@1.example>", 1, until, 9));
         let registered = [aor("a"), aor("b"), aor("unknown")];
-        assert_eq!(location.flow_closed(FlowId(1), &registered), 2);
+        assert_eq!(location.flow_closed(FlowId::Connection(1), &registered), 2);
         let left = location.lookup("a@example.org", now);
         assert_eq!(left.len(), 1);
-        assert_eq!(left[0].flow(), Some(FlowId(2)));
+        assert_eq!(left[0].flow(), Some(FlowId::Connection(2)));
         assert_eq!(location.len(), 1);
-        assert_eq!(location.flow_closed(FlowId(1), &registered), 0);
+        assert_eq!(location.flow_closed(FlowId::Connection(1), &registered), 0);
     }
 
     #[test]

@@ -221,7 +221,7 @@ mod tests {
         fn send_text(&self, text: &[u8], flow: Option<u64>, at: u32) -> Outcome {
             let message = Message::parse(text, text.len(), 64);
             let request = Request::read(&message, FromRule::Single).unwrap();
-            let flow = flow.map(FlowId);
+            let flow = flow.map(FlowId::Connection);
             let now = self.at(at);
             process(&request, &self.location, &self.options, flow, true, now)
                 .unwrap_or_else(|refusal| refusal)
@@ -766,8 +766,18 @@ mod tests {
         assert_eq!(aor.as_str(), "a@example.org");
         assert_eq!(send(2, 7), None, "a refresh");
         assert_eq!(send(3, 8), Some(aor.clone()), "a new connection");
-        assert_eq!(registrar.location.flow_closed(FlowId(7), [&aor]), 0);
-        assert_eq!(registrar.location.flow_closed(FlowId(8), [&aor]), 1);
+        assert_eq!(
+            registrar
+                .location
+                .flow_closed(FlowId::Connection(7), [&aor]),
+            0
+        );
+        assert_eq!(
+            registrar
+                .location
+                .flow_closed(FlowId::Connection(8), [&aor]),
+            1
+        );
     }
 
     #[test]
@@ -892,9 +902,9 @@ mod tests {
         assert_eq!(changed(), 1, "a removal");
         over(&registrar, "c", 5, 7, contact);
         let aor = Aor::parse("a@example.org").unwrap();
-        assert_eq!(location.flow_closed(FlowId(7), [&aor]), 1);
+        assert_eq!(location.flow_closed(FlowId::Connection(7), [&aor]), 1);
         assert_eq!(changed(), 1, "new, and gone with its connection");
-        assert_eq!(location.flow_closed(FlowId(7), [&aor]), 0);
+        assert_eq!(location.flow_closed(FlowId::Connection(7), [&aor]), 0);
         assert_eq!(changed(), 0, "gone already");
         over(&registrar, "c", 6, 7, "Contact: <sip:a@h>;expires=60\r\n");
         changed();
@@ -902,7 +912,7 @@ mod tests {
         assert_eq!(changed(), 1, "found expired by a list");
         over(&registrar, "d", 1, 8, contact);
         location.stop_tracking();
-        assert_eq!(location.flow_closed(FlowId(8), [&aor]), 1);
+        assert_eq!(location.flow_closed(FlowId::Connection(8), [&aor]), 1);
         assert_eq!(changed(), 0, "the server ends");
     }
 }

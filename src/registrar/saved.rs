@@ -349,7 +349,7 @@ mod tests {
             for (n, (contact, text, cseq, seconds)) in contacts.iter().enumerate() {
                 let aor = Aor::parse(&format!("user%2F{}@example.org", n % 3)).unwrap();
                 let contact = Address::parse(contact.as_bytes()).unwrap();
-                let draft = Draft::new(&contact, text.as_bytes(), *cseq, text.as_bytes(), Some(FlowId(9)));
+                let draft = Draft::new(&contact, text.as_bytes(), *cseq, text.as_bytes(), Some(FlowId::Connection(9)));
                 let Some(draft) = draft else { continue };
                 before.change(&aor, 99, now, |bindings| {
                     if !bindings.iter().any(|b| b.is_at(contact.text)) {
@@ -374,7 +374,7 @@ mod tests {
                 for (old, new) in old.iter().zip(&new) {
                     prop_assert_eq!(old.expires_at(), new.expires_at());
                     prop_assert_eq!(old.instance(), new.instance());
-                    prop_assert_eq!((old.flow(), new.flow()), (Some(FlowId(9)), None));
+                    prop_assert_eq!((old.flow(), new.flow()), (Some(FlowId::Connection(9)), None));
                 }
             }
         }

@@ -286,7 +286,7 @@ impl Worker {
                 source: connection.peer,
                 identities: connection.proof.as_ref().map(|p| &*p.identities),
             },
-            flow: FlowId(connection.id),
+            flow: FlowId::Connection(connection.id),
             name_reached: self.shared.registered.is_some(),
             now: self.now,
             to_tag,
@@ -391,12 +391,14 @@ impl Worker {
             if let Some(listener) = &self.shared.registered {
                 let event = RegistrationEvent {
                     aor: aor.clone(),
-                    flow: FlowId(id),
+                    flow: FlowId::Connection(id),
                     contacts: registration.reached,
                 };
                 listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
             }
-            connection.remember(aor, |aor| self.shared.location.is_tied(FlowId(id), aor));
+            connection.remember(aor, |aor| {
+                self.shared.location.is_tied(FlowId::Connection(id), aor)
+            });
         }
     }
 

@@ -228,7 +228,7 @@ impl Worker {
         while slot < end && lookups <= LOOKUPS_A_PART {
             if let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) {
                 lookups += connection.registered.len();
-                let flow = FlowId(connection.id);
+                let flow = FlowId::Connection(connection.id);
                 connection.keep_tied(|aor| self.shared.location.is_tied(flow, aor));
                 if let Some(connection) = self.slots.get(slot).and_then(Option::as_ref) {
                     connections.push(self.view(connection));

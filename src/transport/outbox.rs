@@ -69,8 +69,10 @@ impl Outbox {
 impl Worker {
     /// Sends a request over its connection, if that is still there.
     pub(super) fn send_request(&mut self, posted: Posted) {
-        let FlowId(number) = posted.outgoing.flow;
-        let slot = self.outbox.slots.get(&number).copied();
+        let slot = match posted.outgoing.flow {
+            FlowId::Connection(number) => self.outbox.slots.get(&number).copied(),
+            FlowId::Datagram { .. } => None,
+        };
         let mut posted = Some(posted);
         let mut failed = Undelivered::ConnectionGone;
         if let Some(slot) = slot {

@@ -211,7 +211,7 @@ mod tests {
         To: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 MESSAGE\r\nContent-Length: 5\r\n\r\nhello";
 
     fn outgoing(text: &str) -> Result<Outgoing, Unsendable> {
-        Outgoing::new(FlowId(1), text.as_bytes().to_vec(), |_| ())
+        Outgoing::new(FlowId::Connection(1), text.as_bytes().to_vec(), |_| ())
     }
 
     #[test]

@@ -336,7 +336,11 @@ fn a_connection_that_closes_takes_its_requests_with_it() {
     drop(phone);
     let delivered = outcome.recv_timeout(PATIENCE).unwrap();
     assert_eq!(failure(&delivered), Undelivered::ConnectionGone);
-    for flow in [event.flow, FlowId(u64::MAX), FlowId(0)] {
+    for flow in [
+        event.flow,
+        FlowId::Connection(u64::MAX),
+        FlowId::Connection(0),
+    ] {
         let (outgoing, outcome) = message(flow);
         served.engine.handle().send(outgoing).unwrap();
         let delivered = outcome.recv_timeout(PATIENCE).unwrap();

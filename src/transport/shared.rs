@@ -177,9 +177,14 @@ impl Shared {
         count * self.stride() + worker as u64
     }
 
-    /// The worker that has, or had, this connection.
+    /// The worker that has, or had, this connection; for datagrams any would do.
     pub(crate) fn worker_of(&self, flow: FlowId) -> usize {
-        usize::try_from(flow.0 % self.stride()).unwrap_or_default()
+        match flow {
+            FlowId::Connection(number) => {
+                usize::try_from(number % self.stride()).unwrap_or_default()
+            }
+            FlowId::Datagram { .. } => 0,
+        }
     }
 
     /// What connection numbers are counted by.

@@ -296,7 +296,7 @@ impl Worker {
         let registered = std::mem::take(&mut connection.registered);
         self.shared
             .location
-            .flow_closed(FlowId(connection.id), registered);
+            .flow_closed(FlowId::Connection(connection.id), registered);
         self.close_flow(connection);
     }
 
