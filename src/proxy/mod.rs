@@ -3,13 +3,21 @@
 //! Pure. Message in, answer and outcome out. An operator's tables ([`Routing`]) are compiled when they are loaded, and told
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
+pub mod branch;
 mod core;
 mod directory;
+mod draft;
+#[cfg(test)]
+mod draft_properties;
+#[cfg(test)]
+mod draft_tests;
 mod ecmascript;
 mod fault;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
+mod leave_out;
+mod loop_check;
 mod options;
 mod ours;
 #[cfg(test)]
@@ -18,6 +26,7 @@ mod pattern;
 mod policy;
 mod query;
 mod replay;
+mod routes;
 mod routing;
 mod ruling;
 mod silo;
@@ -26,23 +35,32 @@ mod static_route;
 mod target;
 #[cfg(test)]
 mod test_support;
+mod upstream;
+#[cfg(test)]
+mod upstream_tests;
+mod way;
 
 pub use core::{
     Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,
     on_message,
 };
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
+pub use draft::{Draft, Onward, OwnVia, Undraftable};
 pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
+pub use leave_out::LeaveOut;
+pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
 pub use pattern::{PatternError, pattern_groups};
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
 pub use replay::Replay;
+pub use routes::Routes;
 pub use routing::{Routing, RoutingOptions};
 pub use ruling::Ruling;
 pub use silo::{KeptMessage, Silo, SiloOptions};
 pub use static_registration::{RegistrationRule, StaticRegistrations};
 pub use static_route::{FixedRoutes, Matched, RouteRule, StaticRoutes};
 pub use target::{Forking, MAX_TARGETS, Origin, Target, TargetSet};
+pub use upstream::write_response;

@@ -5,6 +5,7 @@
 //! borrowed as it is.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
@@ -267,6 +268,14 @@ impl<'a> Message<'a> {
         self.fields
             .iter()
             .map(|f| (f.name, self.at(f.text), self.at(f.value)))
+    }
+
+    /// The same, and where in the head name and value stand.
+    pub(super) fn placed_fields(&self) -> impl Iterator<Item = (HeaderName, &[u8], Range<usize>)> {
+        self.fields.iter().map(|f| {
+            let place = f.text.start as usize..f.value.end as usize;
+            (f.name, self.at(f.value), place)
+        })
     }
 
     /// Text of the topmost Via value.

@@ -4,6 +4,7 @@
 //! message whose mandatory fields are good becomes a [`Request`], and a [`Reply`] is written for either.
 
 mod address;
+mod copying;
 mod equivalence;
 mod framing;
 mod host;
@@ -14,6 +15,7 @@ mod normalise;
 mod parameters;
 #[cfg(test)]
 mod properties;
+mod received;
 mod reply;
 mod request;
 mod response;
@@ -26,6 +28,7 @@ mod uri;
 mod via;
 
 pub use address::{Address, addresses};
+pub(crate) use copying::{Line, Run, lines};
 pub use equivalence::canonical_user;
 pub use framing::{Frame, FrameLimits, Framer};
 pub use host::{Host, canonical_domain};
@@ -33,11 +36,15 @@ pub use message::{Fault, Message};
 pub use method::Method;
 pub use name::HeaderName;
 pub use parameters::Parameters;
+pub(crate) use received::Received;
 pub use reply::{Reply, unsupported};
 pub use request::{FromRule, Request};
 pub use response::Response;
 pub use start_line::StartLine;
 pub use status::StatusCode;
-pub(crate) use text::split_list as list_elements;
+pub(crate) use text::{
+    are_header_lines, is_header_text, split_list as list_elements, split_quoted,
+};
 pub use uri::{SipUri, Uri};
+pub(crate) use via::first_value as first_via;
 pub use via::{MAGIC_COOKIE, Via};

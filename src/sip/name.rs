@@ -55,6 +55,7 @@ names! {
     CallId "Call-ID" b'i';
     CSeq "CSeq";
     MaxForwards "Max-Forwards";
+    MaxBreadth "Max-Breadth";
     ContentLength "Content-Length" b'l';
     Contact "Contact" b'm';
     Expires "Expires";
@@ -62,6 +63,7 @@ names! {
     RecordRoute "Record-Route";
     ContentType "Content-Type" b'c';
     UserAgent "User-Agent";
+    Server "Server";
     Supported "Supported" b'k';
     Require "Require";
     ProxyRequire "Proxy-Require";

@@ -1,16 +1,14 @@
 //! Answers that we make ourselves: RFC 3261 §8.2.6, Via as §18.2.1 and RFC 3581 ask.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::address::Address;
-use super::host::Host;
 use super::message::Message;
 use super::name::HeaderName;
+use super::received::Received;
 use super::start_line::StartLine;
 use super::status::StatusCode;
-use super::text::{is_token, trim_end};
-use super::via::{Via, first_value};
+use super::text::is_token;
 
 /// The Unsupported header line of a 420 to a request that requires extensions by the field `name`, as we have none; `None`
 /// when it requires none (RFC 3261 §8.2.2.3).
@@ -78,10 +76,10 @@ impl Reply<'_> {
         out.extend_from_slice(self.phrase.as_bytes());
         out.extend_from_slice(b"\r\n");
         for (at, via) in request.all(HeaderName::Via).enumerate() {
-            if at == 0 {
-                self.write_top_via(via, out);
-            } else {
-                line(out, "Via", via);
+            let source = self.source.filter(|_| at == 0);
+            match source.and_then(|source| Received::of(via, source)) {
+                Some(received) => received.write(out),
+                None => line(out, "Via", via),
             }
         }
         if let Some(from) = request.first(HeaderName::From) {
@@ -109,47 +107,6 @@ impl Reply<'_> {
             line(out, "Server", server.as_bytes());
         }
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-    }
-
-    /// The topmost Via, with `received` where the sender's address is not what it wrote, and `rport` where it asked.
-    fn write_top_via(&self, field: &[u8], out: &mut Vec<u8>) {
-        let value = first_value(field);
-        let Some((via, source)) = Via::parse(value).zip(self.source) else {
-            return line(out, "Via", field);
-        };
-        // A socket for both families shows an IPv4 peer as a mapped address.
-        let ip = source.ip().to_canonical();
-        let same_host = matches!(via.host, Host::Ip(written) if written == ip);
-        let (mut rport, mut claimed) = (false, false);
-        for (name, _) in via.parameters.iter() {
-            rport |= name.eq_ignore_ascii_case(b"rport");
-            claimed |= name.eq_ignore_ascii_case(b"received");
-        }
-        if same_host && !rport && !claimed {
-            return line(out, "Via", field);
-        }
-        out.extend_from_slice(b"Via: ");
-        let parameters = via.parameters.as_bytes();
-        let fixed = value.len().saturating_sub(parameters.len());
-        out.extend_from_slice(trim_end(value.get(..fixed).unwrap_or_default()));
-        for (name, parameter) in via.parameters.iter() {
-            if name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport") {
-                continue;
-            }
-            out.push(b';');
-            out.extend_from_slice(name);
-            if let Some(parameter) = parameter {
-                out.push(b'=');
-                out.extend_from_slice(parameter);
-            }
-        }
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, ";received={ip}");
-        if rport {
-            let _ = write!(out, ";rport={}", source.port());
-        }
-        out.extend_from_slice(field.get(value.len()..).unwrap_or_default());
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -78,7 +78,7 @@ impl StatusCode {
     }
 
     /// The number as it stands in a status line.
-    pub(super) fn digits(self) -> [u8; 3] {
+    pub(crate) fn digits(self) -> [u8; 3] {
         let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
         [digit(self.0 / 100), digit(self.0 / 10), digit(self.0)]
     }

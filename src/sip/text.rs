@@ -136,6 +136,30 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whether this may stand in a header value: no control character but a tab, so that no reader finds the end of a line, or
+/// of the text, in the middle of it.
+pub(crate) fn is_header_text(text: &[u8]) -> bool {
+    text.iter().all(|o| !o.is_ascii_control() || *o == b'\t')
+}
+
+/// Whether these are header fields that may be added to a message: one a line, each line ended by CRLF.
+pub(crate) fn are_header_lines(mut lines: &[u8]) -> bool {
+    while !lines.is_empty() {
+        let Some(end) = memchr::memmem::find(lines, b"\r\n") else {
+            return false;
+        };
+        let (line, rest) = lines.split_at(end);
+        let named = memchr::memchr(b':', line)
+            .and_then(|colon| line.get(..colon))
+            .is_some_and(is_token);
+        if !named || !is_header_text(line) {
+            return false;
+        }
+        lines = rest.get(2..).unwrap_or_default();
+    }
+    true
+}
+
 /// The elements of a comma-separated header value: commas in quoted strings and in `<…>` do not separate.
 pub(crate) fn split_list(value: &[u8]) -> ListElements<'_> {
     ListElements { rest: Some(value) }
@@ -228,6 +252,32 @@ mod tests {
         ] {
             let split = split.map(|(a, b): (&str, &str)| (a.as_bytes(), b.as_bytes()));
             assert_eq!(split_quoted(text.as_bytes()), split, "{text}");
+        }
+    }
+
+    #[test]
+    fn header_lines_are_whole_and_nothing_else() {
+        for (lines, good) in [
+            ("", true),
+            ("A: b\r\n", true),
+            ("A:\r\n", true),
+            ("A: \tb\u{fc}\r\nB-C: d: e\r\n", true),
+            ("A: b", false),
+            ("A: b\n", false),
+            ("A: b\r\nC: d", false),
+            ("\r\n", false),
+            ("A: b\r\n\r\n", false),
+            ("A: b\r\n c\r\n", false),
+            ("A b\r\n", false),
+            (": b\r\n", false),
+            ("A : b\r\n", false),
+            ("A: b\nC: d\r\n", false),
+            ("A: b\rC: d\r\n", false),
+            ("A: b\r\r\n", false),
+            ("A: b\0\r\n", false),
+            ("A: \"\\\u{7f}\"\r\n", false),
+        ] {
+            assert_eq!(are_header_lines(lines.as_bytes()), good, "{lines:?}");
         }
     }
 

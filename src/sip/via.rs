@@ -61,7 +61,7 @@ fn split_slash(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The first value of a Via header field that may be a list.
-pub(super) fn first_value(field: &[u8]) -> &[u8] {
+pub(crate) fn first_value(field: &[u8]) -> &[u8] {
     split_list(field).next().unwrap_or_default()
 }
 

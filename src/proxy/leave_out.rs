@@ -1,0 +1,98 @@
+//! Header fields of a request that go no further than us.
+
+use crate::sip::{HeaderName, Line, list_elements, split_quoted};
+
+/// Fields that are left out of a request that is sent on.
+///
+/// What the request would be no request without (Via, To, From, Call-ID, CSeq) always stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveOut<'a> {
+    /// All of this name: P-Asserted-Identity toward somebody who is not trusted, when Privacy asks for it (RFC 3325 §7).
+    Every(HeaderName),
+    /// Proxy-Authorization for a realm of ours: nobody behind us has a use for it (RFC 3261 §22.3). One that names no realm
+    /// stays.
+    Credentials {
+        /// The realm.
+        realm: &'a str,
+    },
+}
+
+impl LeaveOut<'_> {
+    /// Whether this field is one.
+    pub(super) fn is_met_by(&self, line: &Line<'_>) -> bool {
+        match self {
+            Self::Every(name) => line.name == *name,
+            Self::Credentials { realm } => {
+                line.name == HeaderName::ProxyAuthorization && names_realm(line.value, realm)
+            }
+        }
+    }
+}
+
+/// Whether credentials are for this realm: `scheme 1*SP name=value *(, name=value)` (RFC 3261 §20.28).
+fn names_realm(credentials: &[u8], realm: &str) -> bool {
+    let scheme = memchr::memchr(b' ', credentials).unwrap_or(credentials.len());
+    let parameters = credentials.get(scheme..).unwrap_or_default();
+    list_elements(parameters).any(|parameter| {
+        let Some(equals) = memchr::memchr(b'=', parameter) else {
+            return false;
+        };
+        let (name, value) = parameter.split_at(equals);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        name.trim_ascii().eq_ignore_ascii_case(b"realm") && is_quoted_or_plain(value, realm)
+    })
+}
+
+/// Whether a value is this text: as a quoted-string with its escapes, or as it is.
+fn is_quoted_or_plain(value: &[u8], text: &str) -> bool {
+    let Some((quoted, _)) = split_quoted(value) else {
+        return value == text.as_bytes();
+    };
+    let mut inner = quoted
+        .get(1..quoted.len().saturating_sub(1))
+        .unwrap_or_default()
+        .iter();
+    let unescaped = std::iter::from_fn(|| match inner.next() {
+        Some(b'\\') => inner.next(),
+        octet => octet,
+    });
+    unescaped.eq(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_told_by_their_realm() {
+        for (credentials, wanted) in [
+            ("Digest realm=\"example.org\"", true),
+            (
+                "Digest username=\"a\", realm=\"example.org\", nonce=\"n\"",
+                true,
+            ),
+            (
+                "digest username=\"a, realm=b\" ,\tREALM = \"ex\\ample.org\"",
+                true,
+            ),
+            ("Digest realm=example.org", true),
+            ("Digest realm=\"example.com\", realm=\"example.org\"", true),
+            ("Digest realm=\"example.com\"", false),
+            ("Digest realm=\"Example.org\"", false),
+            ("Digest realm=\"example.org.example.com\"", false),
+            ("Digest realm=\"example.or\"", false),
+            ("Digest username=\"x, realm=\\\"example.org\\\"\"", false),
+            ("Digest xrealm=\"example.org\"", false),
+            ("Digest realm", false),
+            ("Digest realm=", false),
+            ("Digest", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                names_realm(credentials.as_bytes(), "example.org"),
+                wanted,
+                "{credentials}"
+            );
+        }
+    }
+}
