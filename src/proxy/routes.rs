@@ -1,7 +1,5 @@
 //! Route information preprocessing: RFC 3261 §16.4.
 
-use smallvec::SmallVec;
-
 use crate::sip::{Address, Fault, HeaderName, Request, SipUri, Uri, list_elements};
 
 /// What a Route header field that nobody can follow is answered with, as repro does.
@@ -16,9 +14,9 @@ const MOST_OWN: usize = 2;
 pub struct Routes<'m> {
     /// User parts, the topmost first, of what was ours and is taken off: values on top of Route and, from a strict router,
     /// the Request-URI. `""` for one without.
-    pub own: SmallVec<[&'m str; MOST_OWN]>,
+    pub own: Vec<&'m str>,
     /// The other values, each as it is written.
-    pub rest: SmallVec<[&'m [u8]; 4]>,
+    pub rest: Vec<&'m [u8]>,
     /// The Request-URI that counts: that of the request, or what a strict router has moved to the end of Route.
     pub request_uri: &'m str,
     /// The same, read.
@@ -36,8 +34,8 @@ impl<'m> Routes<'m> {
     /// A Route value is no SIP URI that can be followed, or would plant header fields (`?`, RFC 3261 §19.1.5).
     pub fn of(request: &Request<'m>, is_mine: impl Fn(&SipUri<'_>) -> bool) -> Result<Self, Fault> {
         let mut routes = Self {
-            own: SmallVec::new(),
-            rest: SmallVec::new(),
+            own: Vec::new(),
+            rest: Vec::new(),
             request_uri: text_of(request.uri_text)?,
             uri: request.uri,
         };
