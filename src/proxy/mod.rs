@@ -3,6 +3,7 @@
 //! Pure. Message in, answer and outcome out. An operator's tables ([`Routing`]) are compiled when they are loaded, and told
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
+mod breadth;
 mod core;
 mod directory;
 mod ecmascript;
@@ -27,6 +28,7 @@ mod target;
 #[cfg(test)]
 mod test_support;
 
+pub use breadth::{MAX_BREADTH, max_breadth};
 pub use core::{
     Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,
     on_message,
