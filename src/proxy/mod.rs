@@ -3,6 +3,7 @@
 //! Pure. Message in, answer and outcome out. An operator's tables ([`Routing`]) are compiled when they are loaded, and told
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
+mod best_response;
 mod breadth;
 mod core;
 mod directory;
@@ -11,6 +12,12 @@ mod fault;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
+mod fork;
+mod fork_effect;
+#[cfg(test)]
+mod fork_properties;
+#[cfg(test)]
+mod fork_tests;
 mod options;
 mod ours;
 #[cfg(test)]
@@ -18,6 +25,7 @@ mod ours_tests;
 mod pattern;
 mod policy;
 mod query;
+mod redirect;
 mod replay;
 mod routing;
 mod ruling;
@@ -36,6 +44,10 @@ pub use core::{
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
 pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
+pub use fork::Fork;
+pub use fork_effect::{
+    BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
+};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
 pub use pattern::{PatternError, pattern_groups};
