@@ -4,6 +4,8 @@
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
 pub mod branch;
+mod best_response;
+mod breadth;
 mod core;
 mod directory;
 mod draft;
@@ -18,6 +20,12 @@ mod filter;
 mod filter_tests;
 mod leave_out;
 mod loop_check;
+mod fork;
+mod fork_effect;
+#[cfg(test)]
+mod fork_properties;
+#[cfg(test)]
+mod fork_tests;
 mod options;
 mod ours;
 #[cfg(test)]
@@ -25,6 +33,7 @@ mod ours_tests;
 mod pattern;
 mod policy;
 mod query;
+mod redirect;
 mod replay;
 mod routes;
 mod routing;
@@ -40,6 +49,7 @@ mod upstream;
 mod upstream_tests;
 mod way;
 
+pub use breadth::{MAX_BREADTH, max_breadth};
 pub use core::{
     Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,
     on_message,
@@ -50,6 +60,10 @@ pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
 pub use leave_out::LeaveOut;
 pub use loop_check::{loop_key, loops};
+pub use fork::Fork;
+pub use fork_effect::{
+    BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
+};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
 pub use pattern::{PatternError, pattern_groups};

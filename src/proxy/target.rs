@@ -21,6 +21,8 @@ pub enum Origin {
     Binding,
     /// A static registration.
     StaticRegistration,
+    /// A Contact of a redirection that we follow ourselves.
+    Redirect,
 }
 
 /// One place to send a request to.
@@ -51,8 +53,13 @@ impl Target {
         }
     }
 
+    /// Whether its URI is a SIPS URI.
+    pub(super) fn is_secure(&self) -> bool {
+        SipUri::parse(&self.uri).is_some_and(|uri| uri.secure)
+    }
+
     /// Whether a request sent to both would go to one place twice.
-    fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         self.route == other.route
             && (self.uri == other.uri
                 || SipUri::parse(&self.uri)
@@ -123,6 +130,11 @@ impl TargetSet {
     /// The groups, that to be tried first in front.
     pub fn groups(&self) -> &[Vec<Target>] {
         &self.groups
+    }
+
+    /// The same groups, to be kept.
+    pub(super) fn into_groups(self) -> Vec<Vec<Target>> {
+        self.groups
     }
 
     /// Number of targets.

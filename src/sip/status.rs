@@ -26,6 +26,9 @@ codes! {
     TRYING 100 "Trying";
     OK 200 "OK";
     ACCEPTED 202 "Accepted";
+    MULTIPLE_CHOICES 300 "Multiple Choices";
+    MOVED_PERMANENTLY 301 "Moved Permanently";
+    MOVED_TEMPORARILY 302 "Moved Temporarily";
     BAD_REQUEST 400 "Bad Request";
     UNAUTHORIZED 401 "Unauthorized";
     PAYMENT_REQUIRED 402 "Payment Required";
@@ -42,6 +45,8 @@ codes! {
     UNSUPPORTED_URI_SCHEME 416 "Unsupported URI Scheme";
     BAD_EXTENSION 420 "Bad Extension";
     INTERVAL_TOO_BRIEF 423 "Interval Too Brief";
+    FLOW_FAILED 430 "Flow Failed";
+    MAX_BREADTH_EXCEEDED 440 "Max-Breadth Exceeded";
     TEMPORARILY_UNAVAILABLE 480 "Temporarily Unavailable";
     CALL_DOES_NOT_EXIST 481 "Call/Transaction Does Not Exist";
     LOOP_DETECTED 482 "Loop Detected";
