@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::effect::ClientEffect;
+use super::effect::{ClientEffect, Effect};
 use super::options::TransactionOptions;
 use super::timer::Timers;
 use crate::sip::StatusCode;
@@ -43,6 +43,37 @@ pub(super) fn live<On: Copy + Debug, Out: PartialEq + Debug + 'static>(
         let found = take(*on, start + Duration::from_millis(*ms));
         assert_eq!(found, *expected, "{situation}: {on:?} at {ms} ms");
     }
+}
+
+/// What comes out of a server machine; responses by their status, see [`response`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServerOut {
+    Send(u16),
+    AckToCore,
+    TryingDue,
+    Timeout,
+    Failed,
+    Ended,
+}
+
+impl ServerOut {
+    pub(super) fn of(effects: &[Effect]) -> Vec<Self> {
+        let short = |effect: &Effect| match effect {
+            Effect::Send(bytes) => {
+                Self::Send(u16::from_be_bytes(bytes.as_ref().try_into().unwrap()))
+            }
+            Effect::TryingDue => Self::TryingDue,
+            Effect::Timeout => Self::Timeout,
+            Effect::TransportFailed => Self::Failed,
+            Effect::Ended => Self::Ended,
+        };
+        effects.iter().map(short).collect()
+    }
+}
+
+/// Octets that stand for the response with this status.
+pub(super) fn response(code: u16) -> Arc<[u8]> {
+    code.to_be_bytes().as_slice().into()
 }
 
 /// What comes out of a client machine; responses by their status.
