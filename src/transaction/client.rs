@@ -114,6 +114,11 @@ impl Client {
         }
     }
 
+    /// Whether a provisional response has come and no final one.
+    pub fn is_proceeding(&self) -> bool {
+        self.state == State::Proceeding
+    }
+
     /// Whether it is over.
     pub fn has_ended(&self) -> bool {
         self.state == State::Terminated
@@ -129,6 +134,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_support::{self, ClientOut, again, start, status};
     use super::*;
 
     /// What reaches the machine.
@@ -138,58 +144,27 @@ mod tests {
         Unsent,
         Deadline,
     }
+    use ClientOut::{Again, Ended, Failed, Passed, Timeout};
     use On::{Deadline, Response, Unsent};
 
-    /// What comes out of it; responses by their status.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Out {
-        Again,
-        Passed(u16),
-        Timeout,
-        Failed,
-        Ended,
-    }
-    use Out::{Again, Ended, Failed, Passed, Timeout};
-
-    type Step = (u64, On, &'static [Out]);
-
     /// Lets a machine live through the steps, each at its milliseconds.
-    fn live(situation: &str, reliable: bool, steps: &[Step]) {
-        let (timers, clock) = (Timers::default(), Instant::now);
-        let start = clock();
-        let request = (!reliable).then(|| Arc::from(&b"MESSAGE"[..]));
-        let mut machine = Client::new(request, &timers, start);
-        for (ms, on, expected) in steps {
-            let now = start + Duration::from_millis(*ms);
+    fn live(situation: &str, reliable: bool, steps: &[test_support::Step<On, ClientOut>]) {
+        let (timers, start) = (Timers::default(), start());
+        let mut machine = Client::new(again(reliable), &timers, start);
+        test_support::live(situation, start, steps, |on, now| {
             let mut out = Vec::new();
             match on {
-                Response(code) => {
-                    let status = StatusCode::new(*code).unwrap_or(StatusCode::OK);
-                    machine.on_response(status, &timers, now, &mut out);
-                }
+                Response(code) => machine.on_response(status(code), &timers, now, &mut out),
                 Unsent => machine.on_transport_error(&mut out),
                 Deadline => machine.on_deadline(&timers, now, &mut out),
             }
-            let found: Vec<Out> = out
-                .iter()
-                .map(|effect| match effect {
-                    ClientEffect::SendAgain(bytes) => {
-                        assert_eq!(&**bytes, b"MESSAGE", "{situation}");
-                        Again
-                    }
-                    ClientEffect::Response(status) => Passed(status.as_u16()),
-                    ClientEffect::Timeout => Timeout,
-                    ClientEffect::TransportFailed => Failed,
-                    ClientEffect::Ended => Ended,
-                })
-                .collect();
-            assert_eq!(found, *expected, "{situation}: {on:?} at {ms} ms");
             assert_eq!(
                 machine.next_deadline().is_none(),
                 machine.has_ended(),
                 "{situation}"
             );
-        }
+            ClientOut::of(&out)
+        });
     }
 
     #[test]
@@ -277,7 +252,7 @@ mod tests {
 
     #[test]
     fn over_tls_the_final_response_ends_it() {
-        let answers: [(u16, &'static [Out]); 4] = [
+        let answers: [(u16, &'static [ClientOut]); 4] = [
             (200, &[Passed(200), Ended]),
             (302, &[Passed(302), Ended]),
             (408, &[Passed(408), Ended]),

@@ -2,16 +2,20 @@
 
 use smallvec::SmallVec;
 
-use super::key::Scope;
+use super::key::{Kind, Scope};
 use crate::sip::Response;
 
 /// What identifies a client transaction: where its request went, branch and sent-by of the Via that we put on top, and
 /// the method.
 ///
 /// With the [`Scope`] a response counts only if it comes from where the request went: nobody else can answer it,
-/// whatever he knows of the branch. Branches are ours and come back as they were: compared octet by octet.
+/// whatever he knows of the branch. Branches are ours and come back as they were: compared octet by octet. A CANCEL has
+/// the branch of its INVITE, and the method keeps the two apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientKey(SmallVec<[u8; 96]>);
+pub struct ClientKey {
+    octets: SmallVec<[u8; 96]>,
+    kind: Kind,
+}
 
 impl ClientKey {
     /// The key of a request whose topmost Via has this branch and sent-by.
@@ -25,7 +29,13 @@ impl ClientKey {
         octets.extend(sent_by.map(|o| o.to_ascii_lowercase()));
         octets.push(0);
         octets.extend_from_slice(method);
-        Self(octets)
+        let kind = match method {
+            b"INVITE" => Kind::Invite,
+            b"ACK" => Kind::Ack,
+            b"CANCEL" => Kind::Cancel,
+            _ => Kind::Other,
+        };
+        Self { octets, kind }
     }
 
     /// The key of the request that this response answers; `None` without a branch, since all our requests have one.
@@ -39,9 +49,14 @@ impl ClientKey {
         ))
     }
 
+    /// What the request is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// What is compared.
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.octets
     }
 }
 
@@ -51,6 +66,40 @@ mod tests {
 
     use super::*;
     use crate::sip::Message;
+
+    #[test]
+    fn a_cancel_is_not_its_invite() {
+        let via = "SIP/2.0/TLS h:5061;branch=z9hG4bK1";
+        for (sent, answered, same) in [
+            ("INVITE", "INVITE", true),
+            ("CANCEL", "CANCEL", true),
+            ("INVITE", "CANCEL", false),
+            ("CANCEL", "INVITE", false),
+            ("INVITE", "ACK", false),
+            ("INVITE", "invite", false),
+        ] {
+            let sent_as = ClientKey::new(Scope(7), b"z9hG4bK1", "h:5061", sent.as_bytes());
+            let text = format!("SIP/2.0 200 OK\r\nVia: {via}\r\nCSeq: 1 {answered}\r\n\r\n");
+            let message = Message::parse(text.as_bytes(), text.len(), 64);
+            let key = ClientKey::of(&Response::read(&message).unwrap(), Scope(7));
+            assert_eq!(key == Some(sent_as), same, "{sent} answered as {answered}");
+        }
+    }
+
+    #[test]
+    fn the_method_says_what_the_request_is() {
+        for (method, kind) in [
+            ("INVITE", Kind::Invite),
+            ("ACK", Kind::Ack),
+            ("CANCEL", Kind::Cancel),
+            ("MESSAGE", Kind::Other),
+            ("Invite", Kind::Other),
+            ("", Kind::Other),
+        ] {
+            let key = ClientKey::new(Scope(7), b"z9hG4bK1", "h", method.as_bytes());
+            assert_eq!(key.kind(), kind, "{method}");
+        }
+    }
 
     #[test]
     fn branch_sent_by_method_and_where_it_comes_from_decide() {

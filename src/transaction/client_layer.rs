@@ -7,6 +7,8 @@ use std::time::Instant;
 use super::client::Client;
 use super::client_key::ClientKey;
 use super::effect::{ClientEffect, TransactionId};
+use super::invite_client::InviteClient;
+use super::key::Kind;
 use super::layer::{NotBegun, shrink};
 use super::options::TransactionOptions;
 use super::timer::Timers;
@@ -24,15 +26,47 @@ pub struct ClientOutput<P> {
 }
 
 #[derive(Debug)]
+enum Machine {
+    Invite(InviteClient),
+    Other(Client),
+}
+
+impl Machine {
+    fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Invite(machine) => machine.next_deadline(),
+            Self::Other(machine) => machine.next_deadline(),
+        }
+    }
+
+    fn is_proceeding(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_proceeding(),
+            Self::Other(machine) => machine.is_proceeding(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.has_ended(),
+            Self::Other(machine) => machine.has_ended(),
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Entry<P> {
     key: Arc<[u8]>,
     path: P,
-    machine: Client,
+    machine: Machine,
     /// Where it stands in the table of deadlines.
     scheduled: Option<Instant>,
 }
 
 /// The client transactions of one worker. `P` is the way that a request went (a connection, an address).
+///
+/// Each ends by a timer of its own, but for an INVITE that is ringing: that one waits as long as the core does, and
+/// counts towards the limit.
 #[derive(Debug)]
 pub struct ClientLayer<P> {
     options: TransactionOptions,
@@ -57,10 +91,12 @@ impl<P: Clone> ClientLayer<P> {
         }
     }
 
-    /// Remembers a request that is sent now; `again` as for [`Client::new`].
+    /// Remembers a request that is sent now; `again` as for [`Client::new`] and [`InviteClient::new`]. A CANCEL is a
+    /// request like others: with the branch of its INVITE, its own method keeps the two apart.
     ///
     /// # Errors
-    /// The table is full, or a request with this key is under way: take another branch.
+    /// The table is full, a request with this key is under way (take another branch), or it is an ACK, which is sent
+    /// without a transaction.
     pub fn begin(
         &mut self,
         key: &ClientKey,
@@ -68,6 +104,12 @@ impl<P: Clone> ClientLayer<P> {
         again: Option<Arc<[u8]>>,
         now: Instant,
     ) -> Result<TransactionId, NotBegun> {
+        let timers = &self.options.timers;
+        let machine = match key.kind() {
+            Kind::Ack => return Err(NotBegun::Ack),
+            Kind::Invite => Machine::Invite(InviteClient::new(again, timers, now)),
+            Kind::Cancel | Kind::Other => Machine::Other(Client::new(again, timers, now)),
+        };
         if self.index.contains_key(key.as_bytes()) {
             return Err(NotBegun::Known);
         }
@@ -77,7 +119,6 @@ impl<P: Clone> ClientLayer<P> {
         }
         let id = TransactionId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        let machine = Client::new(again, &self.options.timers, now);
         let scheduled = machine.next_deadline();
         if let Some(at) = scheduled {
             self.deadlines.insert((at, id));
@@ -96,8 +137,8 @@ impl<P: Clone> ClientLayer<P> {
         Ok(id)
     }
 
-    /// A response came in. False when it belongs to no request that is under way: drop it (RFC 3261 §18.1.2; a proxy
-    /// sends it on in one case only, that of a 2xx to INVITE).
+    /// A response came in. False when it belongs to no request that is under way: drop it. A proxy, too, never sends it
+    /// on, not even a 2xx to an INVITE that has timed out (RFC 6026 §7.3, §8.9).
     pub fn on_response(
         &mut self,
         key: &ClientKey,
@@ -108,16 +149,41 @@ impl<P: Clone> ClientLayer<P> {
         let Some(&id) = self.index.get(key.as_bytes()) else {
             return false;
         };
-        self.drive(id, out, |machine, timers, effects| {
-            machine.on_response(status, timers, now, effects);
+        self.drive(id, out, |machine, timers, effects| match machine {
+            Machine::Invite(machine) => machine.on_response(status, timers, now, effects),
+            Machine::Other(machine) => machine.on_response(status, timers, now, effects),
         })
+    }
+
+    /// A CANCEL of this INVITE has been sent: if no final response comes within 64*T1, the outcome is
+    /// [`ClientEffect::Timeout`] (RFC 3261 §9.1). True when that wait begins now, see [`InviteClient::on_cancelled`]:
+    /// false for another method, before [`ClientLayer::is_proceeding`], after the final response, and the second time.
+    pub fn cancelled(&mut self, id: TransactionId, now: Instant) -> bool {
+        let mut begins = false;
+        // No effect comes out of it, so there is nobody to pass one to.
+        self.drive(id, &mut Vec::new(), |machine, timers, _| {
+            if let Machine::Invite(machine) = machine {
+                begins = machine.on_cancelled(timers, now);
+            }
+        });
+        begins
     }
 
     /// The request could not be sent, or the connection that it went over is gone.
     pub fn on_transport_error(&mut self, id: TransactionId, out: &mut Vec<ClientOutput<P>>) {
-        self.drive(id, out, |machine, _, effects| {
-            machine.on_transport_error(effects);
+        self.drive(id, out, |machine, _, effects| match machine {
+            Machine::Invite(machine) => machine.on_transport_error(effects),
+            Machine::Other(machine) => machine.on_transport_error(effects),
         });
+    }
+
+    /// Nobody waits for this request any more: it is forgotten without an outcome and without
+    /// [`ClientEffect::Ended`]. What was given as its path, if it was under way.
+    ///
+    /// No response to it is known afterwards: a refused INVITE gets no ACK, and a 2xx is lost. One that may still be
+    /// ringing is to be cancelled instead.
+    pub fn forget(&mut self, id: TransactionId) -> Option<P> {
+        self.remove(id).map(|entry| entry.path)
     }
 
     /// When [`ClientLayer::on_deadline`] next has something to do.
@@ -135,10 +201,23 @@ impl<P: Clone> ClientLayer<P> {
             if at > now {
                 return;
             }
-            self.drive(id, out, |machine, timers, effects| {
-                machine.on_deadline(timers, now, effects);
+            self.drive(id, out, |machine, timers, effects| match machine {
+                Machine::Invite(machine) => machine.on_deadline(timers, now, effects),
+                Machine::Other(machine) => machine.on_deadline(timers, now, effects),
             });
         }
+    }
+
+    /// Whether a provisional response to this request has come and no final one. Before that no CANCEL may be sent (RFC
+    /// 3261 §9.1), and such a branch is what a proxy calls pending (RFC 3261 §16.7 step 10).
+    pub fn is_proceeding(&self, id: TransactionId) -> bool {
+        let entry = self.entries.get(&id);
+        entry.is_some_and(|entry| entry.machine.is_proceeding())
+    }
+
+    /// The way that was given for this request, while its transaction lasts.
+    pub fn path(&self, id: TransactionId) -> Option<&P> {
+        self.entries.get(&id).map(|entry| &entry.path)
     }
 
     /// Number of transactions under way.
@@ -157,7 +236,7 @@ impl<P: Clone> ClientLayer<P> {
         &mut self,
         id: TransactionId,
         out: &mut Vec<ClientOutput<P>>,
-        step: impl FnOnce(&mut Client, &Timers, &mut Vec<ClientEffect>),
+        step: impl FnOnce(&mut Machine, &Timers, &mut Vec<ClientEffect>),
     ) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
@@ -179,12 +258,20 @@ impl<P: Clone> ClientLayer<P> {
             entry.scheduled = deadline;
         }
         if entry.machine.has_ended() {
-            self.index.remove(&entry.key);
-            self.entries.remove(&id);
-            shrink(&mut self.index);
-            shrink(&mut self.entries);
+            self.remove(id);
         }
         true
+    }
+
+    fn remove(&mut self, id: TransactionId) -> Option<Entry<P>> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(at) = entry.scheduled {
+            self.deadlines.remove(&(at, id));
+        }
+        self.index.remove(&entry.key);
+        shrink(&mut self.index);
+        shrink(&mut self.entries);
+        Some(entry)
     }
 }
 
@@ -192,21 +279,16 @@ impl<P: Clone> ClientLayer<P> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::num::NonZeroUsize;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::super::key::Scope;
+    use super::super::test_support::{options, start};
     use super::*;
 
     fn layer(max: usize) -> (ClientLayer<u8>, Instant) {
-        let clock = Instant::now;
-        let options = TransactionOptions {
-            timers: Timers::default(),
-            max_transactions: NonZeroUsize::new(max).unwrap(),
-        };
-        (ClientLayer::new(options), clock())
+        (ClientLayer::new(options(max)), start())
     }
 
     fn key(branch: &str) -> ClientKey {
@@ -297,14 +379,28 @@ mod tests {
     fn memory_comes_back_after_a_flood() {
         let (mut layer, now) = layer(100_000);
         let mut out = Vec::new();
-        for n in 0..20_000 {
-            layer
-                .begin(&key(&format!("z9hG4bK{n}")), 0, None, now)
-                .unwrap();
+        for (situation, method, forgotten) in [
+            ("timed out", "MESSAGE", false),
+            ("timed out", "INVITE", false),
+            ("forgotten", "INVITE", true),
+        ] {
+            let mut ids = Vec::new();
+            for n in 0..20_000 {
+                let branch = format!("z9hG4bK{n}");
+                let key = ClientKey::new(Scope(1), branch.as_bytes(), "h", method.as_bytes());
+                ids.push(layer.begin(&key, 0, None, now).unwrap());
+            }
+            assert!(layer.entries.capacity() >= 20_000, "{situation}: {method}");
+            for id in ids.into_iter().filter(|_| forgotten) {
+                assert_eq!(layer.forget(id), Some(0));
+            }
+            layer.on_deadline(now + Duration::from_secs(32), &mut out);
+            assert_eq!(out.drain(..).count(), if forgotten { 0 } else { 40_000 });
+            assert!(layer.is_empty() && layer.next_deadline().is_none());
+            assert!(layer.index.is_empty());
+            let room = layer.index.capacity().max(layer.entries.capacity());
+            assert!(room < 2_000, "{situation}: {method}");
         }
-        layer.on_deadline(now + Duration::from_secs(32), &mut out);
-        assert!(layer.is_empty() && layer.next_deadline().is_none());
-        assert!(layer.index.capacity() < 2_000 && layer.entries.capacity() < 2_000);
     }
 
     proptest! {
@@ -346,6 +442,7 @@ mod tests {
                         | ClientEffect::Timeout
                         | ClientEffect::TransportFailed => outcomes += 1,
                         ClientEffect::SendAgain(_) => prop_assert!(outcomes == 0 && !reliable),
+                        ClientEffect::Acknowledge => prop_assert!(false, "that is for INVITE"),
                         ClientEffect::Ended => prop_assert_eq!(outcomes, 1, "an outcome before the end"),
                     }
                 }

@@ -38,11 +38,18 @@ pub struct Output<P> {
 /// What the shell around a client transaction does for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEffect {
-    /// Send this request once more: Timer E, over unreliable transports only.
+    /// Send this request once more: Timers A and E, over unreliable transports only.
     SendAgain(Arc<[u8]>),
-    /// Pass the response that has just come in to the core.
+    /// Send an ACK for the refusal that has just come in, the way the INVITE went: made from that INVITE, with the To of
+    /// the response (RFC 3261 §17.1.1.3). Due for the first one, before its [`ClientEffect::Response`], and for each
+    /// repetition; the INVITE is to be kept until [`ClientEffect::Ended`]. Never for a 2xx: that ACK is the caller's.
+    Acknowledge,
+    /// Pass the response that has just come in to the core. A final one is the outcome; after a 2xx to an INVITE more
+    /// of them may follow, the same again or of another callee (RFC 6026 §7.2).
     Response(StatusCode),
-    /// The core is told that no final response came in time (Timer F). A proxy sends no 408 for it (RFC 4320 §4.2).
+    /// The core is told that no final response came in time: Timer F, Timer B, or 64*T1 after a CANCEL (RFC 3261 §9.1).
+    /// A response that comes later is dropped. A proxy sends 408 upstream for an INVITE (RFC 3261 §16.7), and none for
+    /// other methods (RFC 4320 §4.2).
     Timeout,
     /// The core is told that no response can come any more (RFC 3261 §17.1.4).
     TransportFailed,

@@ -166,6 +166,7 @@ impl InviteServer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_support::{self, ServerOut, response, start, status};
     use super::*;
 
     /// What reaches the machine.
@@ -178,60 +179,32 @@ mod tests {
         Deadline,
     }
     use On::{Ack, Deadline, Invite, Response, Unsent};
-
-    /// What comes out of it; responses by their status.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Out {
-        Send(u16),
-        AckToCore,
-        TryingDue,
-        Timeout,
-        Failed,
-        Ended,
-    }
-    use Out::{AckToCore, Ended, Failed, Send, Timeout, TryingDue};
-
-    type Step = (u64, On, &'static [Out]);
+    use ServerOut::{AckToCore, Ended, Failed, Send, Timeout, TryingDue};
 
     /// Lets a machine live through the steps, each at its milliseconds.
-    fn live(situation: &str, reliable: bool, steps: &[Step]) {
-        let (timers, clock) = (Timers::default(), Instant::now);
-        let start = clock();
+    fn live(situation: &str, reliable: bool, steps: &[test_support::Step<On, ServerOut>]) {
+        let (timers, start) = (Timers::default(), start());
         let mut machine = InviteServer::new(reliable, &timers, start);
-        for (ms, on, expected) in steps {
-            let now = start + Duration::from_millis(*ms);
+        test_support::live(situation, start, steps, |on, now| {
             let mut out = Vec::new();
             let mut to_core = false;
             match on {
                 Invite => machine.on_retransmission(&mut out),
                 Ack => to_core = machine.on_ack(&timers, now, &mut out),
                 Response(code) => {
-                    let status = StatusCode::new(*code).unwrap_or(StatusCode::OK);
-                    let bytes = code.to_be_bytes().as_slice().into();
-                    machine.on_response(status, bytes, &timers, now, &mut out);
+                    machine.on_response(status(code), response(code), &timers, now, &mut out);
                 }
                 Unsent => machine.on_transport_error(&mut out),
                 Deadline => machine.on_deadline(&timers, now, &mut out),
             }
-            let mut found: Vec<Out> = out
-                .iter()
-                .map(|effect| match effect {
-                    Effect::Send(bytes) => {
-                        Send(bytes.iter().fold(0, |n, o| n * 256 + u16::from(*o)))
-                    }
-                    Effect::TryingDue => TryingDue,
-                    Effect::Timeout => Timeout,
-                    Effect::TransportFailed => Failed,
-                    Effect::Ended => Ended,
-                })
-                .collect();
+            let mut found = ServerOut::of(&out);
             found.extend(to_core.then_some(AckToCore));
-            assert_eq!(found, *expected, "{situation}: {on:?} at {ms} ms");
             assert_eq!(machine.has_ended(), machine.state == State::Terminated);
             if machine.has_ended() {
                 assert_eq!(machine.next_deadline(), None, "{situation}");
             }
-        }
+            found
+        });
     }
 
     #[test]

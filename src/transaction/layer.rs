@@ -325,11 +325,11 @@ pub(super) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use std::num::NonZeroUsize;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
+    use super::super::test_support::{options, start};
     use super::*;
     use crate::sip::{FromRule, Message, Request};
     use crate::transaction::Scope;
@@ -347,12 +347,7 @@ mod tests {
     }
 
     fn layer(max: usize) -> (Layer<u8>, Instant) {
-        let clock = Instant::now;
-        let options = TransactionOptions {
-            timers: Timers::default(),
-            max_transactions: NonZeroUsize::new(max).unwrap(),
-        };
-        (Layer::new(options), clock())
+        (Layer::new(options(max)), start())
     }
 
     fn sent(out: &[Output<u8>]) -> Vec<&[u8]> {

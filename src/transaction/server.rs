@@ -141,8 +141,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::test_support::{self, ServerOut, response, start, status};
     use super::*;
 
     /// What reaches the machine.
@@ -154,55 +153,27 @@ mod tests {
         Deadline,
     }
     use On::{Deadline, Request, Response, Unsent};
-
-    /// What comes out of it; responses by their status.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Out {
-        Send(u16),
-        TryingDue,
-        Timeout,
-        Failed,
-        Ended,
-    }
-    use Out::{Ended, Failed, Send, Timeout, TryingDue};
-
-    type Step = (u64, On, &'static [Out]);
+    use ServerOut::{Ended, Failed, Send, Timeout, TryingDue};
 
     /// Lets a machine live through the steps, each at its milliseconds.
-    fn live(situation: &str, reliable: bool, steps: &[Step]) {
-        let (timers, clock) = (Timers::default(), Instant::now);
-        let start = clock();
+    fn live(situation: &str, reliable: bool, steps: &[test_support::Step<On, ServerOut>]) {
+        let (timers, start) = (Timers::default(), start());
         let mut machine = Server::new(reliable, &timers, start);
-        for (ms, on, expected) in steps {
-            let now = start + Duration::from_millis(*ms);
+        test_support::live(situation, start, steps, |on, now| {
             let mut out = Vec::new();
             match on {
                 Request => machine.on_retransmission(&mut out),
                 Response(code) => {
-                    let status = StatusCode::new(*code).unwrap_or(StatusCode::OK);
-                    let bytes = code.to_be_bytes().as_slice().into();
-                    machine.on_response(status, bytes, &timers, now, &mut out);
+                    machine.on_response(status(code), response(code), &timers, now, &mut out);
                 }
                 Unsent => machine.on_transport_error(&mut out),
                 Deadline => machine.on_deadline(now, &mut out),
             }
-            let found: Vec<Out> = out
-                .iter()
-                .map(|effect| match effect {
-                    Effect::Send(bytes) => {
-                        Send(bytes.iter().fold(0, |n, o| n * 256 + u16::from(*o)))
-                    }
-                    Effect::TryingDue => TryingDue,
-                    Effect::Timeout => Timeout,
-                    Effect::TransportFailed => Failed,
-                    Effect::Ended => Ended,
-                })
-                .collect();
-            assert_eq!(found, *expected, "{situation}: {on:?} at {ms} ms");
             if machine.has_ended() {
                 assert_eq!(machine.next_deadline(), None, "{situation}");
             }
-        }
+            ServerOut::of(&out)
+        });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lengths of the timers of transactions (RFC 3261 §17 and its Table 4, RFC 6026 §7.1). No clock.
+//! Lengths of the timers of transactions (RFC 3261 §17 and its Table 4, RFC 6026 §8.11). No clock.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ pub struct Timers {
     pub t4: Duration,
 }
 
+/// Timer D is at least this (RFC 3261 §17.1.1.2).
+const LEAST_D: Duration = Duration::from_secs(32);
+
 impl Default for Timers {
     /// RFC 3261 §17.1.1.1 and §17.1.2.2.
     fn default() -> Self {
@@ -25,6 +28,31 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// First interval of Timer A; over reliable transports nothing is retransmitted.
+    pub fn a(&self, reliable: bool) -> Option<Duration> {
+        (!reliable).then_some(self.t1)
+    }
+
+    /// Interval of Timer A after one of this length. It doubles without end: T2 is for the other timers.
+    pub fn a_after(&self, last: Duration) -> Duration {
+        last.saturating_mul(2)
+    }
+
+    /// Timer B: how long any response to an INVITE is waited for.
+    pub fn b(&self) -> Duration {
+        self.lifetime()
+    }
+
+    /// Timer D: how long a repeated refusal of an INVITE is acknowledged. The server repeats it for 64 times a T1 of its
+    /// own, which may be the usual one where ours is shorter.
+    pub fn d(&self, reliable: bool) -> Duration {
+        if reliable {
+            Duration::ZERO
+        } else {
+            self.lifetime().max(LEAST_D)
+        }
+    }
+
     /// First interval of Timer E; over reliable transports nothing is retransmitted.
     pub fn e(&self, reliable: bool) -> Option<Duration> {
         (!reliable).then_some(self.t1)
@@ -83,6 +111,16 @@ impl Timers {
         self.lifetime()
     }
 
+    /// Timer M: how long more 2xx of an accepted INVITE are waited for (RFC 6026 §7.2).
+    pub fn m(&self) -> Duration {
+        self.lifetime()
+    }
+
+    /// How long an INVITE is waited for once its CANCEL has been sent (RFC 3261 §9.1).
+    pub fn cancelled(&self) -> Duration {
+        self.lifetime()
+    }
+
     /// 64*T1: after that a client has given up (Timers B and F).
     pub fn lifetime(&self) -> Duration {
         self.t1.saturating_mul(64)
@@ -112,7 +150,17 @@ mod tests {
     #[test]
     fn timers_have_the_lengths_of_table_4() {
         let (timers, s) = (Timers::default(), Duration::from_secs);
+        let (quick, slow) = (Timers { t1: s(0), ..timers }, Timers { t1: s(1), ..timers });
         for (situation, found, wanted) in [
+            ("A doubles", timers.a_after(s(1)), s(2)),
+            ("A goes on beyond T2", timers.a_after(s(8)), s(16)),
+            ("B", timers.b(), s(32)),
+            ("D over UDP", timers.d(false), s(32)),
+            ("D with a short T1", quick.d(false), s(32)),
+            ("D with a long T1", slow.d(false), s(64)),
+            ("D over TLS", timers.d(true), s(0)),
+            ("M", timers.m(), s(32)),
+            ("after a CANCEL", timers.cancelled(), s(32)),
             ("E grows", timers.e_after(s(1), false), s(2)),
             ("E stays at T2", timers.e_after(s(3), false), s(4)),
             ("E once Proceeding", timers.e_after(s(1), true), s(4)),
@@ -135,6 +183,7 @@ mod tests {
         ] {
             assert_eq!(found, wanted, "{situation}");
         }
+        assert_eq!((timers.a(true), timers.a(false)), (None, Some(timers.t1)));
         assert_eq!((timers.g(true), timers.g(false)), (None, Some(timers.t1)));
         assert_eq!((timers.e(true), timers.e(false)), (None, Some(timers.t1)));
     }

@@ -230,8 +230,8 @@ impl Worker {
     fn settle(&mut self, mut outputs: Vec<ClientOutput<usize>>, response: Option<&Message<'_>>) {
         for ClientOutput { id, path, effect } in outputs.drain(..) {
             let outcome = match effect {
-                // Only over unreliable transports, and no connection is one.
-                ClientEffect::SendAgain(_) => None,
+                // Only over unreliable transports, and no connection is one; only for an INVITE, and we send none.
+                ClientEffect::SendAgain(_) | ClientEffect::Acknowledge => None,
                 // A provisional response to a request of ours is of no use to anybody.
                 ClientEffect::Response(status) if !status.is_final() => None,
                 ClientEffect::Response(status) => response.map(|message| Delivered::Answered {
