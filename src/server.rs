@@ -1,20 +1,22 @@
 //! Composition root: configuration → rooms → threads; reload and drain.
 
+use std::hash::RandomState;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
-use crate::auth::{Check, MappingFault, Mappings, Rules};
+use crate::auth::{Check, MappingFault, Mappings, Rules, Transport};
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::Policy;
+use crate::proxy::relay::{Face, RecordRoute, RelayPolicy};
+use crate::proxy::{ForkOptions, Policy};
 use crate::registrar::Location;
 use crate::store::{self, StoreOptions, Table};
 use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
@@ -178,7 +180,17 @@ impl Files {
         notes.extend(of_rules);
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = data.identities();
+        let keys = keys();
+        let relay = RelayPolicy {
+            faces: configuration.listeners.iter().map(face).collect(),
+            fork: ForkOptions::default(),
+            add_via_rport: true,
+            sealer: Arc::clone(&keys.sealer),
+            epoch: keys.epoch,
+            loops: keys.loops.clone(),
+        };
         let policy = Policy {
+            relay,
             rules,
             registrar: configuration.registrar.clone(),
             proxy: configuration.proxy.clone(),
@@ -188,7 +200,7 @@ impl Files {
         };
         let snapshot = Snapshot {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed) + 1,
-            policy,
+            policy: Arc::new(policy),
             tls: Arc::clone(&self.tls),
         };
         Ok(Composed {
@@ -197,6 +209,36 @@ impl Files {
             domains: auth.domains,
             tables,
         })
+    }
+}
+
+/// What this process is told from others by; made once.
+struct Keys {
+    sealer: Arc<crate::auth::Sealer>,
+    epoch: crate::auth::Epoch,
+    loops: RandomState,
+}
+
+fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| Keys {
+        sealer: Arc::new(crate::auth::Sealer),
+        epoch: crate::auth::Epoch,
+        loops: RandomState::new(),
+    })
+}
+
+/// How a listener names itself in messages.
+fn face(listener: &ListenerOptions) -> Face {
+    let port = listener.address.port();
+    let (transport, name) = match &listener.kind {
+        StreamKind::Tcp => (Transport::Tcp, None),
+        StreamKind::Tls(tls) => (Transport::Tls, Some(tls.domain.as_str())),
+    };
+    Face {
+        transport,
+        address: listener.address,
+        record_route: RecordRoute::automatic(name, port, transport),
     }
 }
 

@@ -65,6 +65,13 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Whether nothing is lost or repeated on the way (RFC 3261 §17).
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+}
+
+impl Transport {
     /// Whether it is encrypted, so that its peer may have shown a certificate.
     pub fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)

@@ -1,34 +1,48 @@
 //! The steps a request passes, in order: RFC 3261 §16.3 to §16.5, and §10.3 for what is ours to register.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::directory::{Answers, Pending};
-use super::ours::{self, End, Routed, Verdict};
+use super::onward::{self, Course};
+use super::ours::Routed;
 use super::policy::Policy;
-use super::target::{Origin, Target};
+use super::relay::{Effect, Met, Relay};
+use super::routes::Routes;
 use crate::auth::{self, Admitted, Decision, IdentityPath, Peer, Refusal};
 use crate::registrar::{self, Aor, Changes, FlowId, Location};
-use crate::sip::{
-    Fault, HeaderName, Message, Method, Reply, Request, SipUri, StatusCode, addresses, unsupported,
-};
+use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
 
 /// What a message meets when it arrives.
 pub struct Context<'c> {
     /// Rules and settings in force.
-    pub policy: &'c Policy,
+    pub policy: &'c Arc<Policy>,
     /// The location service.
     pub location: &'c Location,
     /// Who sent it.
     pub peer: Peer<'c>,
-    /// The connection it came over.
+    /// The flow it came over.
     pub flow: FlowId,
+    /// The listener that it came through.
+    pub listener: usize,
+    /// Our end of the flow.
+    pub local: IpAddr,
     /// Whether [`Registration::reached`] is wanted.
     pub name_reached: bool,
     /// The time.
     pub now: Instant,
     /// Tag for an answer of ours.
     pub to_tag: &'c str,
+}
+
+/// What a request that is sent on is handed to.
+pub struct Relaying<'o> {
+    /// The requests under way.
+    pub relay: &'o mut Relay,
+    /// What is to be done for them.
+    pub effects: &'o mut Vec<Effect>,
 }
 
 /// What became of a message. Its answer, if it has one, has been appended to the output.
@@ -42,16 +56,21 @@ pub enum Outcome {
         /// Where routing led it, if it came so far.
         routed: Option<Routed>,
     },
+    /// Sent on; its answer comes later.
+    Relayed {
+        /// Number of places that it may go to.
+        targets: usize,
+        /// Static routes that matched and led nowhere.
+        skipped: usize,
+    },
+    /// It belongs to a request that is under way.
+    Absorbed,
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
-    /// Answered by repro's rules; the secure rules would have refused it.
+    /// Passed by repro's rules; the secure rules would have refused it.
     Reported {
-        /// Status of the answer.
-        status: StatusCode,
-        /// What a REGISTER changed.
-        registered: Option<Registration>,
-        /// Where routing led it, if it came so far.
-        routed: Option<Routed>,
+        /// What became of it.
+        outcome: Box<Outcome>,
         /// What the secure rules say.
         refused: Box<Refused>,
     },
@@ -121,7 +140,7 @@ impl fmt::Display for Registration {
 }
 
 /// Methods that this server answers for itself.
-fn allow(policy: &Policy) -> &'static [u8] {
+pub(super) fn allow(policy: &Policy) -> &'static [u8] {
     match policy.registrar.enabled {
         true => b"Allow: OPTIONS, REGISTER\r\n",
         false => b"Allow: OPTIONS\r\n",
@@ -129,8 +148,13 @@ fn allow(policy: &Policy) -> &'static [u8] {
 }
 
 /// Takes a whole message.
-pub fn on_message(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
-    step(message, Answers::default(), context, out)
+pub fn on_message(
+    message: &Message<'_>,
+    context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    step(message, Answers::default(), context, relaying, out)
 }
 
 /// Takes a message up again whose questions have been answered.
@@ -138,9 +162,10 @@ pub fn on_answers(
     message: &Message<'_>,
     answers: Answers,
     context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
-    step(message, answers, context, out)
+    step(message, answers, context, relaying, out)
 }
 
 /// Answers a message that cannot be handled because of this fault, if it can be answered.
@@ -161,7 +186,7 @@ pub fn answer_busy(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u
 }
 
 impl Context<'_> {
-    fn answer(
+    pub(super) fn answer(
         &self,
         message: &Message<'_>,
         status: StatusCode,
@@ -176,7 +201,7 @@ impl Context<'_> {
         }
     }
 
-    fn answer_with(
+    pub(super) fn answer_with(
         &self,
         message: &Message<'_>,
         status: StatusCode,
@@ -214,6 +239,7 @@ fn step(
     message: &Message<'_>,
     mut answers: Answers,
     context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
     if message.is_response() {
@@ -227,10 +253,26 @@ fn step(
             return Outcome::Malformed(fault);
         }
     };
-    if let Some(outcome) = before_admission(&request, context, out) {
+    // A request whose questions have been answered is known to be new.
+    if !answers.are_some() {
+        match relaying
+            .relay
+            .on_request(&request, context.flow, context.now, relaying.effects)
+        {
+            Met::Absorbed => return Outcome::Absorbed,
+            Met::Cancelled => return context.answer(message, StatusCode::OK, b"", out),
+            Met::New | Met::NothingToCancel => {}
+        }
+    }
+    let routes = Routes::of(&request, |uri| context.policy.is_mine(uri));
+    let arrived = Arrived {
+        request: &request,
+        routes: &routes,
+    };
+    if let Some(outcome) = before_admission(&arrived, context, out) {
         return outcome;
     }
-    let path = if is_registration(&request, context) {
+    let path = if is_registration(&arrived, context) {
         IdentityPath::Registrar
     } else {
         IdentityPath::Proxy
@@ -241,9 +283,16 @@ fn step(
     };
     match decision {
         Decision::Admit(admitted) => {
-            let outcome = match path {
-                IdentityPath::Registrar => register(&admitted, context, out),
-                IdentityPath::Proxy => route(&admitted, answers, context, out),
+            let outcome = match (path, routes) {
+                (IdentityPath::Registrar, _) => register(&admitted, context, out),
+                (IdentityPath::Proxy, Ok(routes)) => {
+                    let course = Course { routes: &routes };
+                    onward::route(&admitted, &course, answers, context, relaying, out)
+                }
+                (IdentityPath::Proxy, Err(fault)) => {
+                    answer_fault(message, fault, context, out);
+                    Outcome::Malformed(fault)
+                }
             };
             report(&admitted, outcome)
         }
@@ -270,35 +319,45 @@ fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
 fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
-        (
-            Some(refusal),
-            Outcome::Answered {
-                status,
-                registered,
-                routed,
-            },
-        ) => {
-            let refused = Box::new(refused(admitted.request(), refusal.clone()));
+        (Some(refusal), outcome @ (Outcome::Answered { .. } | Outcome::Relayed { .. })) => {
             Outcome::Reported {
-                status,
-                registered,
-                routed,
-                refused,
+                outcome: Box::new(outcome),
+                refused: Box::new(refused(admitted.request(), refusal.clone())),
             }
         }
         (_, outcome) => outcome,
     }
 }
 
+/// A request with its Route header fields looked at.
+struct Arrived<'r, 'm> {
+    request: &'r Request<'m>,
+    routes: &'r Result<Routes<'m>, Fault>,
+}
+
+impl Arrived<'_, '_> {
+    /// Whether it is to us, and no Route header leads it to somebody else (RFC 3261 §16.4); one that cannot be read does.
+    fn is_to_us(&self, policy: &Policy) -> bool {
+        match self.routes {
+            Ok(routes) => {
+                routes.rest.is_empty() && routes.uri.sip().is_some_and(|uri| policy.is_mine(uri))
+            }
+            Err(_) => false,
+        }
+    }
+}
+
 /// What is answered without asking who it is: RFC 3261 §16.3 steps 2, 3 and 5, and the question whether we are there.
 fn before_admission(
-    request: &Request<'_>,
+    arrived: &Arrived<'_, '_>,
     context: &Context<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Outcome> {
+    let request = arrived.request;
     let message = request.message;
     if request.method == Method::Ack {
-        return Some(Outcome::Dropped("an ACK to no transaction of ours"));
+        return (request.max_forwards == Some(0))
+            .then_some(Outcome::Dropped("an ACK with no hops left"));
     }
     if let Some(fault) = request.unsupported_scheme() {
         return Some(context.answer(message, fault.status, b"", out));
@@ -309,13 +368,13 @@ fn before_admission(
     {
         return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
     }
-    if request.method == Method::Options && is_for_us(request, context) {
+    if request.method == Method::Options && is_for_us(arrived, context) {
         if let Some(unsupported) = unsupported(message, HeaderName::Require) {
             return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
         }
         return Some(context.answer(message, StatusCode::OK, allow(context.policy), out));
     }
-    if request.max_forwards == Some(0) && !is_registration(request, context) {
+    if request.max_forwards == Some(0) && !is_registration(arrived, context) {
         return Some(context.answer(message, StatusCode::TOO_MANY_HOPS, b"", out));
     }
     if request.method == Method::Cancel {
@@ -325,38 +384,16 @@ fn before_admission(
 }
 
 /// Whether it asks this server itself, and nobody behind it.
-fn is_for_us(request: &Request<'_>, context: &Context<'_>) -> bool {
-    request
-        .uri
-        .sip()
-        .is_some_and(|uri| uri.user.is_none() && context.policy.is_mine(uri))
-        && !leads_elsewhere(request, context)
+fn is_for_us(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
+    let uri = arrived.request.uri;
+    uri.sip().is_some_and(|uri| uri.user.is_none()) && arrived.is_to_us(context.policy)
 }
 
 /// Whether it is a REGISTER for our registrar.
-fn is_registration(request: &Request<'_>, context: &Context<'_>) -> bool {
-    request.method == Method::Register
+fn is_registration(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
+    arrived.request.method == Method::Register
         && context.policy.registrar.enabled
-        && request
-            .uri
-            .sip()
-            .is_some_and(|uri| context.policy.is_mine(uri))
-        && !leads_elsewhere(request, context)
-}
-
-/// Whether a Route header sends the request to somebody else (RFC 3261 §16.4); one that cannot be read does.
-fn leads_elsewhere(request: &Request<'_>, context: &Context<'_>) -> bool {
-    request
-        .message
-        .all(HeaderName::Route)
-        .flat_map(addresses)
-        .any(|route| match route {
-            Ok(route) => !route
-                .uri
-                .sip()
-                .is_some_and(|uri| context.policy.is_mine(uri)),
-            Err(_) => true,
-        })
+        && arrived.is_to_us(context.policy)
 }
 
 /// RFC 3261 §10.3.
@@ -391,60 +428,6 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         registered,
         routed: None,
     }
-}
-
-/// RFC 3261 §16.5, as far as it can be answered without sending anything on.
-fn route(
-    admitted: &Admitted<'_>,
-    answers: Answers,
-    context: &Context<'_>,
-    out: &mut Vec<u8>,
-) -> Outcome {
-    let request = admitted.request();
-    let message = request.message;
-    let Some(target) = request.uri.sip() else {
-        return context.answer(message, StatusCode::UNSUPPORTED_URI_SCHEME, b"", out);
-    };
-    let elsewhere = leads_elsewhere(request, context) || !context.policy.is_mine(target);
-    if elsewhere && !may_relay(admitted, context) {
-        let status = StatusCode::FORBIDDEN;
-        context.answer_with(message, status, "Relaying Forbidden", b"", out);
-        return Outcome::Answered {
-            status,
-            registered: None,
-            routed: None,
-        };
-    }
-    let verdict = if elsewhere {
-        Verdict::only(Target::of(target.to_string(), Origin::Request))
-    } else {
-        match ours::judge(admitted, target, &answers, context) {
-            Ok(verdict) => verdict,
-            Err(question) => {
-                let directory = &context.policy.directory;
-                let pending = Pending::routing(question, directory, answers);
-                return Outcome::Pending(Box::new(pending));
-            }
-        }
-    };
-    let headers = match verdict.routed.end {
-        End::NoUser => allow(context.policy),
-        _ => b"",
-    };
-    context.answer_with(message, verdict.status, &verdict.phrase, headers, out);
-    Outcome::Answered {
-        status: verdict.status,
-        registered: None,
-        routed: Some(verdict.routed),
-    }
-}
-
-/// Whether the sender may send through us to somebody that is not ours.
-fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
-    let from_mine = |uri: &SipUri<'_>| context.policy.is_mine(uri);
-    context.policy.proxy.always_allow_relaying
-        || admitted.ground().is_trust()
-        || admitted.request().from.uri.sip().is_some_and(from_mine)
 }
 
 #[cfg(test)]

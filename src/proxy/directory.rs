@@ -104,6 +104,11 @@ pub(super) enum Reply {
 }
 
 impl Answers {
+    /// Whether something has been asked and answered before.
+    pub(super) fn are_some(&self) -> bool {
+        self.admission.is_some() || !self.routing.is_empty()
+    }
+
     /// Whether the message has been kept. Whatever has changed since, that is what its sender has to be told.
     pub(super) fn is_kept(&self) -> bool {
         self.routing

@@ -163,6 +163,12 @@ impl Draft {
         self.text(&self.request_uri)
     }
 
+    /// Whether that is a SIPS URI.
+    pub fn is_secure(&self) -> bool {
+        let scheme = self.request_uri().as_bytes().get(..5);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+    }
+
     /// The method.
     pub fn method(&self) -> &str {
         self.text(&(0..self.method_end))

@@ -3,8 +3,8 @@
 //! Pure. Message in, answer and outcome out. An operator's tables ([`Routing`]) are compiled when they are loaded, and told
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
-pub mod branch;
 mod best_response;
+pub mod branch;
 mod breadth;
 mod core;
 mod directory;
@@ -18,14 +18,15 @@ mod fault;
 mod filter;
 #[cfg(test)]
 mod filter_tests;
-mod leave_out;
-mod loop_check;
 mod fork;
 mod fork_effect;
 #[cfg(test)]
 mod fork_properties;
 #[cfg(test)]
 mod fork_tests;
+mod leave_out;
+mod loop_check;
+mod onward;
 mod options;
 mod ours;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod pattern;
 mod policy;
 mod query;
 mod redirect;
+pub mod relay;
 mod replay;
 mod routes;
 mod routing;
@@ -51,19 +53,19 @@ mod way;
 
 pub use breadth::{MAX_BREADTH, max_breadth};
 pub use core::{
-    Context, Outcome, Refused, Registration, answer_busy, answer_failed, answer_fault, on_answers,
-    on_message,
+    Context, Outcome, Refused, Registration, Relaying, answer_busy, answer_failed, answer_fault,
+    on_answers, on_message,
 };
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
 pub use draft::{Draft, Onward, OwnVia, Undraftable};
 pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
-pub use leave_out::LeaveOut;
-pub use loop_check::{loop_key, loops};
 pub use fork::Fork;
 pub use fork_effect::{
     BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
 };
+pub use leave_out::LeaveOut;
+pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
 pub use pattern::{PatternError, pattern_groups};

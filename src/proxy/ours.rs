@@ -230,6 +230,8 @@ fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context<'_>) -> Fo
                 uri: String::from_utf8(binding.uri_text().to_vec()).ok()?,
                 route: Vec::new(),
                 flow: binding.flow(),
+                // What came over a connection is reached over it, and over nothing else.
+                flow_only: binding.flow().is_some(),
                 q: binding.q().unwrap_or(crate::registrar::QValue::DEFAULT),
                 origin: Origin::Binding,
             })

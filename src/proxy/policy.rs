@@ -1,10 +1,12 @@
 //! Everything an operator has decided for the pure rooms, as one value.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::directory::Directory;
 use super::options::ProxyOptions;
+use super::relay::RelayPolicy;
 use super::routing::Routing;
 use crate::auth::Rules;
 use crate::registrar::RegistrarOptions;
@@ -18,12 +20,22 @@ pub struct Policy {
     pub registrar: RegistrarOptions,
     /// The proxy core.
     pub proxy: ProxyOptions,
+    /// What is sent on.
+    pub relay: RelayPolicy,
     /// Filters, routes, static registrations, the silo.
     pub routing: Routing,
     /// Who knows users and keeps messages.
     pub directory: Arc<dyn Directory>,
     /// Addresses that we listen on, wildcards spelled out.
     pub addresses: Vec<SocketAddr>,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Policy {

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use crate::registrar::{FlowId, QValue};
-use crate::sip::SipUri;
+use crate::registrar::{Aor, FlowId, QValue};
+use crate::sip::{SipUri, Uri};
 
 /// Targets that one request may have; what a routing table or a registration adds beyond is left out, so that no request
 /// becomes a flood (RFC 5393 §5.3).
@@ -33,8 +33,10 @@ pub struct Target {
     pub uri: String,
     /// Routes to go before all others, as they are written in a Route header: a Path (RFC 3327), or the key `Routes`.
     pub route: Vec<String>,
-    /// The connection it was registered over, if it is to be sent there.
+    /// The flow that it is to be sent over: the one it was registered over.
     pub flow: Option<FlowId>,
+    /// Whether nothing but that flow will do; else the URI is tried when the flow is gone.
+    pub flow_only: bool,
     /// Its preference.
     pub q: QValue,
     /// Where it comes from.
@@ -48,9 +50,22 @@ impl Target {
             uri,
             route: Vec::new(),
             flow: None,
+            flow_only: false,
             q: QValue::DEFAULT,
             origin,
         }
+    }
+
+    /// Whether it becomes a Route and leaves the Request-URI alone.
+    pub(super) fn is_loose_route(&self) -> bool {
+        let loose = |uri: SipUri<'_>| uri.parameters.value("lr").is_some();
+        self.origin == Origin::Route && SipUri::parse(&self.uri).is_some_and(loose)
+    }
+
+    /// Whose binding it is, and over which flow, for a request to that address-of-record.
+    pub(super) fn registered(&self, uri: &Uri<'_>) -> Option<(Aor, FlowId)> {
+        let flow = self.flow.filter(|_| self.origin == Origin::Binding)?;
+        Some((Aor::of(uri.sip()?), flow))
     }
 
     /// Whether its URI is a SIPS URI.

@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) slot: usize,
     pub(crate) listener: usize,
     pub(crate) peer: SocketAddr,
+    /// Our end of it.
+    pub(crate) local: SocketAddr,
     pub(crate) place: Admit,
     pub(crate) stage: Stage,
     pub(crate) framer: Framer,
@@ -56,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) pending: usize,
     /// Addresses-of-record registered over it.
     pub(crate) registered: Vec<Aor>,
+    /// Workers whose requests have left by it, a bit each.
+    pub(crate) homes: u64,
     /// Generation of the snapshot that its identities were made by.
     pub(crate) generation: u64,
     queue: Vec<u8>,
@@ -94,6 +98,7 @@ impl Connection {
         slot: usize,
         listener: usize,
         peer: SocketAddr,
+        local: SocketAddr,
         place: Admit,
         stage: Stage,
         accepted: Instant,
@@ -103,6 +108,8 @@ impl Connection {
             slot,
             listener,
             peer,
+            local,
+            homes: 0,
             place,
             stage,
             framer: Framer::default(),
@@ -291,6 +298,11 @@ impl Connection {
         self.registered.dedup();
     }
 
+    /// Remembers that a request of this worker has left by it.
+    pub(crate) fn carries(&mut self, home: usize) {
+        self.homes |= 1 << home.min(63);
+    }
+
     /// The peer's names, for a log line.
     pub(crate) fn names(&self) -> String {
         match &self.proof {
@@ -332,7 +344,7 @@ mod tests {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let place = Admission::new(limits).admit(ip).unwrap();
         let (peer, now) = ((ip, 5061).into(), Instant::now());
-        Connection::new(1, 0, 0, peer, place, Stage::Changing, now)
+        Connection::new(1, 0, 0, peer, peer, place, Stage::Changing, now)
     }
 
     fn aor(user: usize) -> Aor {

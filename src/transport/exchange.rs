@@ -2,15 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{debug, error, info, trace, warn};
 
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
+use super::shared::{Shared, Snapshot};
 use super::wire::Wire;
 use super::worker::{Answered, Fate, SCRATCH, Worker};
 use crate::auth::{Identities, Peer, Transport};
-use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Routed};
+use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::FlowId;
 use crate::sip::{Fault, Frame, Message, Reply};
 use crate::tls::Progress;
@@ -258,39 +260,29 @@ impl Worker {
             connection.id,
             message.as_bytes().len()
         );
-        if message.is_response() && self.take_response(connection, message) {
+        let flow = FlowId::Connection(connection.id);
+        if message.is_response()
+            && (self.take_relayed(flow, message) || self.take_response(connection, message))
+        {
             return;
         }
         self.judge_again(connection);
         let tag = self.tags.next();
-        let context = self.context(connection, &tag);
+        let context = context(&self.snapshot, &self.shared, self.now, connection, &tag);
+        let mut relaying = Relaying {
+            relay: &mut self.relay,
+            effects: &mut self.effects,
+        };
         let outcome = match answers {
-            None => proxy::on_message(message, &context, out),
-            Some(answers) => proxy::on_answers(message, answers, &context, out),
+            None => proxy::on_message(message, &context, &mut relaying, out),
+            Some(answers) => proxy::on_answers(message, answers, &context, &mut relaying, out),
         };
         self.account(connection, message, outcome, out);
     }
 
     /// What a message of this connection meets.
     fn context<'c>(&'c self, connection: &'c Connection, to_tag: &'c str) -> Context<'c> {
-        let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
-        Context {
-            policy: &self.snapshot.policy,
-            location: &self.shared.location,
-            peer: Peer {
-                transport: if secure {
-                    Transport::Tls
-                } else {
-                    Transport::Tcp
-                },
-                source: connection.peer,
-                identities: connection.proof.as_ref().map(|p| &*p.identities),
-            },
-            flow: FlowId::Connection(connection.id),
-            name_reached: self.shared.registered.is_some(),
-            now: self.now,
-            to_tag,
-        }
+        context(&self.snapshot, &self.shared, self.now, connection, to_tag)
     }
 
     /// Names out of the certificate follow the newest rules.
@@ -337,24 +329,25 @@ impl Worker {
                     warn!("auth.refused conn={id} peer={peer} {names} {refused}");
                 }
             }
-            Outcome::Reported {
-                status,
-                registered,
-                routed,
-                refused,
-            } => {
-                counters.requests.add(1);
+            Outcome::Relayed { targets, skipped } => {
+                counters.relayed.add(1);
                 debug!(
-                    "sip.answered conn={id} peer={peer} status={status}{}",
-                    detail(routed.as_ref())
+                    "sip.relayed conn={id} peer={peer} targets={targets} routes_skipped={skipped}"
                 );
+            }
+            Outcome::Absorbed => {}
+            Outcome::Reported { outcome, refused } => {
                 if self.may_log("auth.would_refuse", connection) {
                     let names = connection.names();
+                    let answered = match &*outcome {
+                        Outcome::Answered { status, .. } => status.to_string(),
+                        _ => "none".to_owned(),
+                    };
                     warn!(
-                        "auth.would_refuse conn={id} peer={peer} answered={status} {names} {refused}"
+                        "auth.would_refuse conn={id} peer={peer} answered={answered} {names} {refused}"
                     );
                 }
-                self.registered(connection, registered);
+                self.account(connection, message, *outcome, out);
             }
             Outcome::Malformed(fault) => {
                 counters.malformed.add(1);
@@ -461,6 +454,36 @@ impl Worker {
                 Ok(()) => worker.end_if_quiet(connection),
             }
         });
+    }
+}
+
+/// What a message of a connection meets.
+fn context<'c>(
+    snapshot: &'c Snapshot,
+    shared: &'c Shared,
+    now: Instant,
+    connection: &'c Connection,
+    to_tag: &'c str,
+) -> Context<'c> {
+    let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
+    Context {
+        policy: &snapshot.policy,
+        location: &shared.location,
+        peer: Peer {
+            transport: if secure {
+                Transport::Tls
+            } else {
+                Transport::Tcp
+            },
+            source: connection.peer,
+            identities: connection.proof.as_ref().map(|p| &*p.identities),
+        },
+        flow: FlowId::Connection(connection.id),
+        listener: connection.listener,
+        local: connection.local.ip(),
+        name_reached: shared.registered.is_some(),
+        now,
+        to_tag,
     }
 }
 

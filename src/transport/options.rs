@@ -90,6 +90,8 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
+    /// Requests that are relayed.
+    pub transactions: TransactionOptions,
     /// Requests of the server's own; no setting yet.
     pub outgoing: OutgoingOptions,
     /// repro: `StatisticsLogInterval`; zero tells none.

@@ -50,6 +50,11 @@ impl Outbox {
         self.slots.insert(connection, slot);
     }
 
+    /// Where the open connection of this number is.
+    pub(super) fn slot_of(&self, connection: u64) -> Option<usize> {
+        self.slots.get(&connection).copied()
+    }
+
     /// When [`Worker::ring_outbox`] next has something to do.
     pub(super) fn next_deadline(&self) -> Option<std::time::Instant> {
         self.layer.next_deadline()

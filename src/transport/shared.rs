@@ -24,7 +24,7 @@ pub struct Snapshot {
     /// Counts what was put in force: 1 is the start, each reload and each change of the store is one more.
     pub generation: u64,
     /// Rules and settings of the pure rooms.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// TLS of each listener, by its number; `None` for plain TCP. A change of the store leaves it as it is, so that
     /// sessions can still be resumed.
     pub tls: Arc<Vec<Option<ServerContext>>>,
@@ -71,6 +71,7 @@ counters! {
     handshakes_resumed: "Those of them that resumed a session.";
     handshakes_refused: "TLS handshakes that failed.";
     requests: "Well-formed requests that were answered.";
+    relayed: "Requests sent on.";
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
     malformed: "Messages that broke the grammar.";
@@ -108,7 +109,7 @@ pub(crate) struct Mailbox {
 }
 
 /// The mail has not been taken; it is given back.
-pub(crate) struct NotTaken;
+pub(crate) struct NotTaken(pub(crate) Box<Mail>);
 
 impl Shared {
     pub(crate) fn new(
@@ -151,10 +152,14 @@ impl Shared {
 
     /// Gives mail to one worker.
     pub(crate) fn post(&self, worker: usize, mail: Mail) -> Result<(), NotTaken> {
-        let mailbox = self.mailboxes.get(worker).ok_or(NotTaken)?;
+        let Some(mailbox) = self.mailboxes.get(worker) else {
+            return Err(NotTaken(Box::new(mail)));
+        };
         match mailbox.sender.try_send(mail) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(NotTaken),
+            Err(TrySendError::Full(mail) | TrySendError::Disconnected(mail)) => {
+                return Err(NotTaken(Box::new(mail)));
+            }
         }
         if let Err(error) = mailbox.waker.wake() {
             log::error!("worker.wake worker={worker} error={error:?}");

@@ -13,7 +13,9 @@ use mio::{Events, Interest, Poll, Token};
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
 use super::deadline::{Alarms, Limit};
+use super::dispatch::Departed;
 use super::inspect::{Closing, Inspection};
+use super::journey::Journey;
 use super::outbox::Outbox;
 use super::outgoing::Posted;
 use super::shared::{Shared, Snapshot};
@@ -21,6 +23,7 @@ use super::socket::Socket;
 use super::tags::Tags;
 use super::timer::Timer;
 use crate::proxy::Answers;
+use crate::proxy::relay::{Effect, Relay};
 use crate::registrar::FlowId;
 use crate::sip::Message;
 
@@ -32,6 +35,16 @@ pub(crate) enum Mail {
     Answers(Box<Answered>),
     /// A request of our own to be sent over a connection.
     Send(Box<Posted>),
+    /// A request that leaves by a flow of this worker.
+    Journey(Box<Journey>, FlowId),
+    /// What became of a request of this worker's that left by another's flow.
+    Departed(Departed),
+    /// Octets for a flow of this worker.
+    Octets(FlowId, Arc<[u8]>),
+    /// A response to a request of this worker, and the flow that it came over.
+    Response(Box<Message<'static>>, FlowId),
+    /// A flow that requests of this worker went over is gone.
+    FlowGone(FlowId),
     /// An operator wants to see connections.
     Inspect(Inspection),
     /// An operator wants a connection closed.
@@ -82,6 +95,14 @@ pub(crate) struct Worker {
     timer: Timer,
     /// Requests of our own, and the way to the connections they go over.
     pub(super) outbox: Outbox,
+    /// Requests that are relayed.
+    pub(super) relay: Relay,
+    /// What is to be done for them.
+    pub(super) effects: Vec<Effect>,
+    /// Requests that are to look for another way.
+    pub(super) journeys: Vec<Box<Journey>>,
+    /// A request that is being written; empty, and kept for its capacity.
+    pub(super) leaving: Vec<u8>,
     /// Connections that were not read to the end in their turn.
     pub(super) again: Vec<usize>,
     pub(super) scratch: Vec<u8>,
@@ -133,6 +154,10 @@ impl Worker {
             alarms: Alarms::default(),
             timer,
             outbox: Outbox::new(shared.options.outgoing),
+            relay: Relay::new(number, shared.options.transactions),
+            effects: Vec::new(),
+            journeys: Vec::new(),
+            leaving: Vec::new(),
             again: Vec::new(),
             scratch: vec![0; SCRATCH],
             out: Vec::with_capacity(4096),
@@ -184,6 +209,8 @@ impl Worker {
             self.take_mail();
             self.ring_alarms();
             self.ring_outbox();
+            self.ring_relay();
+            self.carry_out();
             self.keep_house();
             if self.shared.is_draining() && self.drained() {
                 self.close_outbox();
@@ -197,7 +224,11 @@ impl Worker {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let alarms = [self.alarms.next(), self.outbox.next_deadline()];
+        let alarms = [
+            self.alarms.next(),
+            self.outbox.next_deadline(),
+            self.relay.next_deadline(),
+        ];
         let next = alarms.into_iter().flatten().min();
         let next = next.map_or(self.housekeeping, |at| {
             at.max(self.rung + BETWEEN_ALARMS).min(self.housekeeping)
@@ -298,6 +329,7 @@ impl Worker {
             .location
             .flow_closed(FlowId::Connection(connection.id), registered);
         self.close_flow(connection);
+        self.flow_gone(FlowId::Connection(connection.id), connection.homes);
     }
 
     fn say_closed(&self, connection: &Connection, reason: &str) {
@@ -315,6 +347,15 @@ impl Worker {
                 Ok(Mail::Arrival(arrival)) => self.arrive(*arrival),
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
                 Ok(Mail::Send(posted)) => self.send_request(*posted),
+                Ok(Mail::Journey(journey, flow)) => self.take_journey(journey, flow),
+                Ok(Mail::Departed(departed)) => self.departed(departed),
+                Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
+                Ok(Mail::Response(response, flow)) => {
+                    self.take_relayed(flow, &response);
+                }
+                Ok(Mail::FlowGone(flow)) => {
+                    self.relay.on_flow_closed(flow, self.now, &mut self.effects);
+                }
                 Ok(Mail::Inspect(inspection)) => self.inspect(&inspection),
                 Ok(Mail::Close(closing)) => self.close(&closing),
                 Err(_) => return,
@@ -329,6 +370,10 @@ impl Worker {
             self.slots.push(None);
             self.slots.len() - 1
         });
+        let Ok(local) = arrival.stream.local_addr() else {
+            // It has gone again already.
+            return;
+        };
         let mut socket = Socket::new(arrival.stream);
         let registered =
             self.poll
@@ -344,6 +389,7 @@ impl Worker {
             slot,
             arrival.listener,
             arrival.peer,
+            local,
             arrival.place,
             Stage::Changing,
             arrival.accepted,

@@ -20,6 +20,7 @@ use crate::registrar::RegistrarOptions;
 use crate::sip::{FrameLimits, StatusCode};
 use crate::store::{Backend, StoreOptions};
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
+use crate::transaction::TransactionOptions;
 use crate::transport::{Deadlines, EngineOptions, OutgoingOptions};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
@@ -255,6 +256,7 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
+        transactions: TransactionOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: seconds(v, "StatisticsLogInterval"),
         deadlines: Deadlines {

@@ -1,0 +1,206 @@
+//! Where an admitted request goes: RFC 3261 §16.5, §16.6, and for one within a dialog §16.12.
+
+use super::breadth::max_breadth;
+use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault};
+use super::directory::{Answers, Pending};
+use super::loop_check::{loop_key, loops};
+use super::ours::{self, End};
+use super::relay::{Begin, Recording};
+use super::routes::Routes;
+use super::target::{Origin, Target, TargetSet};
+use crate::auth::{Admitted, Leg, UriDigest};
+use crate::registrar::Aor;
+use crate::sip::{Method, Request, SipUri, StatusCode};
+
+/// The way that a request asks for.
+pub(super) struct Course<'w> {
+    /// Its Route header fields, ours taken off.
+    pub(super) routes: &'w Routes<'w>,
+}
+
+/// Sends a request on, or answers it.
+pub(super) fn route(
+    admitted: &Admitted<'_>,
+    course: &Course<'_>,
+    answers: Answers,
+    context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let request = admitted.request();
+    let message = request.message;
+    let Some(uri) = course.routes.uri.sip() else {
+        return context.answer(message, StatusCode::UNSUPPORTED_URI_SCHEME, b"", out);
+    };
+    if !course.routes.rest.is_empty() || !context.policy.is_mine(uri) {
+        if !may_relay(admitted, context) {
+            return forbidden(request, context, out);
+        }
+        let target = Target::of(course.routes.request_uri.to_owned(), Origin::Request);
+        return send(request, course, only(target), 0, context, relaying, out);
+    }
+    if request.method == Method::Ack {
+        return Outcome::Dropped("an ACK to no transaction of ours");
+    }
+    let verdict = match ours::judge(admitted, uri, &answers, context) {
+        Ok(verdict) => verdict,
+        Err(question) => {
+            let directory = &context.policy.directory;
+            let pending = Pending::routing(question, directory, answers);
+            return Outcome::Pending(Box::new(pending));
+        }
+    };
+    if verdict.routed.end == End::Found {
+        let found = verdict.routed.found;
+        return send(
+            request,
+            course,
+            found.targets,
+            found.skipped,
+            context,
+            relaying,
+            out,
+        );
+    }
+    let headers = match verdict.routed.end {
+        End::NoUser => allow(context.policy),
+        _ => b"",
+    };
+    context.answer_with(message, verdict.status, &verdict.phrase, headers, out);
+    Outcome::Answered {
+        status: verdict.status,
+        registered: None,
+        routed: Some(verdict.routed),
+    }
+}
+
+fn only(target: Target) -> TargetSet {
+    let mut targets = TargetSet::default();
+    targets.add([target]);
+    targets
+}
+
+/// Refuses to send a request on; an ACK hears nothing.
+fn forbidden(request: &Request<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
+    if request.method == Method::Ack {
+        return Outcome::Dropped("an ACK that may not be relayed");
+    }
+    let status = StatusCode::FORBIDDEN;
+    context.answer_with(request.message, status, "Relaying Forbidden", b"", out);
+    Outcome::Answered {
+        status,
+        registered: None,
+        routed: None,
+    }
+}
+
+/// Whether the sender may send through us to somebody that is not ours.
+fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
+    let from_mine = |uri: &SipUri<'_>| context.policy.is_mine(uri);
+    context.policy.proxy.always_allow_relaying
+        || admitted.ground().is_trust()
+        || admitted.request().from.uri.sip().is_some_and(from_mine)
+}
+
+/// Hands a request to the relay.
+fn send(
+    request: &Request<'_>,
+    course: &Course<'_>,
+    targets: TargetSet,
+    skipped: usize,
+    context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let message = request.message;
+    let breadth = match max_breadth(message) {
+        Ok(breadth) => breadth,
+        Err(fault) => {
+            answer_fault(message, fault, context, out);
+            return Outcome::Malformed(fault);
+        }
+    };
+    let relayed = Outcome::Relayed {
+        targets: targets.len(),
+        skipped,
+    };
+    let first = targets
+        .groups()
+        .first()
+        .and_then(|group| group.first())
+        .cloned();
+    let begin = Begin {
+        request,
+        routes: course.routes,
+        flow: context.flow,
+        source: context.peer.source,
+        reliable: context.peer.transport.is_reliable(),
+        to_tag: context.to_tag,
+        breadth,
+        recording: recording(request, course, context),
+        policy: context.policy,
+        targets,
+    };
+    if request.method == Method::Ack {
+        let passed =
+            first.is_some_and(|target| relaying.relay.pass(&begin, &target, relaying.effects));
+        return match passed {
+            true => relayed,
+            false => Outcome::Dropped("an ACK that leads nowhere"),
+        };
+    }
+    let key = loop_key(request, course.routes, &context.policy.relay.loops);
+    // Nobody else makes the same key: whose Via it is need not be asked.
+    if loops(request, |_| true, key) {
+        return context.answer(message, StatusCode::LOOP_DETECTED, b"", out);
+    }
+    if breadth == 0 {
+        return context.answer(message, StatusCode::MAX_BREADTH_EXCEEDED, b"", out);
+    }
+    match relaying.relay.begin(begin, context.now, relaying.effects) {
+        Ok(()) => relayed,
+        Err(_) => {
+            answer_busy(message, context, out);
+            Outcome::Answered {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                registered: None,
+                routed: None,
+            }
+        }
+    }
+}
+
+/// What a request records, if it forms a dialog (RFC 3261 §12.1, RFC 6665 §4.4.1, RFC 3515 §2.4.4).
+fn recording(
+    request: &Request<'_>,
+    course: &Course<'_>,
+    context: &Context<'_>,
+) -> Option<Recording> {
+    let forms = matches!(
+        request.method,
+        Method::Invite | Method::Subscribe | Method::Refer
+    );
+    if !forms || request.has_to_tag() {
+        return None;
+    }
+    let uri = course.routes.uri.sip()?;
+    let ours = |uri: &SipUri<'_>| context.policy.is_mine(uri).then(|| Aor::of(uri));
+    let (from, to) = (request.from.uri.sip()?, request.to.uri.sip()?);
+    Some(Recording {
+        listener: context.listener,
+        local: context.local,
+        secure: uri.secure,
+        caller: Leg {
+            flow: Some(context.flow),
+            identity: context
+                .peer
+                .identities
+                .map(|identities| identities.digest()),
+            aor: ours(from),
+            uri: UriDigest::of(from),
+        },
+        callee: ours(uri),
+        callee_uri: UriDigest::of(to),
+        call_id: request.call_id.into(),
+    })
+}

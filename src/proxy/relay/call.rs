@@ -1,0 +1,94 @@
+//! One relayed request: who waits for its answer, and the attempts to get one.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::departure::SentVia;
+use super::record::Recording;
+use super::table::Effect;
+use crate::proxy::draft::Draft;
+use crate::proxy::fork::Fork;
+use crate::proxy::fork_effect::{BranchNumber, CancelReason};
+use crate::proxy::policy::Policy;
+use crate::registrar::{Aor, FlowId};
+use crate::sip::Message;
+use crate::transaction::TransactionId;
+
+/// A request that has been taken on.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) server: TransactionId,
+    pub(super) upstream: FlowId,
+    pub(super) source: std::net::SocketAddr,
+    pub(super) to_tag: Box<str>,
+    pub(super) is_invite: bool,
+    pub(super) request: Message<'static>,
+    pub(super) fork: Fork,
+    pub(super) attempts: SmallVec<[Branch; 1]>,
+    pub(super) recording: Option<Arc<Recording>>,
+    pub(super) policy: Arc<Policy>,
+    /// Header lines of the caller's CANCEL that go on with ours: its Reason (RFC 3326 §2).
+    pub(super) reason: Box<[u8]>,
+    /// Where it stands among the alarms.
+    pub(super) alarm: Option<std::time::Instant>,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) number: BranchNumber,
+    pub(super) draft: Arc<Draft>,
+    pub(super) name: Arc<str>,
+    pub(super) state: State,
+    pub(super) cancel: Cancel,
+    /// Whose binding it is for, and the flow that this was registered over.
+    pub(super) registered: Option<(Aor, FlowId)>,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Its way is looked for.
+    Leaving,
+    /// It has been sent.
+    Sent {
+        flow: FlowId,
+        via: SentVia,
+        client: TransactionId,
+    },
+    /// Nothing more comes of it.
+    Ended,
+}
+
+/// Whether it is to be cancelled, or has been (RFC 3261 §9.1).
+#[derive(Debug)]
+pub(super) enum Cancel {
+    No,
+    /// Once a provisional response has come.
+    Wanted(Option<CancelReason>),
+    Sent,
+}
+
+impl Call {
+    pub(super) fn branch(&mut self, number: BranchNumber) -> Option<&mut Branch> {
+        self.attempts
+            .iter_mut()
+            .find(|branch| branch.number == number)
+    }
+
+    /// Whether nothing more can come of it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.fork.has_ended()
+            && self
+                .attempts
+                .iter()
+                .all(|branch| matches!(branch.state, State::Ended))
+    }
+
+    /// The binding of an attempt that is of no use any more.
+    pub(super) fn stale(&mut self, number: BranchNumber) -> Option<Effect> {
+        let (aor, flow) = self.branch(number)?.registered.clone()?;
+        Some(Effect::Stale { aor, flow })
+    }
+}

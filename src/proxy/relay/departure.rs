@@ -1,0 +1,124 @@
+//! A request on its way out: written once it is known by which connection it leaves.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::options::{Face, RelayPolicy};
+use super::record::Recording;
+use super::table::RelayId;
+use crate::auth::{IdentityDigest, Transport};
+use crate::proxy::draft::{Draft, OwnVia};
+use crate::proxy::fork_effect::BranchNumber;
+use crate::proxy::policy::Policy;
+use crate::registrar::FlowId;
+
+/// Where a request may go next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hop {
+    /// Over this flow, if it is still there.
+    Flow(FlowId),
+    /// To where this URI leads (RFC 3263); its host is the name that the other side has to prove (RFC 5922 §7.2).
+    Uri(Box<str>),
+}
+
+/// The way that a request leaves by.
+#[derive(Debug, Clone)]
+pub struct Exit {
+    /// The flow.
+    pub flow: FlowId,
+    /// The listener that it came through, or that we stand for when we have opened it ourselves.
+    pub listener: usize,
+    /// Our end of it.
+    pub local: IpAddr,
+    /// What the other end has proved, if anything.
+    pub identity: Option<IdentityDigest>,
+}
+
+/// Names one attempt of one relayed request, within the worker that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// The relayed request.
+    pub relay: RelayId,
+    /// Its attempt.
+    pub branch: BranchNumber,
+}
+
+/// A request that is to be sent to one of `hops`, the first that can be reached.
+#[derive(Debug)]
+pub struct Departure {
+    /// Whose outcome is to be told to [`super::Relay::on_sent`] and [`super::Relay::on_unsent`]; none for an ACK, which has
+    /// no transaction.
+    pub attempt: Option<Attempt>,
+    /// The worker that it belongs to.
+    pub home: usize,
+    /// Where it may go, in this order.
+    pub hops: Vec<Hop>,
+    /// The domain of ours that it speaks for, if there is one.
+    pub own: Option<Box<str>>,
+    pub(super) draft: Arc<Draft>,
+    pub(super) branch: Arc<str>,
+    pub(super) recording: Option<Arc<Recording>>,
+    pub(super) policy: Arc<Policy>,
+}
+
+/// Our Via in a request that has been sent, but for the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentVia {
+    pub(super) transport: &'static str,
+    pub(super) sent_by: Box<str>,
+}
+
+impl Departure {
+    /// About how many octets it will be.
+    pub fn len(&self) -> usize {
+        self.draft.len() + 512
+    }
+
+    /// Method.
+    pub fn method(&self) -> &str {
+        self.draft.method()
+    }
+
+    /// Appends the whole request as it leaves by `exit`, and says what our Via in it is. `None` when it may not leave there:
+    /// a SIPS URI is for TLS alone (RFC 5630 §5.3.1).
+    pub fn write(&self, exit: &Exit, out: &mut Vec<u8>) -> Option<SentVia> {
+        let relay = &self.policy.relay;
+        let face = relay.faces.get(exit.listener)?;
+        if self.draft.is_secure() && face.transport != Transport::Tls {
+            return None;
+        }
+        let recorded = match &self.recording {
+            Some(recording) => recording.values(exit, relay),
+            None => Vec::new(),
+        };
+        let via = SentVia::of(face, exit.local);
+        self.draft
+            .write(&via.with(&self.branch, relay), &recorded, out);
+        Some(via)
+    }
+}
+
+impl SentVia {
+    fn of(face: &Face, local: IpAddr) -> Self {
+        let transport = match face.transport {
+            Transport::Tls | Transport::Wss => "TLS",
+            Transport::Tcp | Transport::Ws => "TCP",
+            Transport::Udp => "UDP",
+        };
+        let sent_by = SocketAddr::new(local.to_canonical(), face.address.port());
+        Self {
+            transport,
+            sent_by: sent_by.to_string().into(),
+        }
+    }
+
+    /// The same with the branch of a request.
+    pub(super) fn with<'v>(&'v self, branch: &'v str, policy: &RelayPolicy) -> OwnVia<'v> {
+        OwnVia {
+            transport: self.transport,
+            sent_by: &self.sent_by,
+            branch,
+            rport: policy.add_via_rport,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What an attempt counts as that nobody has answered; the phrases are repro's where it has one.
+
+use crate::proxy::fork_effect::Failure;
+use crate::sip::StatusCode;
+
+impl Failure {
+    /// No answer has come in time.
+    pub fn timeout() -> Self {
+        Self::of(StatusCode::REQUEST_TIMEOUT)
+    }
+
+    /// The flow of a registration is gone (RFC 5626 §5.3.1).
+    pub fn flow_failed() -> Self {
+        Self::told(StatusCode::FLOW_FAILED, "Flow failed")
+    }
+
+    /// The connection broke, or none could be opened (RFC 3261 §16.9).
+    pub fn transport() -> Self {
+        Self::told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Transport failure: no transports left to try",
+        )
+    }
+
+    /// The other side is not who it was asked to be (RFC 5922 §7.3).
+    pub fn name_mismatch() -> Self {
+        Self::told(StatusCode::SERVICE_UNAVAILABLE, "Certificate Name Mismatch")
+    }
+
+    /// The other side's certificate is not good.
+    pub fn certificate() -> Self {
+        Self::told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Certificate Validation Failure",
+        )
+    }
+
+    /// The name leads nowhere.
+    pub fn no_dns_results() -> Self {
+        Self::told(StatusCode::SERVICE_UNAVAILABLE, "No DNS results")
+    }
+
+    /// Nobody says where the name leads.
+    pub fn dns_timeout() -> Self {
+        Self::told(StatusCode::SERVICE_UNAVAILABLE, "DNS Timeout")
+    }
+
+    /// We speak no transport that would lead there.
+    pub fn no_transport() -> Self {
+        Self::told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No matching transport found",
+        )
+    }
+
+    /// There is too much under way here.
+    pub fn overloaded() -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// It cannot be written for that target.
+    pub fn unsendable() -> Self {
+        Self::of(StatusCode::SERVER_INTERNAL_ERROR)
+    }
+
+    fn told(status: StatusCode, phrase: &'static str) -> Self {
+        Self {
+            status,
+            phrase: phrase.into(),
+        }
+    }
+}

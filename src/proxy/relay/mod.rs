@@ -1,0 +1,18 @@
+//! Requests on their way through: RFC 3261 §16.6 to §16.10, and the transactions on both sides of them.
+//!
+//! Pure. A [`Relay`] belongs to one worker and is told of requests, responses, what became of departures, closed flows and
+//! the time; it answers with [`Effect`]s. Knows nothing of sockets or names: where a URI leads is found out by whoever
+//! carries an [`Effect::Depart`] out.
+
+mod call;
+mod carry;
+mod departure;
+mod failure;
+mod options;
+mod record;
+mod table;
+
+pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
+pub use options::{Face, RecordRoute, RelayPolicy};
+pub use record::Recording;
+pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

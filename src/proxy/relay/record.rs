@@ -1,0 +1,61 @@
+//! What a request records of its way through us (RFC 3261 §16.6 step 4, RFC 5658): the place to come back to, and a token
+//! that says who its two sides are.
+
+use std::net::IpAddr;
+
+use super::departure::Exit;
+use super::options::RelayPolicy;
+use crate::auth::{DialogToken, Leg, UriDigest};
+use crate::registrar::Aor;
+
+/// What is known when a dialog-forming request comes in.
+#[derive(Debug)]
+pub struct Recording {
+    /// The listener that it came through.
+    pub listener: usize,
+    /// Our end of the connection that it came over.
+    pub local: IpAddr,
+    /// Whether the Request-URI is SIPS: then our URIs are too (RFC 5630 §5.3.2).
+    pub secure: bool,
+    /// Who sent it.
+    pub caller: Leg,
+    /// The address-of-record that it is on its way to, if that is one of ours.
+    pub callee: Option<Aor>,
+    /// To.
+    pub callee_uri: UriDigest,
+    /// Call-ID.
+    pub call_id: Box<[u8]>,
+}
+
+impl Recording {
+    /// The Record-Route values of a request that leaves by `exit`, topmost first: one, or one for each side where the
+    /// sides differ, marked `drr` as repro marks them.
+    pub(super) fn values(&self, exit: &Exit, policy: &RelayPolicy) -> Vec<String> {
+        let token = DialogToken {
+            caller: self.caller.clone(),
+            callee: Leg {
+                flow: Some(exit.flow),
+                identity: exit.identity,
+                aor: self.callee.clone(),
+                uri: self.callee_uri,
+            },
+        };
+        let token = token.seal(&self.call_id, policy.epoch, &policy.sealer);
+        let scheme = if self.secure { "sips" } else { "sip" };
+        let side =
+            |listener: usize, local| policy.faces.get(listener).map(|face| face.route(local));
+        let (entry, exit) = (
+            side(self.listener, self.local),
+            side(exit.listener, exit.local),
+        );
+        let double = if entry == exit { "" } else { ";drr" };
+        let write = |(host, parameters): (String, &str)| {
+            format!("<{scheme}:{token}@{host}{parameters};lr{double}>")
+        };
+        let mut values: Vec<String> = exit.map(write).into_iter().collect();
+        if !double.is_empty() {
+            values.extend(entry.map(write));
+        }
+        values
+    }
+}

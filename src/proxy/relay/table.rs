@@ -1,0 +1,470 @@
+//! The relayed requests of one worker, and what they are told of.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::RandomState;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::call::{Call, State};
+use super::carry::{Original, client_scope, hops, own_domain};
+use super::departure::{Attempt, Departure, SentVia};
+use super::record::Recording;
+use crate::proxy::branch;
+use crate::proxy::fork::Fork;
+use crate::proxy::fork_effect::{BranchNumber, Failure, ForkEffect, ForkKind};
+use crate::proxy::policy::Policy;
+use crate::proxy::routes::Routes;
+use crate::proxy::target::{Target, TargetSet};
+use crate::registrar::{Aor, FlowId};
+use crate::sip::{Message, Method, Request, Response};
+use crate::transaction::{
+    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Received, TransactionOptions,
+};
+
+/// Names one relayed request within its worker; never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelayId(u64);
+
+/// What is to be done for a relay.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send this over a flow that is known.
+    Send {
+        /// The flow; that it may be gone is no news by now.
+        flow: FlowId,
+        /// The octets.
+        octets: Arc<[u8]>,
+    },
+    /// Find a way for this request, send it, and tell what became of it.
+    Depart(Box<Departure>),
+    /// A contact can no longer be reached over the flow that it was registered over (RFC 5626 §5.3): forget it.
+    Stale {
+        /// Its address-of-record.
+        aor: Aor,
+        /// The flow.
+        flow: FlowId,
+    },
+}
+
+/// What became of a departure that was sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// Which.
+    pub attempt: Attempt,
+    /// The flow that it took.
+    pub flow: FlowId,
+    /// Our Via in it.
+    pub via: SentVia,
+    /// The octets, if the transport may lose them.
+    pub again: Option<Arc<[u8]>>,
+}
+
+/// Where server transactions send their responses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Upstream {
+    pub(super) flow: FlowId,
+    pub(super) relay: RelayId,
+}
+
+/// Whose a client transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Request,
+    Cancel,
+}
+
+pub(super) type ClientPath = (Attempt, Role);
+
+/// A request to be taken on.
+pub struct Begin<'b> {
+    /// The request.
+    pub request: &'b Request<'b>,
+    /// Its Route header fields, ours taken off.
+    pub routes: &'b Routes<'b>,
+    /// The flow that it came over.
+    pub flow: FlowId,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Whether it came over TCP or TLS.
+    pub reliable: bool,
+    /// Tag for answers of ours.
+    pub to_tag: &'b str,
+    /// Where it may go; not empty.
+    pub targets: TargetSet,
+    /// Its Max-Breadth (RFC 5393 §5.3.3).
+    pub breadth: u16,
+    /// What it records, if it forms a dialog.
+    pub recording: Option<Recording>,
+    /// Settings in force.
+    pub policy: &'b Arc<Policy>,
+}
+
+/// What an incoming request is to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// Nothing: it is new.
+    New,
+    /// A retransmission, or the ACK of a refusal: dealt with.
+    Absorbed,
+    /// A CANCEL of a request that is relayed: it is being cancelled, and the CANCEL is to be answered 200.
+    Cancelled,
+    /// A CANCEL of nothing: to be answered 481.
+    NothingToCancel,
+}
+
+/// The relayed requests of one worker.
+#[derive(Debug)]
+pub struct Relay {
+    pub(super) home: usize,
+    /// Makes branches that nobody can guess, and scopes.
+    pub(super) names: RandomState,
+    pub(super) count: u64,
+    pub(super) servers: Layer<Upstream>,
+    pub(super) clients: ClientLayer<ClientPath>,
+    pub(super) calls: HashMap<RelayId, Box<Call>>,
+    /// Requests that came (`None`), and attempts that went, over each flow.
+    pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
+    pub(super) alarms: BTreeSet<(Instant, RelayId)>,
+}
+
+/// The worker that a branch of ours belongs to, by the branch of a response's topmost Via.
+pub fn home_of(branch: &[u8]) -> Option<usize> {
+    let (_, opaque) = branch::parse(branch)?;
+    let (home, _) = opaque.split_once('-')?;
+    usize::from_str_radix(home, 16).ok()
+}
+
+impl Relay {
+    /// That of worker number `home`.
+    pub fn new(home: usize, options: TransactionOptions) -> Self {
+        Self {
+            home,
+            names: RandomState::new(),
+            count: 0,
+            servers: Layer::new(options),
+            clients: ClientLayer::new(options),
+            calls: HashMap::new(),
+            uses: BTreeSet::new(),
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    /// Number of requests under way, those included that only wait for late answers.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether there is nothing: no request, and no transaction that waits for its end.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.servers.is_empty() && self.clients.is_empty()
+    }
+
+    /// When [`Relay::on_deadline`] next has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        let transactions = [self.servers.next_deadline(), self.clients.next_deadline()];
+        transactions.into_iter().flatten().chain(alarm).min()
+    }
+
+    /// A request has come in. Ask this before anything else.
+    pub fn on_request(
+        &mut self,
+        request: &Request<'_>,
+        flow: FlowId,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Met {
+        if self.servers.is_empty() {
+            return match request.method {
+                Method::Cancel => Met::NothingToCancel,
+                _ => Met::New,
+            };
+        }
+        let key = Key::of(request, self.scope(flow));
+        let mut outputs = Vec::new();
+        let received = self.servers.on_request(&key, now, &mut outputs);
+        self.settle_servers(outputs, now, out);
+        match received {
+            Received::Absorbed(_) => return Met::Absorbed,
+            Received::New | Received::AckForCore(_) => {}
+        }
+        if request.method != Method::Cancel {
+            return Met::New;
+        }
+        match self.servers.cancel_target(&key) {
+            CancelTarget::None => Met::NothingToCancel,
+            CancelTarget::Answered(_) => Met::Cancelled,
+            CancelTarget::Pending(id) => {
+                if let Some(relay) = self.servers.path(id).map(|upstream| upstream.relay) {
+                    if let Some(call) = self.calls.get_mut(&relay) {
+                        call.reason = reasons(request);
+                    }
+                    self.drive(relay, None, now, out, |fork, effects| {
+                        fork.on_cancel(now, effects);
+                    });
+                }
+                Met::Cancelled
+            }
+        }
+    }
+
+    /// Takes a request on.
+    ///
+    /// # Errors
+    /// There are too many: answer 503.
+    pub fn begin(
+        &mut self,
+        begin: Begin<'_>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), NotBegun> {
+        let request = begin.request;
+        let key = Key::of(request, self.scope(begin.flow));
+        let relay = RelayId(self.count);
+        self.count = self.count.wrapping_add(1);
+        let upstream = Upstream {
+            flow: begin.flow,
+            relay,
+        };
+        let server = self.servers.begin(&key, upstream, begin.reliable, now)?;
+        let is_invite = request.method == Method::Invite;
+        let kind = if is_invite {
+            ForkKind::Invite
+        } else {
+            ForkKind::Other
+        };
+        let options = begin.policy.relay.fork.clone();
+        let mut call = Box::new(Call {
+            server,
+            upstream: begin.flow,
+            source: begin.source,
+            to_tag: begin.to_tag.into(),
+            is_invite,
+            request: request.message.clone().into_owned(),
+            fork: Fork::new(kind, begin.targets, begin.breadth, options),
+            attempts: SmallVec::new(),
+            recording: begin.recording.map(Arc::new),
+            policy: Arc::clone(begin.policy),
+            reason: Box::default(),
+            alarm: None,
+        });
+        self.uses.insert((begin.flow, relay, None));
+        let mut effects = Vec::new();
+        call.fork.start(now, &mut effects);
+        let original = Original {
+            request,
+            routes: begin.routes,
+        };
+        self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
+        self.keep(relay, call);
+        Ok(())
+    }
+
+    /// Sends a request on for which no transaction is kept, an ACK of a 2xx, to one target. False when it cannot be written
+    /// for that.
+    pub fn pass(&mut self, begin: &Begin<'_>, target: &Target, out: &mut Vec<Effect>) -> bool {
+        let original = Original {
+            request: begin.request,
+            routes: begin.routes,
+        };
+        let Ok(draft) = original.draft(target, None, begin.source) else {
+            return false;
+        };
+        let departure = Departure {
+            attempt: None,
+            home: self.home,
+            hops: hops(target, &draft),
+            own: own_domain(begin.request, begin.policy),
+            draft: Arc::new(draft),
+            branch: self.branch(&original, begin.policy),
+            recording: None,
+            policy: Arc::clone(begin.policy),
+        };
+        out.push(Effect::Depart(Box::new(departure)));
+        true
+    }
+
+    /// A departure has been sent.
+    pub fn on_sent(&mut self, sent: Sent, now: Instant, out: &mut Vec<Effect>) {
+        let Attempt { relay, branch } = sent.attempt;
+        let scope = client_scope(sent.flow);
+        let Some(call) = self.calls.get_mut(&relay) else {
+            return;
+        };
+        let Some(attempt) = call.branch(branch) else {
+            return;
+        };
+        let method = attempt.draft.method();
+        let key = ClientKey::new(
+            scope,
+            attempt.name.as_bytes(),
+            &sent.via.sent_by,
+            method.as_bytes(),
+        );
+        let path = (sent.attempt, Role::Request);
+        match self.clients.begin(&key, path, sent.again, now) {
+            Ok(client) => {
+                attempt.state = State::Sent {
+                    flow: sent.flow,
+                    via: sent.via,
+                    client,
+                };
+                self.uses.insert((sent.flow, relay, Some(branch)));
+            }
+            Err(_) => self.on_unsent(sent.attempt, Failure::overloaded(), now, out),
+        }
+    }
+
+    /// A departure could not be sent, to none of its hops.
+    pub fn on_unsent(
+        &mut self,
+        attempt: Attempt,
+        failure: Failure,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let Attempt { relay, branch } = attempt;
+        let Some(mut call) = self.calls.remove(&relay) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        if let Some(attempt) = call.branch(branch) {
+            attempt.state = State::Ended;
+            call.fork.on_failed(branch, failure, now, &mut effects);
+        }
+        self.settle_fork(relay, &mut call, effects, None, None, now, out);
+        self.keep(relay, call);
+    }
+
+    /// A response has come in over this flow. False when it answers nothing of ours.
+    pub fn on_response(
+        &mut self,
+        response: &Response<'_>,
+        flow: FlowId,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(key) = ClientKey::of(response, client_scope(flow)) else {
+            return false;
+        };
+        let mut outputs = Vec::new();
+        let known = self
+            .clients
+            .on_response(&key, response.status, now, &mut outputs);
+        self.settle_clients(outputs, Some(response.message), now, out);
+        known
+    }
+
+    /// A flow is gone: what was sent over it is not answered any more, and who sent over it cannot be answered.
+    pub fn on_flow_closed(&mut self, flow: FlowId, now: Instant, out: &mut Vec<Effect>) {
+        let first = (flow, RelayId(0), None);
+        let uses: Vec<_> = self
+            .uses
+            .range(first..)
+            .take_while(|(other, _, _)| *other == flow)
+            .map(|(_, relay, branch)| (*relay, *branch))
+            .collect();
+        for (relay, branch) in uses {
+            let Some(branch) = branch else {
+                self.uses.remove(&(flow, relay, None));
+                let server = self.calls.get(&relay).map(|call| call.server);
+                if let Some(server) = server {
+                    let mut outputs = Vec::new();
+                    self.servers.on_transport_error(server, &mut outputs);
+                    self.settle_servers(outputs, now, out);
+                }
+                self.drive(relay, None, now, out, |fork, effects| {
+                    fork.abandon(now, effects);
+                });
+                continue;
+            };
+            let client = self.calls.get_mut(&relay).and_then(|call| {
+                match call.branch(branch).map(|branch| &branch.state) {
+                    Some(State::Sent { client, .. }) => Some(*client),
+                    _ => None,
+                }
+            });
+            if let Some(client) = client {
+                let mut outputs = Vec::new();
+                self.clients.on_transport_error(client, &mut outputs);
+                self.settle_clients(outputs, None, now, out);
+            }
+        }
+    }
+
+    /// Does all that is due by now.
+    pub fn on_deadline(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.servers.next_deadline().is_some_and(|at| at <= now) {
+            let mut outputs = Vec::new();
+            self.servers.on_deadline(now, &mut outputs);
+            self.settle_servers(outputs, now, out);
+        }
+        if self.clients.next_deadline().is_some_and(|at| at <= now) {
+            let mut outputs = Vec::new();
+            self.clients.on_deadline(now, &mut outputs);
+            self.settle_clients(outputs, None, now, out);
+        }
+        for _ in 0..self.alarms.len() {
+            match self.alarms.first() {
+                Some(&(at, relay)) if at <= now => {
+                    self.drive(relay, None, now, out, |fork, effects| {
+                        fork.on_deadline(now, effects);
+                    });
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Lets the fork of one request take a step, and does what it wants done. `response` is what has just come in.
+    pub(super) fn drive(
+        &mut self,
+        relay: RelayId,
+        response: Option<&Message<'_>>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+        step: impl FnOnce(&mut Fork, &mut Vec<ForkEffect>),
+    ) {
+        let Some(mut call) = self.calls.remove(&relay) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        step(&mut call.fork, &mut effects);
+        self.settle_fork(relay, &mut call, effects, None, response, now, out);
+        self.keep(relay, call);
+    }
+
+    /// Puts a request back in its place, unless nothing more can come of it.
+    pub(super) fn keep(&mut self, relay: RelayId, mut call: Box<Call>) {
+        let ended = call.has_ended();
+        let deadline = if ended {
+            None
+        } else {
+            call.fork.next_deadline()
+        };
+        if deadline != call.alarm {
+            if let Some(at) = call.alarm {
+                self.alarms.remove(&(at, relay));
+            }
+            self.alarms.extend(deadline.map(|at| (at, relay)));
+            call.alarm = deadline;
+        }
+        if ended {
+            self.uses.remove(&(call.upstream, relay, None));
+        } else {
+            self.calls.insert(relay, call);
+        }
+    }
+}
+
+/// The Reason header lines of a CANCEL (RFC 3326 §2), ready to be written once more.
+fn reasons(request: &Request<'_>) -> Box<[u8]> {
+    let fields = request.message.fields();
+    fields
+        .filter(|(_, name, _)| name.eq_ignore_ascii_case(b"Reason"))
+        .flat_map(|(_, _, value)| [b"Reason: ", value, b"\r\n"].concat())
+        .collect()
+}

@@ -1,0 +1,254 @@
+//! Carries out what the relay wants done: octets to flows, requests to where they can go.
+
+use std::sync::Arc;
+
+use log::debug;
+
+use super::connection::{Connection, Stage};
+use super::journey::{Journey, Leg};
+use super::shared::NotTaken;
+use super::worker::{Fate, Mail, Worker};
+use crate::proxy::Failure;
+use crate::proxy::relay::home_of;
+use crate::proxy::relay::{Attempt, Effect, Exit, Sent, SentVia};
+use crate::registrar::FlowId;
+use crate::sip::{Message, Response};
+
+/// What became of a departure, for the worker that it belongs to.
+pub(crate) enum Departed {
+    /// It is on its way.
+    Sent(Sent),
+    /// It is not.
+    Unsent(Attempt, Failure),
+}
+
+impl Worker {
+    /// Carries out everything that is to be done for relays, and what comes of that, until nothing is left. A request
+    /// has a bounded number of attempts, and each of them a bounded number of ways to go.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let effects = std::mem::take(&mut self.effects);
+            let journeys = std::mem::take(&mut self.journeys);
+            if effects.is_empty() && journeys.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Send { flow, octets } => self.send_over(flow, octets),
+                    Effect::Depart(departure) => self.travel(Journey::new(departure)),
+                    Effect::Stale { aor, flow } => {
+                        self.shared.location.flow_closed(flow, [aor]);
+                    }
+                }
+            }
+            for journey in journeys {
+                self.travel(journey);
+            }
+        }
+    }
+
+    /// Sends octets over a flow, if it is still there.
+    pub(super) fn send_over(&mut self, flow: FlowId, octets: Arc<[u8]>) {
+        if !self.is_mine(flow) {
+            // A worker with a full mailbox has more to do than it can: what it does not get is lost, as if on the way.
+            let _ = self
+                .shared
+                .post(self.shared.worker_of(flow), Mail::Octets(flow, octets));
+            return;
+        }
+        let FlowId::Connection(number) = flow else {
+            return;
+        };
+        if let Some(slot) = self.outbox.slot_of(number) {
+            self.guarded(slot, |worker, connection| {
+                if !matches!(connection.stage, Stage::Open(_)) {
+                    return Fate::Keep;
+                }
+                match worker.send(connection, &octets) {
+                    Ok(()) => Fate::Keep,
+                    Err(fate) => fate,
+                }
+            });
+        }
+    }
+
+    /// Whether this worker sends over that flow.
+    fn is_mine(&self, flow: FlowId) -> bool {
+        match flow {
+            FlowId::Connection(_) => self.shared.worker_of(flow) == self.number,
+            FlowId::Datagram { .. } => true,
+        }
+    }
+
+    /// Goes on with a request until it is sent, waits for something, or has nowhere to go any more.
+    pub(super) fn travel(&mut self, mut journey: Box<Journey>) {
+        loop {
+            match journey.next() {
+                Leg::Over(flow) if self.is_mine(flow) => match self.leave_by(flow, journey) {
+                    None => return,
+                    Some(stranded) => journey = stranded,
+                },
+                Leg::Over(flow) => {
+                    let worker = self.shared.worker_of(flow);
+                    match self.shared.post(worker, Mail::Journey(journey, flow)) {
+                        Ok(()) => return,
+                        Err(NotTaken(mail)) => {
+                            let Mail::Journey(back, _) = *mail else {
+                                return;
+                            };
+                            journey = back;
+                            journey.failed(Failure::overloaded());
+                        }
+                    }
+                }
+                Leg::Nowhere(failure) => {
+                    if let Some(attempt) = journey.departure.attempt {
+                        self.tell_home(journey.departure.home, Departed::Unsent(attempt, failure));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
+    pub(super) fn leave_by(&mut self, flow: FlowId, journey: Box<Journey>) -> Option<Box<Journey>> {
+        let mut journey = Some(journey);
+        if let FlowId::Connection(number) = flow
+            && let Some(slot) = self.outbox.slot_of(number)
+        {
+            self.guarded(slot, |worker, connection| {
+                worker.board(connection, &mut journey)
+            });
+        }
+        if let Some(stranded) = &mut journey {
+            stranded.failed(Failure::flow_failed());
+        }
+        journey
+    }
+
+    /// Has a request leave by this connection, or wait until it is open. What cannot is left in `journey`.
+    pub(super) fn board(
+        &mut self,
+        connection: &mut Connection,
+        journey: &mut Option<Box<Journey>>,
+    ) -> Fate {
+        if !matches!(connection.stage, Stage::Open(_)) || connection.ending.is_some() {
+            return Fate::Keep;
+        }
+        let Some(departure) = journey.as_ref().map(|journey| &journey.departure) else {
+            return Fate::Keep;
+        };
+        // What would have a slow peer closed is better not said.
+        let queued = connection.queued().saturating_add(departure.len());
+        if queued > self.shared.options.max_queued_bytes {
+            return Fate::Keep;
+        }
+        let exit = Exit {
+            flow: FlowId::Connection(connection.id),
+            listener: connection.listener,
+            local: connection.local.ip(),
+            identity: connection
+                .proof
+                .as_ref()
+                .map(|proof| proof.identities.digest()),
+        };
+        let mut out = std::mem::take(&mut self.leaving);
+        let fate = match departure.write(&exit, &mut out) {
+            Some(via) => {
+                debug!(
+                    "sip.sent conn={} peer={} method={}",
+                    connection.id,
+                    connection.peer,
+                    departure.method()
+                );
+                let sent = self.send(connection, &out);
+                if let Some(journey) = journey.take() {
+                    connection.carries(journey.departure.home);
+                    self.sent(*journey, exit.flow, via, None);
+                }
+                sent.err().unwrap_or(Fate::Keep)
+            }
+            None => Fate::Keep,
+        };
+        out.clear();
+        self.leaving = out;
+        fate
+    }
+
+    fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {
+        let departure = journey.departure;
+        if let Some(attempt) = departure.attempt {
+            let sent = Sent {
+                attempt,
+                flow,
+                via,
+                again,
+            };
+            self.tell_home(departure.home, Departed::Sent(sent));
+        }
+    }
+
+    /// Tells what became of a departure where it belongs to.
+    fn tell_home(&mut self, home: usize, departed: Departed) {
+        if home == self.number {
+            self.departed(departed);
+        } else {
+            // If its mailbox is full, the request is answered when it times out.
+            let _ = self.shared.post(home, Mail::Departed(departed));
+        }
+    }
+
+    /// Takes over a request that another worker sends over a flow of this one.
+    pub(super) fn take_journey(&mut self, journey: Box<Journey>, flow: FlowId) {
+        if let Some(stranded) = self.leave_by(flow, journey) {
+            self.journeys.push(stranded);
+        }
+    }
+
+    /// Gives a response to the worker whose request it answers. False when it answers none of a relay's.
+    pub(super) fn take_relayed(&mut self, flow: FlowId, response: &Message<'_>) -> bool {
+        let Some(read) = Response::read(response) else {
+            return false;
+        };
+        let Some(home) = read.via.branch().and_then(home_of) else {
+            return false;
+        };
+        if home == self.number {
+            return self
+                .relay
+                .on_response(&read, flow, self.now, &mut self.effects);
+        }
+        let owned = Box::new(response.clone().into_owned());
+        self.shared.post(home, Mail::Response(owned, flow)).is_ok()
+    }
+
+    /// A flow is gone: what was sent over it, by whichever worker, is not answered any more.
+    pub(super) fn flow_gone(&mut self, flow: FlowId, homes: u64) {
+        self.relay.on_flow_closed(flow, self.now, &mut self.effects);
+        for home in 0..self.shared.workers() {
+            if home != self.number && homes & (1 << home.min(63)) != 0 {
+                // Without this their requests time out.
+                let _ = self.shared.post(home, Mail::FlowGone(flow));
+            }
+        }
+    }
+
+    /// Does what is due for requests that are relayed.
+    pub(super) fn ring_relay(&mut self) {
+        if self.relay.next_deadline().is_some_and(|at| at <= self.now) {
+            self.relay.on_deadline(self.now, &mut self.effects);
+        }
+    }
+
+    /// Takes in what became of a departure.
+    pub(super) fn departed(&mut self, departed: Departed) {
+        match departed {
+            Departed::Sent(sent) => self.relay.on_sent(sent, self.now, &mut self.effects),
+            Departed::Unsent(attempt, failure) => {
+                self.relay
+                    .on_unsent(attempt, failure, self.now, &mut self.effects);
+            }
+        }
+    }
+}
