@@ -34,5 +34,3 @@ pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSou
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
-pub mod seal_stub;
-pub use seal_stub::*;

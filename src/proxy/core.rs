@@ -57,12 +57,7 @@ pub enum Outcome {
         routed: Option<Routed>,
     },
     /// Sent on; its answer comes later.
-    Relayed {
-        /// Number of places that it may go to.
-        targets: usize,
-        /// Static routes that matched and led nowhere.
-        skipped: usize,
-    },
+    Relayed(Routed),
     /// It belongs to a request that is under way.
     Absorbed,
     /// Refused by admission, and told so.
@@ -319,7 +314,7 @@ fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
 fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
-        (Some(refusal), outcome @ (Outcome::Answered { .. } | Outcome::Relayed { .. })) => {
+        (Some(refusal), outcome @ (Outcome::Answered { .. } | Outcome::Relayed(_))) => {
             Outcome::Reported {
                 outcome: Box::new(outcome),
                 refused: Box::new(refused(admitted.request(), refusal.clone())),
@@ -435,11 +430,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::super::test_support::policy;
+    use crate::transaction::TransactionOptions;
     use super::*;
     use crate::auth::Transport;
 
     /// First line of the answer, and all of it; empty when there is none.
-    fn answer(policy: &Policy, text: &str) -> (String, String) {
+    fn answer(policy: &Arc<Policy>, text: &str) -> (String, String) {
         let head = text.find("\r\n\r\n").unwrap() + 4;
         let message = Message::parse(text.as_bytes(), head, 64);
         let location = Location::new();
@@ -452,12 +448,22 @@ mod tests {
                 identities: None,
             },
             flow: FlowId::Connection(1),
+            listener: 0,
+            local: "192.0.2.1".parse().unwrap(),
             name_reached: false,
             now: Instant::now(),
             to_tag: "ours",
         };
         let mut out = Vec::new();
-        on_message(&message, &context, &mut out);
+        let (mut relay, mut effects) = (Relay::new(0, TransactionOptions::default()), Vec::new());
+        let mut relaying = Relaying {
+            relay: &mut relay,
+            effects: &mut effects,
+        };
+        let outcome = on_message(&message, &context, &mut relaying, &mut out);
+        if matches!(outcome, Outcome::Relayed(_)) {
+            return ("relayed".to_owned(), String::new());
+        }
         let out = String::from_utf8(out).unwrap();
         let first = out.lines().next().unwrap_or_default();
         (first.trim_start_matches("SIP/2.0 ").to_owned(), out)
@@ -473,7 +479,7 @@ mod tests {
 
     #[test]
     fn each_step_answers_what_it_has_to() {
-        let policy = policy();
+        let policy = Arc::new(policy());
         for (situation, method, uri, more, wanted) in [
             ("are you there?", "OPTIONS", "sip:example.org", "", "200 OK"),
             (
@@ -579,7 +585,7 @@ mod tests {
 
     #[test]
     fn a_stranger_may_not_relay_and_a_domain_that_is_not_ours_is_not_registered() {
-        let policy = policy();
+        let policy = Arc::new(policy());
         let foreign = |text: String| text.replace("alice@example.org", "carol@example.net");
         let relay = foreign(request("MESSAGE", "sip:dave@example.com", ""));
         assert_eq!(answer(&policy, &relay).0, "403 Relaying Forbidden");
@@ -605,7 +611,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_where_the_request_came_from_and_nothing_of_the_peer_in_its_phrase() {
-        let policy = policy();
+        let policy = Arc::new(policy());
         let (_, text) = answer(&policy, &request("OPTIONS", "sip:example.org", ""));
         assert!(
             text.contains("branch=z9hG4bKx;received=198.51.100.7\r\n"),
@@ -632,6 +638,7 @@ mod tests {
     fn a_method_that_is_refused_is_not_listed_as_allowed() {
         let mut policy = policy();
         policy.registrar.enabled = false;
+        let policy = Arc::new(policy);
         let (first, text) = answer(&policy, &request("REGISTER", "sip:example.org", ""));
         assert_eq!(first, "405 Method Not Allowed");
         assert!(text.contains("Allow: OPTIONS\r\n"), "{text}");
@@ -639,7 +646,7 @@ mod tests {
 
     #[test]
     fn a_malformed_request_is_answered_where_that_is_possible_and_a_response_never() {
-        let policy = policy();
+        let policy = Arc::new(policy());
         let good = request("OPTIONS", "sip:example.org", "");
         for (situation, text, wanted) in [
             (

@@ -67,7 +67,7 @@ pub use fork_effect::{
 pub use leave_out::LeaveOut;
 pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};
-pub use ours::{End, Found, Routed};
+pub use ours::{End, Routed};
 pub use pattern::{PatternError, pattern_groups};
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
@@ -78,5 +78,5 @@ pub use ruling::Ruling;
 pub use silo::{KeptMessage, Silo, SiloOptions};
 pub use static_registration::{RegistrationRule, StaticRegistrations};
 pub use static_route::{FixedRoutes, Matched, RouteRule, StaticRoutes};
-pub use target::{Forking, MAX_TARGETS, Origin, Target, TargetSet};
+pub use target::{Forking, MAX_TARGETS, Origin, Target, TargetCount, TargetSet};
 pub use upstream::write_response;

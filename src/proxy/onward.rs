@@ -4,7 +4,7 @@ use super::breadth::max_breadth;
 use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault};
 use super::directory::{Answers, Pending};
 use super::loop_check::{loop_key, loops};
-use super::ours::{self, End};
+use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recording};
 use super::routes::Routes;
 use super::target::{Origin, Target, TargetSet};
@@ -37,47 +37,39 @@ pub(super) fn route(
             return forbidden(request, context, out);
         }
         let target = Target::of(course.routes.request_uri.to_owned(), Origin::Request);
-        return send(request, course, only(target), 0, context, relaying, out);
+        let targets = TargetSet::only(target);
+        let routed = Routed::found(&targets);
+        return send(request, course, targets, routed, context, relaying, out);
     }
     if request.method == Method::Ack {
         return Outcome::Dropped("an ACK to no transaction of ours");
     }
-    let verdict = match ours::judge(admitted, uri, &answers, context) {
-        Ok(verdict) => verdict,
+    match ours::judge(admitted, uri, &answers, context) {
+        Ok(Verdict::Onward(targets, routed)) => {
+            send(request, course, targets, routed, context, relaying, out)
+        }
+        Ok(Verdict::Answer {
+            status,
+            phrase,
+            routed,
+        }) => {
+            let headers = match routed.end {
+                End::NoUser => allow(context.policy),
+                _ => b"",
+            };
+            context.answer_with(message, status, &phrase, headers, out);
+            Outcome::Answered {
+                status,
+                registered: None,
+                routed: Some(routed),
+            }
+        }
         Err(question) => {
             let directory = &context.policy.directory;
             let pending = Pending::routing(question, directory, answers);
-            return Outcome::Pending(Box::new(pending));
+            Outcome::Pending(Box::new(pending))
         }
-    };
-    if verdict.routed.end == End::Found {
-        let found = verdict.routed.found;
-        return send(
-            request,
-            course,
-            found.targets,
-            found.skipped,
-            context,
-            relaying,
-            out,
-        );
     }
-    let headers = match verdict.routed.end {
-        End::NoUser => allow(context.policy),
-        _ => b"",
-    };
-    context.answer_with(message, verdict.status, &verdict.phrase, headers, out);
-    Outcome::Answered {
-        status: verdict.status,
-        registered: None,
-        routed: Some(verdict.routed),
-    }
-}
-
-fn only(target: Target) -> TargetSet {
-    let mut targets = TargetSet::default();
-    targets.add([target]);
-    targets
 }
 
 /// Refuses to send a request on; an ACK hears nothing.
@@ -107,7 +99,7 @@ fn send(
     request: &Request<'_>,
     course: &Course<'_>,
     targets: TargetSet,
-    skipped: usize,
+    routed: Routed,
     context: &Context<'_>,
     relaying: &mut Relaying<'_>,
     out: &mut Vec<u8>,
@@ -120,10 +112,7 @@ fn send(
             return Outcome::Malformed(fault);
         }
     };
-    let relayed = Outcome::Relayed {
-        targets: targets.len(),
-        skipped,
-    };
+    let relayed = Outcome::Relayed(routed);
     let first = targets
         .groups()
         .first()

@@ -9,7 +9,7 @@ use super::directory::{Answer, Answers, Kept, Question, Reply};
 use super::filter::FilterVerdict;
 use super::ruling::Ruling;
 use super::silo::SiloVerdict;
-use super::target::{Origin, Target, TargetSet};
+use super::target::{Origin, Target, TargetCount, TargetSet};
 use crate::auth::Admitted;
 use crate::sip::{Request, SipUri, StatusCode, canonical_user};
 
@@ -54,55 +54,71 @@ impl End {
 }
 
 /// Where routing led a request; `Display` is a part of a log line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
     /// How far it came.
     pub end: End,
-    /// Where it would be sent.
-    pub found: Found,
+    /// How many places it may go to.
+    pub targets: TargetCount,
+    /// Static routes that matched and led nowhere.
+    pub skipped: usize,
 }
 
 impl fmt::Display for Routed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Found { targets, skipped } = &self.found;
-        write!(f, "end={} {targets}", self.end.id())?;
-        if *skipped > 0 {
-            write!(f, " routes_skipped={skipped}")?;
+        write!(f, "end={} {}", self.end.id(), self.targets)?;
+        if self.skipped > 0 {
+            write!(f, " routes_skipped={}", self.skipped)?;
         }
         Ok(())
     }
 }
 
-/// The places that a request may be sent to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
-    /// The places.
-    pub targets: TargetSet,
-    /// Static routes that matched and led nowhere.
-    pub skipped: usize,
-}
-
-/// What a request is answered with.
-pub(super) struct Verdict<'p> {
-    pub(super) status: StatusCode,
-    pub(super) phrase: Cow<'p, str>,
-    pub(super) routed: Routed,
-}
-
-impl Verdict<'_> {
-    fn of(status: StatusCode, end: End, found: Found) -> Self {
+impl Routed {
+    /// One that has places to go to.
+    pub(super) fn found(targets: &TargetSet) -> Self {
         Self {
-            status,
-            phrase: Cow::Borrowed(status.phrase()),
-            routed: Routed { end, found },
+            end: End::Found,
+            targets: targets.count(),
+            skipped: 0,
         }
     }
+}
 
-    /// The answer to a request that has only this one place to go: as long as nothing is sent on, 480.
-    pub(super) fn only(target: Target) -> Self {
-        let mut found = Found::default();
-        found.targets.add([target]);
-        Self::of(StatusCode::TEMPORARILY_UNAVAILABLE, End::Found, found)
+/// The places that a request may be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Found {
+    targets: TargetSet,
+    skipped: usize,
+}
+
+/// What becomes of a request for a user of ours.
+pub(super) enum Verdict<'p> {
+    /// It is sent on.
+    Onward(TargetSet, Routed),
+    /// It is answered.
+    Answer {
+        status: StatusCode,
+        phrase: Cow<'p, str>,
+        routed: Routed,
+    },
+}
+
+impl<'p> Verdict<'p> {
+    fn of(status: StatusCode, end: End, found: &Found) -> Self {
+        Self::told(status, Cow::Borrowed(status.phrase()), end, found)
+    }
+
+    fn told(status: StatusCode, phrase: Cow<'p, str>, end: End, found: &Found) -> Self {
+        Self::Answer {
+            status,
+            phrase,
+            routed: Routed {
+                end,
+                targets: found.targets.count(),
+                skipped: found.skipped,
+            },
+        }
     }
 }
 
@@ -116,31 +132,28 @@ pub(super) fn judge<'p>(
     let request = admitted.request();
     if answers.is_kept() {
         let success = context.policy.routing.silo.options().success;
-        return Ok(Verdict::of(success, End::Kept, Found::default()));
+        return Ok(Verdict::of(success, End::Kept, &Found::default()));
     }
     if let Some(refused) = filter(request, answers, context)? {
         return Ok(refused);
     }
     let found = targets(request, uri, context);
     if leads_out_unproved(admitted, &found, context) {
-        let forbidden = Verdict::of(StatusCode::FORBIDDEN, End::NeedsPassword, found);
-        return Ok(Verdict {
-            phrase: Cow::Borrowed("Relaying Forbidden"),
-            ..forbidden
-        });
+        let phrase = Cow::Borrowed("Relaying Forbidden");
+        return Ok(Verdict::told(StatusCode::FORBIDDEN, phrase, End::NeedsPassword, &found));
     }
     if !found.targets.is_empty() {
-        return Ok(Verdict::of(
-            StatusCode::TEMPORARILY_UNAVAILABLE,
-            End::Found,
-            found,
-        ));
+        let routed = Routed {
+            skipped: found.skipped,
+            ..Routed::found(&found.targets)
+        };
+        return Ok(Verdict::Onward(found.targets, routed));
     }
     let Some(user) = uri.user else {
         return Ok(Verdict::of(
             StatusCode::METHOD_NOT_ALLOWED,
             End::NoUser,
-            found,
+            &found,
         ));
     };
     let exists = Question::UserExists {
@@ -153,7 +166,7 @@ pub(super) fn judge<'p>(
         // Neither 404 nor 480 is known to be true, and another server of ours would ask the same data base.
         _ => (StatusCode::SERVER_INTERNAL_ERROR, End::Undecided),
     };
-    Ok(Verdict::of(status, end, found))
+    Ok(Verdict::of(status, end, &found))
 }
 
 /// The answer to a question, or the question back if it has to wait.
@@ -192,10 +205,7 @@ fn filter<'p>(
             }
         }
     };
-    Ok(Some(Verdict {
-        phrase,
-        ..Verdict::of(status, End::Filtered, Found::default())
-    }))
+    Ok(Some(Verdict::told(status, phrase, End::Filtered, &Found::default())))
 }
 
 /// Every place that static routes, bindings and static registrations name for a request.

@@ -102,7 +102,26 @@ pub struct TargetSet {
     left_out: usize,
 }
 
+/// How many targets there are; `Display` is a part of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TargetCount {
+    /// Targets.
+    pub targets: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Targets that were more than [`MAX_TARGETS`].
+    pub left_out: usize,
+}
+
 impl TargetSet {
+    /// A set of one.
+    pub(super) fn only(target: Target) -> Self {
+        Self {
+            groups: vec![vec![target]],
+            left_out: 0,
+        }
+    }
+
     /// Adds a group.
     pub(super) fn add(&mut self, targets: impl IntoIterator<Item = Target>) {
         let mut group: Vec<Target> = Vec::new();
@@ -162,15 +181,19 @@ impl TargetSet {
         self.groups.is_empty()
     }
 
-    /// Number of targets that were more than [`MAX_TARGETS`].
-    pub fn left_out(&self) -> usize {
-        self.left_out
+    /// How many there are.
+    pub fn count(&self) -> TargetCount {
+        TargetCount {
+            targets: self.len(),
+            groups: self.groups.len(),
+            left_out: self.left_out,
+        }
     }
 }
 
-impl fmt::Display for TargetSet {
+impl fmt::Display for TargetCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "targets={} groups={}", self.len(), self.groups.len())?;
+        write!(f, "targets={} groups={}", self.targets, self.groups)?;
         if self.left_out > 0 {
             write!(f, " left_out={}", self.left_out)?;
         }
@@ -244,7 +267,7 @@ mod tests {
         set.add([through]);
         assert_eq!(shown(&set), "sip:a@h sip:a@h");
         set.add((0..MAX_TARGETS).map(|n| contact(&format!("sip:{n}@h"), "1")));
-        assert_eq!((set.len(), set.left_out()), (MAX_TARGETS, 2));
-        assert_eq!(set.to_string(), "targets=32 groups=3 left_out=2");
+        assert_eq!(set.len(), MAX_TARGETS);
+        assert_eq!(set.count().to_string(), "targets=32 groups=3 left_out=2");
     }
 }

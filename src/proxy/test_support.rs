@@ -2,12 +2,30 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::{NoDirectory, Policy, ProxyOptions, Routing};
-use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules};
+use super::relay::{Face, RecordRoute, RelayPolicy};
+use super::{ForkOptions, NoDirectory, Policy, ProxyOptions, Routing};
+use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Transport};
 use crate::registrar::RegistrarOptions;
+
+/// One TLS listener.
+pub(super) fn relay_policy() -> RelayPolicy {
+    RelayPolicy {
+        faces: vec![Face {
+            transport: Transport::Tls,
+            address: "192.0.2.1:5061".parse().unwrap(),
+            record_route: RecordRoute::automatic(Some("example.org"), 5061, Transport::Tls),
+        }],
+        fork: ForkOptions::default(),
+        add_via_rport: true,
+        sealer: Arc::new(crate::auth::Sealer),
+        epoch: crate::auth::Epoch,
+        loops: RandomState::new(),
+    }
+}
 
 /// It believes every From, so that what comes after admission is seen.
 pub(super) fn policy() -> Policy {
@@ -17,6 +35,7 @@ pub(super) fn policy() -> Policy {
         ..AuthOptions::default()
     };
     Policy {
+        relay: relay_policy(),
         rules: Rules::new(&options, Mappings::default(), Vec::new()),
         registrar: RegistrarOptions {
             enabled: true,

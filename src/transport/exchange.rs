@@ -329,11 +329,10 @@ impl Worker {
                     warn!("auth.refused conn={id} peer={peer} {names} {refused}");
                 }
             }
-            Outcome::Relayed { targets, skipped } => {
+            Outcome::Relayed(routed) => {
+                counters.requests.add(1);
                 counters.relayed.add(1);
-                debug!(
-                    "sip.relayed conn={id} peer={peer} targets={targets} routes_skipped={skipped}"
-                );
+                debug!("sip.relayed conn={id} peer={peer} {routed}");
             }
             Outcome::Absorbed => {}
             Outcome::Reported { outcome, refused } => {
