@@ -18,6 +18,7 @@ mod parity;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;
+mod seal;
 mod secure;
 #[cfg(test)]
 mod test_support;
@@ -32,5 +33,6 @@ pub use explain::{Explanation, Statement, Verdict, explain};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
