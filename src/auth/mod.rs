@@ -8,6 +8,7 @@ mod certificate;
 mod check;
 mod digest;
 mod explain;
+mod identity_digest;
 mod legacy;
 mod legacy_name;
 mod mac;
@@ -30,6 +31,7 @@ pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
 pub use digest::{Algorithm, HashFault, HashText, Unavailable, ha1, is_same};
 pub use explain::{Explanation, Statement, Verdict, explain};
+pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
