@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::certificate::NamePolicy;
 use super::check::{Answers, Asked, Check, Peer, Pending};
+use super::dialog::{Leg, ProvenLeg, Sender};
 use super::legacy;
 use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules};
@@ -97,6 +98,7 @@ pub struct Admitted<'m> {
     request: Request<'m>,
     ground: Ground,
     would_refuse: Option<Box<Refusal>>,
+    other_leg: Option<Box<Leg>>,
 }
 
 impl<'m> Admitted<'m> {
@@ -113,6 +115,13 @@ impl<'m> Admitted<'m> {
     /// What the secure rules would have said, when `IdentityRules = report` and they would have refused.
     pub fn would_refuse(&self) -> Option<&Refusal> {
         self.would_refuse.as_deref()
+    }
+
+    /// The other side of the dialog, of a request that was admitted with the proof of one. [`Ground::DialogLeg`] holds for the
+    /// way there and no other: such a request goes to the flow of this leg, or to its address-of-record, whatever its
+    /// Request-URI and further Routes say.
+    pub fn other_leg(&self) -> Option<&Leg> {
+        self.other_leg.as_deref()
     }
 }
 
@@ -142,7 +151,8 @@ pub fn admit<'m>(
     path: IdentityPath,
     rules: &Rules,
 ) -> Decision<'m> {
-    decide(request, peer, path, rules, Answers::default(), &mut Silent)
+    let answers = Answers::default();
+    decide(request, peer, path, rules, answers, None, &mut Silent)
 }
 
 /// Judges a request again, with the answers that it waited for. The rules may be newer ones.
@@ -153,7 +163,38 @@ pub fn resume<'m>(
     rules: &Rules,
     answers: Answers,
 ) -> Decision<'m> {
-    decide(request, peer, path, rules, answers, &mut Silent)
+    decide(request, peer, path, rules, answers, None, &mut Silent)
+}
+
+/// Judges a request whose sender has been proved to be a side of its dialog: its From needs no other proof, under every set
+/// of rules. Checks of one's own are asked as ever, and may still refuse it. `answers` are those found so far.
+pub fn admit_in_dialog<'m>(
+    leg: ProvenLeg<'m, '_>,
+    path: IdentityPath,
+    rules: &Rules,
+    answers: Answers,
+) -> Decision<'m> {
+    let ProvenLeg {
+        request,
+        peer,
+        sender,
+        other,
+    } = leg;
+    match decide(
+        request,
+        &peer,
+        path,
+        rules,
+        answers,
+        Some(sender),
+        &mut Silent,
+    ) {
+        Decision::Admit(admitted) => Decision::Admit(Admitted {
+            other_leg: Some(Box::new(other)),
+            ..admitted
+        }),
+        decision => decision,
+    }
 }
 
 /// Listens to the rules as they are tried.
@@ -183,6 +224,17 @@ pub(super) struct Case<'c> {
     pub(super) path: IdentityPath,
     pub(super) rules: &'c Rules,
     pub(super) answers: &'c Answers,
+    /// The side of its dialog that sends it, if that is proved.
+    pub(super) leg: Option<Sender>,
+}
+
+impl Case<'_> {
+    /// The ground that a dialog token gives.
+    pub(super) fn dialog_leg<T: Trace>(&self, trace: &mut T) -> Option<Ground> {
+        let sender = self.leg?;
+        trace.step(|| format!("  the dialog token proves the {}", sender.as_str()));
+        Some(Ground::DialogLeg(sender))
+    }
 }
 
 pub(super) fn decide<'m, T: Trace>(
@@ -191,6 +243,7 @@ pub(super) fn decide<'m, T: Trace>(
     path: IdentityPath,
     rules: &Rules,
     answers: Answers,
+    leg: Option<Sender>,
     trace: &mut T,
 ) -> Decision<'m> {
     let case = Case {
@@ -199,6 +252,7 @@ pub(super) fn decide<'m, T: Trace>(
         path,
         rules,
         answers: &answers,
+        leg,
     };
     let mut would_refuse = None;
     let outcome = match rules.identity {
@@ -224,6 +278,7 @@ pub(super) fn decide<'m, T: Trace>(
             request,
             ground,
             would_refuse,
+            other_leg: None,
         }),
         Outcome::Refuse(refusal) if request.method == Method::Ack => Decision::Drop(refusal),
         Outcome::Refuse(refusal) => Decision::Refuse(refusal),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::identity_digest::IdentityDigest;
 use super::legacy_name;
 use super::mac::{Mac, is_dns_name};
 use super::peer_certificate::{PeerCertificate, SubjectAltName, oid};
@@ -179,6 +180,7 @@ pub struct Identities {
     names: Box<[Identity]>,
     legacy: Box<[Box<[u8]>]>,
     unusable: Box<[Unusable]>,
+    digest: Option<IdentityDigest>,
 }
 
 impl Identities {
@@ -202,10 +204,16 @@ impl Identities {
             }));
         }
         Self {
+            digest: IdentityDigest::of(&names, &certificate.anchor_fingerprint),
             names: names.into_boxed_slice(),
             legacy: legacy_name::names(certificate, policy.email_as_sip).into_boxed_slice(),
             unusable: reader.unusable.into_boxed_slice(),
         }
+    }
+
+    /// Who that is, for a later comparison; `None` for a certificate without usable names.
+    pub fn digest(&self) -> Option<IdentityDigest> {
+        self.digest
     }
 
     /// The usable names, in the certificate's order.

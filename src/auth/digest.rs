@@ -8,6 +8,7 @@ use std::fmt;
 
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::memcmp;
+use openssl::sha::Sha256;
 
 /// A hash algorithm of digest authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -228,6 +229,19 @@ impl HashText {
 /// Whether two texts are equal, in a time that does not tell how far they are.
 pub fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && memcmp::eq(a, b)
+}
+
+/// 16 octets of SHA-256 over a label and a text; the label keeps digests of different things apart.
+pub(super) fn short_sha256(label: &'static [u8], text: &[u8]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    hasher.update(label);
+    hasher.update(b"\0");
+    hasher.update(text);
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().zip(hasher.finish()) {
+        *to = from;
+    }
+    short
 }
 
 fn hash_of(algorithm: Algorithm, text: &str) -> Option<String> {

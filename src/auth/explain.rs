@@ -151,6 +151,12 @@ pub fn explain(
         Ok(request) => request,
         Err(fault) => return malformed(fault, steps),
     };
+    if statement.to_tag {
+        steps.push(
+            "a To tag proves nothing: within a dialog of ours the token in Route does (ground dialog-leg), which is not judged here"
+                .to_owned(),
+        );
+    }
     let peer = Peer {
         transport: statement.transport,
         source: statement.source,
@@ -160,7 +166,8 @@ pub fn explain(
     let mut verdict = Verdict::Undecided;
     let mut would_refuse = None;
     for _ in 0..MAX_ROUNDS {
-        match decide(request, &peer, statement.path, rules, answers, &mut steps) {
+        let path = statement.path;
+        match decide(request, &peer, path, rules, answers, None, &mut steps) {
             Decision::Admit(admitted) => {
                 would_refuse = admitted.would_refuse().cloned();
                 verdict = Verdict::Admitted(admitted.ground().clone());

@@ -1,13 +1,18 @@
 //! Who is this peer, and may it say what it says?
 //!
 //! Pure. Names out of a certificate become [`Identities`] (RFC 5922 §7.1); a request, its peer and the [`Rules`] become a
-//! [`Decision`]. Only [`admit`] makes an [`Admitted`], and nothing else goes on to the registrar or the proxy.
+//! [`Decision`]. Only this room makes an [`Admitted`], by [`admit`] and its like, and nothing else goes on to the registrar or
+//! the proxy. Within a dialog a [`DialogToken`] may say who the peer is: see [`DialogRequest`].
 
 mod admit;
 mod certificate;
 mod check;
+mod dialog;
+#[cfg(test)]
+mod dialog_tests;
 mod digest;
 mod explain;
+mod identity_digest;
 mod legacy;
 mod legacy_name;
 mod mac;
@@ -18,19 +23,25 @@ mod parity;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;
+mod seal;
 mod secure;
 #[cfg(test)]
 mod test_support;
 mod trust;
 mod verdict;
 
-pub use admit::{Admitted, Decision, Rules, admit, resume};
+pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use dialog::{
+    DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
+};
 pub use digest::{Algorithm, HashFault, HashText, Unavailable, ha1, is_same};
 pub use explain::{Explanation, Statement, Verdict, explain};
+pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

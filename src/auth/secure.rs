@@ -82,6 +82,11 @@ impl Case<'_> {
         if let Some(judgement) = self.ask_checks(role, address, trace) {
             return judgement;
         }
+        if role == Role::From
+            && let Some(ground) = self.dialog_leg(trace)
+        {
+            return Judgement::Allow(ground);
+        }
         match self.built_in(role, &address.uri, trace) {
             Ok(ground) => {
                 trace.step(|| format!("  allowed: {ground}"));

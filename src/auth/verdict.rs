@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::certificate::{Identity, IdentityKind, NameSource};
+use super::dialog::Sender;
 use crate::sip::StatusCode;
 
 /// Who handles the request if it is admitted. The reason phrases differ as repro's do.
@@ -72,6 +73,8 @@ pub enum Ground {
     TrustedName,
     /// A check of this name allowed it.
     Custom(Box<str>),
+    /// A dialog token proves that this is the peer with which the dialog was formed.
+    DialogLeg(Sender),
     /// A From of a third party, and `ThirdPartyRequiresCertificate` is off. Proves nothing.
     ThirdPartyUnchecked,
     /// No authenticator is on. Proves nothing.
@@ -107,6 +110,7 @@ impl Ground {
             Self::TrustedAddress => "trusted-address",
             Self::TrustedName => "trusted-name",
             Self::Custom(_) => "check",
+            Self::DialogLeg(_) => "dialog-leg",
             Self::ThirdPartyUnchecked => "third-party-unchecked",
             Self::OpenServer => "open-server",
             Self::LegacyName => "legacy-name",
@@ -135,6 +139,7 @@ impl fmt::Display for Ground {
         match self {
             Self::Mapping(key) => write!(f, "mapping({key:?})"),
             Self::Custom(name) => write!(f, "check({name:?})"),
+            Self::DialogLeg(sender) => write!(f, "dialog-leg({})", sender.as_str()),
             _ => f.write_str(self.id()),
         }
     }
