@@ -191,6 +191,13 @@ impl Fork {
 
     /// Does what is due by now, if anything is.
     pub fn on_deadline(&mut self, now: Instant, out: &mut Vec<ForkEffect>) {
+        // What one thing leads to may be due at once, where a setting is 0. Each step takes a deadline or a target away.
+        while self.next_deadline().is_some_and(|at| at <= now) {
+            self.do_due(now, out);
+        }
+    }
+
+    fn do_due(&mut self, now: Instant, out: &mut Vec<ForkEffect>) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         for number in self.numbers() {
             let others_wait = !self.ready.is_empty() || !self.waiting.is_empty();
@@ -209,7 +216,7 @@ impl Fork {
                 _ => {}
             }
         }
-        while is_due(self.next_group) {
+        if is_due(self.next_group) {
             self.begin_group(now);
         }
         self.advance(now, out);

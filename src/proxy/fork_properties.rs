@@ -147,11 +147,16 @@ impl Watched {
                 ForkEffect::Stale { .. } => {}
             }
         }
-        if self.options.timer_c != Duration::from_secs(1) {
+        if !self.timer_c_may_fire() {
             let pending = self.branches.iter().filter(|(_, is_pending)| *is_pending);
             let used: u16 = pending.map(|(breadth, _)| breadth).sum();
             assert!(used <= self.breadth, "{used} of {}", self.breadth);
         }
+    }
+
+    /// Whether branches may end without being told to.
+    fn timer_c_may_fire(&self) -> bool {
+        self.options.timer_c == Duration::from_secs(1)
     }
 
     fn on_response(&mut self, branch: usize, code: u16, contacts: &[u8], now: Instant) {
@@ -160,7 +165,9 @@ impl Watched {
             && let Some(branch) = self.branches.get_mut(branch)
         {
             let was_pending = std::mem::replace(&mut branch.1, false);
-            self.is_closed |= was_pending && code >= 600;
+            // One that Timer C may have ended says nothing any more.
+            let counts = !self.timer_c_may_fire() || !self.cancelled.contains(&number);
+            self.is_closed |= was_pending && counts && code >= 600;
         }
         let contacts: Vec<_> = contacts.iter().map(|n| format!("<sip:{n}@h>")).collect();
         let text = format!(

@@ -416,6 +416,22 @@ fn groups_that_do_not_wait_overlap() {
             (0, Deadline, "1:sip:b@h/20, 2:sip:c@h/20"),
         ],
     );
+    live(
+        "nor any before they are cancelled",
+        Kind::Invite,
+        "sip:a@h sip:b@h sip:c@h",
+        &ForkOptions {
+            before_cancel: Duration::ZERO,
+            cancel_between_groups: true,
+            ..overlapping()
+        },
+        &[
+            (0, Start, "0:sip:a@h/20"),
+            (1, Deadline, "cancel 0"),
+            (3_000, Deadline, "1:sip:b@h/20, cancel 1"),
+            (6_000, Deadline, "2:sip:c@h/20"),
+        ],
+    );
 }
 
 #[test]
