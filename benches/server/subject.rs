@@ -50,6 +50,8 @@ impl Subject {
                 std::fs::write(&config, text).unwrap();
                 let mut process = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
                     .arg(config)
+                    // Its store is written where it is started.
+                    .current_dir(&pki.directory)
                     .stdin(Stdio::null())
                     .stderr(Stdio::piped())
                     .spawn()
