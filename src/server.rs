@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
-use crate::auth::{Check, MappingFault, Mappings, Rules, Transport};
+use crate::auth::{
+    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret, Transport,
+};
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::relay::{Face, RecordRoute, RelayPolicy};
+use crate::proxy::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
 use crate::proxy::{ForkOptions, Policy};
 use crate::registrar::Location;
 use crate::store::{self, StoreOptions, Table};
@@ -44,6 +46,9 @@ pub enum Fault {
     /// A line of the mappings file.
     #[error("{0}")]
     Mapping(MappingFault),
+    /// The system's OpenSSL.
+    #[error("{0}")]
+    Seal(#[from] SealFault),
     /// A store.
     #[error("{0}")]
     Store(#[from] store::Error),
@@ -88,6 +93,33 @@ pub struct Files {
     mappings: Arc<Mappings>,
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
+    keys: RelayKeys,
+}
+
+/// What this process knows its own by, whatever is loaded anew.
+struct Process {
+    secret: TokenSecret,
+    loops: RandomState,
+}
+
+/// Made once.
+fn process() -> Result<&'static Process, SealFault> {
+    static PROCESS: OnceLock<Process> = OnceLock::new();
+    if let Some(process) = PROCESS.get() {
+        return Ok(process);
+    }
+    let process = Process {
+        secret: TokenSecret::random()?,
+        loops: RandomState::new(),
+    };
+    Ok(PROCESS.get_or_init(|| process))
+}
+
+/// The keys of this process under these settings.
+fn keys(auth: &AuthOptions) -> Result<RelayKeys, SealFault> {
+    let process = process()?;
+    let sealer = Sealer::new(&[], &process.secret)?;
+    Ok(RelayKeys::new(sealer, process.loops.clone()))
 }
 
 impl Files {
@@ -126,6 +158,7 @@ impl Files {
                 configuration.auth.domains.push(domain.clone());
             }
         }
+        let keys = keys(&configuration.auth).map_err(|fault| vec![fault.into()])?;
         let mut contexts = contexts.into_iter();
         let tls = configuration
             .listeners
@@ -142,6 +175,7 @@ impl Files {
             mappings: Arc::new(mappings),
             tls: Arc::new(tls),
             checks: checks.to_vec(),
+            keys,
         })
     }
 
@@ -180,14 +214,11 @@ impl Files {
         notes.extend(of_rules);
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = data.identities();
-        let keys = keys();
         let relay = RelayPolicy {
             faces: configuration.listeners.iter().map(face).collect(),
             fork: ForkOptions::default(),
             add_via_rport: true,
-            sealer: Arc::clone(&keys.sealer),
-            epoch: keys.epoch,
-            loops: keys.loops.clone(),
+            keys: self.keys.clone(),
         };
         let policy = Policy {
             relay,
@@ -210,22 +241,6 @@ impl Files {
             tables,
         })
     }
-}
-
-/// What this process is told from others by; made once.
-struct Keys {
-    sealer: Arc<crate::auth::Sealer>,
-    epoch: crate::auth::Epoch,
-    loops: RandomState,
-}
-
-fn keys() -> &'static Keys {
-    static KEYS: OnceLock<Keys> = OnceLock::new();
-    KEYS.get_or_init(|| Keys {
-        sealer: Arc::new(crate::auth::Sealer),
-        epoch: crate::auth::Epoch,
-        loops: RandomState::new(),
-    })
 }
 
 /// How a listener names itself in messages.

@@ -101,7 +101,7 @@ impl Running {
             asked: Mutex::new(asked_in),
             go: Mutex::new(go_out),
         });
-        let policy = &mut loaded.composed.snapshot.policy;
+        let policy = Arc::get_mut(&mut loaded.composed.snapshot.policy).unwrap();
         policy.directory = book.clone();
         let options = SiloOptions {
             enabled: true,

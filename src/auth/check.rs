@@ -107,7 +107,7 @@ pub struct Peer<'p> {
 
 impl<'p> Peer<'p> {
     /// The identities that count: those that came over TLS.
-    pub(super) fn proved(&self) -> Option<&'p Identities> {
+    pub fn proved(&self) -> Option<&'p Identities> {
         self.identities.filter(|_| self.transport.is_secure())
     }
 }

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dialog;
 use super::directory::{Answers, Pending};
 use super::onward::{self, Course};
 use super::ours::Routed;
 use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
-use crate::auth::{self, Admitted, Decision, IdentityPath, Peer, Refusal};
+use crate::auth::{self, Admitted, Decision, IdentityPath, Peer, ProvenLeg, Refusal};
 use crate::registrar::{self, Aor, Changes, FlowId, Location};
 use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
 
@@ -272,9 +273,10 @@ fn step(
     } else {
         IdentityPath::Proxy
     };
-    let decision = match &answers.admission {
-        None => auth::admit(request, &context.peer, path, rules),
-        Some(given) => auth::resume(request, &context.peer, path, rules, given.clone()),
+    let given = answers.admission.clone().unwrap_or_default();
+    let decision = match in_dialog(&request, context) {
+        Some(leg) => auth::admit_in_dialog(leg, path, rules, given),
+        None => auth::resume(request, &context.peer, path, rules, given),
     };
     match decision {
         Decision::Admit(admitted) => {
@@ -301,6 +303,19 @@ fn step(
             Outcome::Pending(Box::new(Pending::admission(pending, answers)))
         }
     }
+}
+
+/// The proof that its sender is a side of its dialog, if it brings one.
+fn in_dialog<'m, 'c>(request: &Request<'m>, context: &Context<'c>) -> Option<ProvenLeg<'m, 'c>> {
+    let keys = &context.policy.relay.keys;
+    dialog::proof(
+        request,
+        context.peer,
+        context.flow,
+        |uri| context.policy.is_mine(uri),
+        keys.epoch,
+        &keys.sealer,
+    )
 }
 
 fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
@@ -430,9 +445,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::super::test_support::policy;
-    use crate::transaction::TransactionOptions;
     use super::*;
     use crate::auth::Transport;
+    use crate::transaction::TransactionOptions;
 
     /// First line of the answer, and all of it; empty when there is none.
     fn answer(policy: &Arc<Policy>, text: &str) -> (String, String) {

@@ -7,6 +7,7 @@ mod best_response;
 pub mod branch;
 mod breadth;
 mod core;
+mod dialog;
 mod directory;
 mod draft;
 #[cfg(test)]
@@ -45,7 +46,7 @@ mod static_registration;
 mod static_route;
 mod target;
 #[cfg(test)]
-mod test_support;
+pub(crate) mod test_support;
 mod upstream;
 #[cfg(test)]
 mod upstream_tests;

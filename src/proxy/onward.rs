@@ -2,14 +2,15 @@
 
 use super::breadth::max_breadth;
 use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault};
+use super::dialog;
 use super::directory::{Answers, Pending};
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recording};
 use super::routes::Routes;
 use super::target::{Origin, Target, TargetSet};
-use crate::auth::{Admitted, Leg, UriDigest};
-use crate::registrar::Aor;
+use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Leg, TagDigest};
+use crate::registrar::{Aor, Binding};
 use crate::sip::{Method, Request, SipUri, StatusCode};
 
 /// The way that a request asks for.
@@ -32,6 +33,11 @@ pub(super) fn route(
     let Some(uri) = course.routes.uri.sip() else {
         return context.answer(message, StatusCode::UNSUPPORTED_URI_SCHEME, b"", out);
     };
+    if let Some(other) = admitted.other_leg() {
+        let targets = TargetSet::only(within(admitted, other, course, context));
+        let routed = Routed::found(&targets);
+        return send(request, course, targets, routed, context, relaying, out);
+    }
     if !course.routes.rest.is_empty() || !context.policy.is_mine(uri) {
         if !may_relay(admitted, context) {
             return forbidden(request, context, out);
@@ -69,6 +75,37 @@ pub(super) fn route(
             let pending = Pending::routing(question, directory, answers);
             Outcome::Pending(Box::new(pending))
         }
+    }
+}
+
+/// The way of a request within a dialog: to the flow of the other side, as it is now if that side has registered again
+/// since. The proof holds for this way only; where the sender may have any request relayed, it is looked for by the URI if
+/// that flow is gone.
+fn within(
+    admitted: &Admitted<'_>,
+    other: &Leg,
+    course: &Course<'_>,
+    context: &Context<'_>,
+) -> Target {
+    let routes = course.routes;
+    let registered = dialog::aor_of(other).and_then(|aor| {
+        let bindings = context.location.lookup(aor.as_str(), context.now);
+        let contact = |binding: &Binding| binding.uri_text() == routes.request_uri.as_bytes();
+        let binding = bindings.iter().find(|binding| contact(binding));
+        binding.and_then(Binding::flow)
+    });
+    let request = admitted.request();
+    let decision = auth::admit(
+        *request,
+        &context.peer,
+        IdentityPath::Proxy,
+        &context.policy.rules,
+    );
+    let free = matches!(&decision, Decision::Admit(admitted) if may_relay(admitted, context));
+    Target {
+        flow: registered.or_else(|| dialog::flow_of(other)),
+        flow_only: !free,
+        ..Target::of(routes.request_uri.to_owned(), Origin::Request)
     }
 }
 
@@ -138,7 +175,7 @@ fn send(
             false => Outcome::Dropped("an ACK that leads nowhere"),
         };
     }
-    let key = loop_key(request, course.routes, &context.policy.relay.loops);
+    let key = loop_key(request, course.routes, &context.policy.relay.keys.loops);
     // Nobody else makes the same key: whose Via it is need not be asked.
     if loops(request, |_| true, key) {
         return context.answer(message, StatusCode::LOOP_DETECTED, b"", out);
@@ -174,22 +211,20 @@ fn recording(
     }
     let uri = course.routes.uri.sip()?;
     let ours = |uri: &SipUri<'_>| context.policy.is_mine(uri).then(|| Aor::of(uri));
-    let (from, to) = (request.from.uri.sip()?, request.to.uri.sip()?);
+    let (from, to) = (&request.from.uri, &request.to.uri);
+    let identity = context.peer.proved().and_then(Identities::digest);
+    let caller = from.sip().and_then(ours);
+    let callee = dialog::leg(context.flow, None, ours(uri).as_ref(), to);
     Some(Recording {
         listener: context.listener,
         local: context.local,
         secure: uri.secure,
-        caller: Leg {
-            flow: Some(context.flow),
-            identity: context
-                .peer
-                .identities
-                .map(|identities| identities.digest()),
-            aor: ours(from),
-            uri: UriDigest::of(from),
+        caller: dialog::leg(context.flow, identity, caller.as_ref(), from),
+        caller_tag: TagDigest::of(request.from.tag()),
+        callee: Leg {
+            flow: None,
+            ..callee
         },
-        callee: ours(uri),
-        callee_uri: UriDigest::of(to),
         call_id: request.call_id.into(),
     })
 }

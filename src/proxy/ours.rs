@@ -87,8 +87,8 @@ impl Routed {
 
 /// The places that a request may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Found {
-    targets: TargetSet,
+pub(super) struct Found {
+    pub(super) targets: TargetSet,
     skipped: usize,
 }
 
@@ -140,7 +140,12 @@ pub(super) fn judge<'p>(
     let found = targets(request, uri, context);
     if leads_out_unproved(admitted, &found, context) {
         let phrase = Cow::Borrowed("Relaying Forbidden");
-        return Ok(Verdict::told(StatusCode::FORBIDDEN, phrase, End::NeedsPassword, &found));
+        return Ok(Verdict::told(
+            StatusCode::FORBIDDEN,
+            phrase,
+            End::NeedsPassword,
+            &found,
+        ));
     }
     if !found.targets.is_empty() {
         let routed = Routed {
@@ -205,11 +210,16 @@ fn filter<'p>(
             }
         }
     };
-    Ok(Some(Verdict::told(status, phrase, End::Filtered, &Found::default())))
+    Ok(Some(Verdict::told(
+        status,
+        phrase,
+        End::Filtered,
+        &Found::default(),
+    )))
 }
 
 /// Every place that static routes, bindings and static registrations name for a request.
-fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context<'_>) -> Found {
+pub(super) fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context<'_>) -> Found {
     let routing = &context.policy.routing;
     let mut found = Found::default();
     match routing.fixed_routes.target(uri) {

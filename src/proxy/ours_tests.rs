@@ -6,17 +6,20 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::ours::targets;
+use super::relay::Relay;
 use super::test_support::policy;
 use super::{
     Answer, Answers, Context, Directory, FilterAction, FilterOptions, FilterRule, Filters,
-    FixedRoutes, Kept, Outcome, Policy, Question, RegistrationRule, RouteRule, Routing,
+    FixedRoutes, Kept, Outcome, Policy, Question, RegistrationRule, Relaying, RouteRule, Routing,
     RoutingOptions, Silo, SiloOptions, StaticRegistrations, StaticRoutes, on_answers, on_message,
 };
 use crate::auth::{
     self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
 };
 use crate::registrar::{FlowId, Location};
-use crate::sip::{Message, StatusCode};
+use crate::sip::{FromRule, Message, Request, StatusCode};
+use crate::transaction::TransactionOptions;
 
 /// Knows eve and alice, answers queries with what stands behind `SELECT `, and keeps what fits.
 #[derive(Default)]
@@ -90,15 +93,14 @@ impl World {
     }
 
     fn with_auth(mut self, options: &AuthOptions, checks: Vec<Arc<dyn Check>>) -> Self {
-        Arc::get_mut(&mut self.policy).unwrap().rules = Rules::new(options, Mappings::default(), checks);
+        Arc::get_mut(&mut self.policy).unwrap().rules =
+            Rules::new(options, Mappings::default(), checks);
         self
     }
 
-    /// One round: the answer's first line, the end of the log line, and the outcome if it is not final.
-    fn round(&self, text: &str, answers: Option<Answers>) -> (String, Outcome) {
-        let head = text.find("\r\n\r\n").unwrap() + 4;
-        let message = Message::parse(text.as_bytes(), head, 64);
-        let context = Context {
+    /// What a message meets that comes without a certificate.
+    fn context(&self) -> Context<'_> {
+        Context {
             policy: &self.policy,
             location: &self.location,
             peer: Peer {
@@ -112,7 +114,14 @@ impl World {
             name_reached: false,
             now: Instant::now(),
             to_tag: "ours",
-        };
+        }
+    }
+
+    /// One round: the answer's first line, the end of the log line, and the outcome if it is not final.
+    fn round(&self, text: &str, answers: Option<Answers>) -> (String, Outcome) {
+        let head = text.find("\r\n\r\n").unwrap() + 4;
+        let message = Message::parse(text.as_bytes(), head, 64);
+        let context = self.context();
         let mut out = Vec::new();
         let (mut relay, mut effects) = (Relay::new(0, TransactionOptions::default()), Vec::new());
         let mut relaying = Relaying {
@@ -370,16 +379,11 @@ fn contacts_are_found_live_and_written_down_by_preference() {
             "Contact: <sip:live@192.0.2.8>;q=0.5, <sip:best@192.0.2.8>\r\nX-Type",
         );
     assert_eq!(world.run(&register).0, "200 OK");
-    let (_, outcome) = world.round(&message("sip:desk@example.org"), None);
-    let Outcome::Answered {
-        routed: Some(routed),
-        ..
-    } = outcome
-    else {
-        panic!("it is answered");
-    };
-    let shown: Vec<Vec<_>> = routed
-        .found
+    let text = message("sip:desk@example.org");
+    let message = Message::parse(text.as_bytes(), text.find("\r\n\r\n").unwrap() + 4, 64);
+    let request = Request::read(&message, FromRule::Single).unwrap();
+    let found = targets(&request, request.uri.sip().unwrap(), &world.context());
+    let shown: Vec<Vec<_>> = found
         .targets
         .groups()
         .iter()

@@ -6,13 +6,14 @@ use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::relay::{Face, RecordRoute, RelayPolicy};
+use super::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
 use super::{ForkOptions, NoDirectory, Policy, ProxyOptions, Routing};
-use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Transport};
+use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Sealer, TokenSecret, Transport};
 use crate::registrar::RegistrarOptions;
 
 /// One TLS listener.
-pub(super) fn relay_policy() -> RelayPolicy {
+pub(crate) fn relay_policy() -> RelayPolicy {
+    let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
     RelayPolicy {
         faces: vec![Face {
             transport: Transport::Tls,
@@ -21,14 +22,12 @@ pub(super) fn relay_policy() -> RelayPolicy {
         }],
         fork: ForkOptions::default(),
         add_via_rport: true,
-        sealer: Arc::new(crate::auth::Sealer),
-        epoch: crate::auth::Epoch,
-        loops: RandomState::new(),
+        keys: RelayKeys::new(sealer, RandomState::new()),
     }
 }
 
 /// It believes every From, so that what comes after admission is seen.
-pub(super) fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let options = AuthOptions {
         domains: vec!["example.org".to_owned()],
         rules: IdentityRules::Secure,

@@ -11,7 +11,7 @@ use super::deadline::Limit;
 use super::options::Deadlines;
 use super::socket::Socket;
 use super::wire::Wire;
-use crate::auth::{Identities, PeerCertificate};
+use crate::auth::{Identities, IdentityDigest, PeerCertificate};
 use crate::registrar::Aor;
 use crate::sip::Framer;
 use crate::tls::{Progress, TlsStream};
@@ -296,6 +296,11 @@ impl Connection {
         self.registered.retain(is_tied);
         self.registered.sort_unstable();
         self.registered.dedup();
+    }
+
+    /// Who the peer has proved to be.
+    pub(crate) fn identity(&self) -> Option<IdentityDigest> {
+        self.proof.as_ref()?.identities.digest()
     }
 
     /// Remembers that a request of this worker has left by it.

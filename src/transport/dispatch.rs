@@ -148,10 +148,7 @@ impl Worker {
             flow: FlowId::Connection(connection.id),
             listener: connection.listener,
             local: connection.local.ip(),
-            identity: connection
-                .proof
-                .as_ref()
-                .map(|proof| proof.identities.digest()),
+            identity: connection.identity(),
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {

@@ -17,10 +17,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::*;
 use crate::auth::{AuthOptions, Mappings, Rules};
+use crate::proxy::test_support::relay_policy;
 use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, RegistrarOptions};
 use crate::sip::FrameLimits;
-use crate::transaction::Timers;
+use crate::transaction::{Timers, TransactionOptions};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,7 +87,8 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
     };
     let snapshot = Snapshot {
         generation: 1,
-        policy: Policy {
+        policy: Arc::new(Policy {
+            relay: relay_policy(),
             rules: Rules::new(&auth, Mappings::default(), Vec::new()),
             registrar: RegistrarOptions {
                 enabled: true,
@@ -104,7 +106,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
             routing: Routing::default(),
             directory: Arc::new(NoDirectory),
             addresses: Vec::new(),
-        },
+        }),
         tls: Arc::new(vec![None]),
     };
     let listeners = Listeners::open(&[listener]).unwrap();

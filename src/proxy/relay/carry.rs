@@ -98,7 +98,7 @@ impl Relay {
         let secret = self.names.hash_one(self.count);
         let opaque = format!("{:x}-{:x}{secret:016x}", self.home, self.count);
         let Original { request, routes } = original;
-        branch::make(loop_key(request, routes, &policy.relay.loops), &opaque).into()
+        branch::make(loop_key(request, routes, &policy.relay.keys.loops), &opaque).into()
     }
 
     /// Does what a fork wants done. `original` is its request already read, if it is at hand, `response` what has just come in.

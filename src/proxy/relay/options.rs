@@ -1,6 +1,6 @@
 //! What a relay has to know of the server around it.
 
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,12 +17,31 @@ pub struct RelayPolicy {
     pub fork: ForkOptions,
     /// Whether our Via asks for `rport` (RFC 3581). repro: `AddViaRport`.
     pub add_via_rport: bool,
+    /// What this process knows its own by.
+    pub keys: RelayKeys,
+}
+
+/// What a process knows its own messages by. Made once, and kept over reloads.
+#[derive(Debug, Clone)]
+pub struct RelayKeys {
     /// What the tokens in our Record-Route are sealed with.
     pub sealer: Arc<Sealer>,
     /// The process that connections got their numbers from.
     pub epoch: Epoch,
-    /// What loops are found by (RFC 5393 §4.2): the same for all workers, for as long as the process runs.
+    /// What loops are found by (RFC 5393 §4.2).
     pub loops: RandomState,
+}
+
+impl RelayKeys {
+    /// Those of the process that `loops` is the random state of, with tokens sealed by `sealer`.
+    pub fn new(sealer: Sealer, loops: RandomState) -> Self {
+        let number = loops.hash_one(());
+        Self {
+            sealer: Arc::new(sealer),
+            epoch: Epoch::new(u32::try_from(number >> 32).unwrap_or_default()),
+            loops,
+        }
+    }
 }
 
 /// One listener, as Via and Record-Route name it.

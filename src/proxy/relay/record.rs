@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::departure::Exit;
 use super::options::RelayPolicy;
-use crate::auth::{DialogToken, Leg, UriDigest};
-use crate::registrar::Aor;
+use crate::auth::{DialogToken, Leg, TagDigest};
+use crate::proxy::dialog;
 
 /// What is known when a dialog-forming request comes in.
 #[derive(Debug)]
@@ -19,10 +19,10 @@ pub struct Recording {
     pub secure: bool,
     /// Who sent it.
     pub caller: Leg,
-    /// The address-of-record that it is on its way to, if that is one of ours.
-    pub callee: Option<Aor>,
-    /// To.
-    pub callee_uri: UriDigest,
+    /// Its From tag.
+    pub caller_tag: TagDigest,
+    /// Who it is on its way to, as far as that is known before it leaves.
+    pub callee: Leg,
     /// Call-ID.
     pub call_id: Box<[u8]>,
 }
@@ -34,13 +34,15 @@ impl Recording {
         let token = DialogToken {
             caller: self.caller.clone(),
             callee: Leg {
-                flow: Some(exit.flow),
+                flow: dialog::mark(exit.flow),
                 identity: exit.identity,
-                aor: self.callee.clone(),
-                uri: self.callee_uri,
+                ..self.callee.clone()
             },
+            caller_tag: self.caller_tag,
         };
-        let token = token.seal(&self.call_id, policy.epoch, &policy.sealer);
+        let token = token.seal(&self.call_id, policy.keys.epoch, &policy.keys.sealer);
+        // Without a token the way is recorded all the same; what comes by it proves itself as any other request.
+        let token = token.map_or_else(String::new, |token| token + "@");
         let scheme = if self.secure { "sips" } else { "sip" };
         let side =
             |listener: usize, local| policy.faces.get(listener).map(|face| face.route(local));
@@ -50,7 +52,7 @@ impl Recording {
         );
         let double = if entry == exit { "" } else { ";drr" };
         let write = |(host, parameters): (String, &str)| {
-            format!("<{scheme}:{token}@{host}{parameters};lr{double}>")
+            format!("<{scheme}:{token}{host}{parameters};lr{double}>")
         };
         let mut values: Vec<String> = exit.map(write).into_iter().collect();
         if !double.is_empty() {
