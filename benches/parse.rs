@@ -2,9 +2,11 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::hash::RandomState;
 use std::hint::black_box;
 use std::time::Instant;
 
+use sipvouch::proxy::{Draft, Onward, OwnVia, Routes, branch, loop_key, loops, write_response};
 use sipvouch::sip::{Frame, FrameLimits, Framer, FromRule, Message, Reply, Request, StatusCode};
 
 const LIMITS: FrameLimits = FrameLimits {
@@ -34,6 +36,30 @@ const REGISTER: &str = "REGISTER sip:example.com SIP/2.0\r\n\
     Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, REFER, NOTIFY, MESSAGE, SUBSCRIBE, INFO\r\n\
     User-Agent: PolycomVVX-VVX_411-UA/5.9.5.0614\r\n\
     Supported: path, outbound, gruu\r\n\
+    Content-Length: 0\r\n\r\n";
+
+/// 10 header fields, as a phone sends it to be relayed.
+const MESSAGE: &str = "MESSAGE sip:bob@example.com SIP/2.0\r\n\
+    Via: SIP/2.0/TLS 192.0.2.1:5061;branch=z9hG4bK-524287-1---a1b2c3d4;rport\r\n\
+    Max-Forwards: 70\r\n\
+    From: \"Alice\" <sip:alice@example.com>;tag=5f3c1a7e\r\n\
+    To: <sip:bob@example.com>\r\n\
+    Call-ID: ODlhNzU2ZGYyNjI5ZjA1NWQ2\r\n\
+    CSeq: 1 MESSAGE\r\n\
+    User-Agent: PolycomVVX-VVX_411-UA/5.9.5.0614\r\n\
+    Accept-Language: en\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 18\r\n\r\nSee you at eleven.";
+
+/// What it is answered with, as it comes back.
+const OK: &str = "SIP/2.0 200 OK\r\n\
+    Via: SIP/2.0/TLS sip.example.com:5061;branch=z9hG4bK00000000000000ab.w1-17\r\n\
+    Via: SIP/2.0/TLS 192.0.2.1:5061;branch=z9hG4bK-524287-1---a1b2c3d4;received=192.0.2.9;rport=40112\r\n\
+    From: \"Alice\" <sip:alice@example.com>;tag=5f3c1a7e\r\n\
+    To: <sip:bob@example.com>;tag=77aa\r\n\
+    Call-ID: ODlhNzU2ZGYyNjI5ZjA1NWQ2\r\n\
+    CSeq: 1 MESSAGE\r\n\
+    User-Agent: PolycomVVX-VVX_411-UA/5.9.5.0614\r\n\
     Content-Length: 0\r\n\r\n";
 
 /// 20 header fields and a session description.
@@ -132,4 +158,68 @@ fn main() {
             text.len()
         );
     }
+    println!("\nns/op     routes   draft   write    loop  response  copied   octets");
+    for (name, text) in [("MESSAGE", MESSAGE), ("INVITE", &invite)] {
+        relay(name, text.as_bytes());
+    }
+}
+
+/// What it costs to send a request on, and its answer back; `copied` is the request copied once, and nothing else.
+fn relay(name: &str, bytes: &[u8]) {
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap() + 4;
+    let message = Message::parse(bytes, head, LIMITS.fields);
+    let request = Request::read(&message, FromRule::Single).unwrap();
+    let response = Message::parse(OK.as_bytes(), OK.len(), LIMITS.fields);
+    let secret = RandomState::new();
+    let routes_of = |request: &Request<'_>| {
+        let routes = Routes::of(request, |uri| uri.port == Some(5061));
+        routes.is_ok()
+    };
+    let routes = Routes::of(&request, |uri| uri.port == Some(5061)).unwrap();
+    let onward = Onward {
+        request: &request,
+        routes: &routes,
+        source: ([192, 0, 2, 9], 40_112).into(),
+        uri: "sip:bob@192.0.2.2:5061;transport=tls",
+        keep_request_uri: false,
+        path: &[],
+        max_forwards: 69,
+        max_breadth: Some(60),
+        leave_out: &[],
+        add: b"",
+    };
+    let mut out = Vec::with_capacity(4096);
+    let route = measure(|| routes_of(black_box(&request)));
+    let draft = measure(|| Draft::new(black_box(&onward)).unwrap().len());
+    let drafted = Draft::new(&onward).unwrap();
+    let key = loop_key(&request, &routes, &secret);
+    let made = branch::make(key, "w1-17");
+    let via = OwnVia {
+        transport: "TLS",
+        sent_by: "sip.example.com:5061",
+        branch: &made,
+        rport: true,
+    };
+    let write = measure(|| {
+        out.clear();
+        drafted.write(black_box(&via), &[], &mut out);
+        out.len()
+    });
+    let looped = measure(|| {
+        let key = loop_key(black_box(&request), &routes, &secret);
+        loops(&request, |_| true, key)
+    });
+    let back = measure(|| {
+        out.clear();
+        write_response(black_box(&response), None, b"", Some("Sipvouch"), &mut out)
+    });
+    let copied = measure(|| {
+        out.clear();
+        out.extend_from_slice(black_box(bytes));
+        out.len()
+    });
+    println!(
+        "{name:9}{route:7.0} {draft:7.0} {write:7.0} {looped:7.0} {back:9.0} {copied:7.0} {:8}",
+        bytes.len()
+    );
 }

@@ -2,8 +2,6 @@
 //!
 //! `z9hG4bK`, the key of the request as 16 hexadecimal digits, a dot, and what makes this branch differ from every other.
 
-use std::fmt::Write as _;
-
 use crate::sip::MAGIC_COOKIE;
 
 /// Hexadecimal digits of a key.
@@ -13,8 +11,12 @@ const DIGITS: usize = 16;
 pub fn make(loop_key: u64, opaque: &str) -> String {
     let mut branch = String::with_capacity(MAGIC_COOKIE.len() + DIGITS + 1 + opaque.len());
     branch.push_str(&String::from_utf8_lossy(MAGIC_COOKIE));
-    // Writing to a String cannot fail.
-    let _ = write!(branch, "{loop_key:016x}.");
+    for place in (0..DIGITS).rev() {
+        // Four bits are always a digit.
+        let bits = (loop_key >> (4 * place)) as u32 & 0xf;
+        branch.extend(char::from_digit(bits, 16));
+    }
+    branch.push('.');
     branch.push_str(opaque);
     branch
 }

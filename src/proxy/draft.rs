@@ -3,7 +3,6 @@
 //! Most of a request goes on as it came. It is copied twice: here, where it leaves what came in, and once more when the
 //! connection is known that it goes out by.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -12,6 +11,7 @@ use super::routes::Routes;
 use super::way::Way;
 use crate::sip::{
     HeaderName, Message, Received, Request, Run, are_header_lines, is_header_text, lines,
+    write_number,
 };
 
 /// How a request leaves us for one target.
@@ -99,7 +99,7 @@ pub struct Draft {
     cseq: u32,
 }
 
-/// Room for what is put in beside the parts that are counted: names of fields, numbers, `received`.
+/// Room for what is put in beside the parts that are counted: names of fields, numbers, `received`, our Via.
 const MARGIN: usize = 192;
 
 impl Draft {
@@ -194,6 +194,8 @@ impl Draft {
     /// `recorded` are our values of Record-Route, or of Path if it is a REGISTER, the topmost first; each is written
     /// `<sip:…;lr>`. They stand before all others of that name.
     pub fn write(&self, via: &OwnVia<'_>, recorded: &[String], out: &mut Vec<u8>) {
+        let lines: usize = recorded.iter().map(|value| value.len() + 16).sum();
+        out.reserve(self.octets.len() + MARGIN + lines);
         out.extend_from_slice(self.octets(0..self.line_end));
         via.write(out);
         let name: &[u8] = match self.method() {
@@ -246,8 +248,11 @@ impl Draft {
                     out.extend_from_slice(b"\r\n");
                 }
                 (Some(HeaderName::CSeq), _) => {
-                    // Writing to a Vec cannot fail.
-                    let _ = write!(out, "CSeq: {} {method}\r\n", self.cseq);
+                    out.extend_from_slice(b"CSeq: ");
+                    write_number(self.cseq as usize, out);
+                    out.push(b' ');
+                    out.extend_from_slice(method.as_bytes());
+                    out.extend_from_slice(b"\r\n");
                 }
                 (
                     Some(
@@ -299,14 +304,15 @@ fn write_fields(onward: &Onward<'_>, out: &mut Vec<u8>) {
         if message.count(name) == 0
             && let Some(number) = number.take()
         {
-            write_number(name, number.into(), out);
+            write_numbered(name, number.into(), out);
         }
     }
     for line in lines(message) {
         let number = match line.name {
             HeaderName::Via if via_on_top => {
                 via_on_top = false;
-                if let Some(received) = Received::of(line.value, onward.source) {
+                if let Some(received) = Received::of(line.value, onward.request.via, onward.source)
+                {
                     run.end(out);
                     received.write(out);
                 } else {
@@ -336,18 +342,20 @@ fn write_fields(onward: &Onward<'_>, out: &mut Vec<u8>) {
         };
         run.end(out);
         if let Some(number) = number {
-            write_number(line.name, number, out);
+            write_numbered(line.name, number, out);
         }
     }
     run.end(out);
     out.extend_from_slice(onward.add);
     if let Some(length) = length {
-        write_number(HeaderName::ContentLength, length, out);
+        write_numbered(HeaderName::ContentLength, length, out);
     }
 }
 
 /// Appends a field whose value is a number.
-pub(super) fn write_number(name: HeaderName, number: usize, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}: {number}\r\n", name.as_str());
+pub(super) fn write_numbered(name: HeaderName, number: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    write_number(number, out);
+    out.extend_from_slice(b"\r\n");
 }

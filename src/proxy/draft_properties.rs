@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use super::{Draft, LeaveOut, Onward, OwnVia, Routes, write_response};
 use crate::sip::{
     Frame, FrameLimits, Framer, FromRule, HeaderName, Message, Request, SipUri, StartLine, Via,
-    list_elements,
+    is_token, list_elements,
 };
 
 const LIMITS: FrameLimits = FrameLimits {
@@ -116,7 +116,7 @@ fn is_mine(uri: &SipUri<'_>) -> bool {
 fn untouched(message: &Message<'_>, touched: &[HeaderName]) -> Vec<(Vec<u8>, Vec<u8>)> {
     message
         .fields()
-        .filter(|(name, ..)| !touched.contains(name))
+        .filter(|(name, text, _)| !touched.contains(name) && is_token(text))
         .map(|(_, text, value)| (text.to_vec(), value.to_vec()))
         .collect()
 }
@@ -198,9 +198,15 @@ fn check_request(message: &Message<'_>) {
     let mut wanted: Vec<_> = routes.rest.iter().map(|route| route.to_vec()).collect();
     wanted.insert(0, b"<sip:p;lr>".to_vec());
     assert_eq!(values(&sent, HeaderName::Route), wanted);
-    for credentials in sent.all(HeaderName::ProxyAuthorization) {
-        assert!(memchr::memmem::find(credentials, b"\"us\"").is_none());
-    }
+    // With an octet changed it may be anybody's.
+    let credentials = |message: &Message<'_>| {
+        let all = message.all(HeaderName::ProxyAuthorization);
+        all.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let (mut came, goes) = (credentials(message), credentials(&sent));
+    came.retain(|value| goes.contains(value) || memchr::memmem::find(value, b"us").is_none());
+    assert_eq!(goes, came);
+    assert!(!goes.contains(&b"Digest realm=\"us\", nonce=\"n\"".to_vec()));
 
     let (came, goes) = (
         values(message, HeaderName::Via),

@@ -31,7 +31,7 @@ impl LeaveOut<'_> {
 
 /// Whether credentials are for this realm: `scheme 1*SP name=value *(, name=value)` (RFC 3261 §20.28).
 fn names_realm(credentials: &[u8], realm: &str) -> bool {
-    let scheme = memchr::memchr(b' ', credentials).unwrap_or(credentials.len());
+    let scheme = memchr::memchr2(b' ', b'\t', credentials).unwrap_or(credentials.len());
     let parameters = credentials.get(scheme..).unwrap_or_default();
     list_elements(parameters).any(|parameter| {
         let Some(equals) = memchr::memchr(b'=', parameter) else {
@@ -75,7 +75,7 @@ mod tests {
                 "digest username=\"a, realm=b\" ,\tREALM = \"ex\\ample.org\"",
                 true,
             ),
-            ("Digest realm=example.org", true),
+            ("Digest\trealm=example.org", true),
             ("Digest realm=\"example.com\", realm=\"example.org\"", true),
             ("Digest realm=\"example.com\"", false),
             ("Digest realm=\"Example.org\"", false),

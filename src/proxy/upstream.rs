@@ -1,9 +1,9 @@
 //! A response on its way back: RFC 3261 §16.7 steps 3 and 9.
 
-use super::draft::write_number;
+use super::draft::write_numbered;
 use crate::sip::{
     HeaderName, Message, Run, StartLine, StatusCode, Via, are_header_lines, first_via,
-    is_header_text, lines,
+    is_header_text, is_token, lines,
 };
 
 /// Appends a response as it goes upstream: without its topmost Via, which is ours.
@@ -11,6 +11,8 @@ use crate::sip::{
 /// `status` takes the place of its status and reason phrase, as when a 503 becomes a 500 (RFC 3261 §16.7 step 6). `extra`
 /// are further header lines, each ended by CRLF: challenges or contacts of other responses. `server` is written where the
 /// response names none.
+///
+/// Nobody could answer a response to say that it is broken: a line of it that is no header field is left out.
 ///
 /// False, with nothing appended, if it cannot go on: no further Via that could be read says whom it is for, or nobody can
 /// say how long it is.
@@ -44,6 +46,7 @@ pub fn write_response(
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
+    let broken = response.fault().is_some();
     let mut run = Run::new(response);
     let mut via_on_top = true;
     let mut server = server;
@@ -63,13 +66,14 @@ pub fn write_response(
             HeaderName::ContentLength => {
                 run.end(out);
                 if let Some(length) = length.take() {
-                    write_number(HeaderName::ContentLength, length, out);
+                    write_numbered(HeaderName::ContentLength, length, out);
                 }
             }
             HeaderName::Server => {
                 server = None;
                 run.keep(&line);
             }
+            HeaderName::Other if broken && !is_token(line.text) => run.end(out),
             _ => run.keep(&line),
         }
     }
@@ -82,7 +86,7 @@ pub fn write_response(
         out.extend_from_slice(b"\r\n");
     }
     if let Some(length) = length {
-        write_number(HeaderName::ContentLength, length, out);
+        write_numbered(HeaderName::ContentLength, length, out);
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(response.body());

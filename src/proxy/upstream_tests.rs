@@ -156,12 +156,28 @@ fn the_rest_is_changed_only_where_it_was_asked_or_wrong() {
             &[("Y:\r\n z", "Y: z")],
         ),
         (
-            "a line feed that would be a line",
+            "a control character",
             &[("CSeq", "Y: z\0z\r\nCSeq")],
             None,
             "",
             None,
             &[("z\0z", "z z")],
+        ),
+        (
+            "a line that is no field",
+            &[("X-a", "no colon\r\nX-a")],
+            None,
+            "",
+            None,
+            &[("no colon\r\n", "")],
+        ),
+        (
+            "a field whose name is no token",
+            &[("CSeq", "Y#: z\r\nCSeq")],
+            None,
+            "",
+            None,
+            &[("Y#: z\r\n", "")],
         ),
     ] {
         let mut response = RESPONSE.to_owned();

@@ -10,6 +10,8 @@ use super::name::HeaderName;
 pub(crate) struct Line<'m> {
     /// What name it is.
     pub(crate) name: HeaderName,
+    /// The name as written.
+    pub(crate) text: &'m [u8],
     /// Its value, blanks around it dropped.
     pub(crate) value: &'m [u8],
     place: Range<usize>,
@@ -19,7 +21,12 @@ pub(crate) struct Line<'m> {
 pub(crate) fn lines<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Line<'m>> {
     message
         .placed_fields()
-        .map(|(name, value, place)| Line { name, value, place })
+        .map(|((name, text, value), place)| Line {
+            name,
+            text,
+            value,
+            place,
+        })
 }
 
 /// Fields that follow each other and are kept: copied in one go, with what stands between them.

@@ -271,11 +271,14 @@ impl<'a> Message<'a> {
     }
 
     /// The same, and where in the head name and value stand.
-    pub(super) fn placed_fields(&self) -> impl Iterator<Item = (HeaderName, &[u8], Range<usize>)> {
-        self.fields.iter().map(|f| {
-            let place = f.text.start as usize..f.value.end as usize;
-            (f.name, self.at(f.value), place)
-        })
+    pub(super) fn placed_fields(
+        &self,
+    ) -> impl Iterator<Item = ((HeaderName, &[u8], &[u8]), Range<usize>)> {
+        let places = self.fields.iter().map(|f| {
+            let (start, end) = (f.text.start, f.value.end);
+            start as usize..end as usize
+        });
+        self.fields().zip(places)
     }
 
     /// Text of the topmost Via value.

@@ -21,10 +21,10 @@ pub(crate) struct Received<'v> {
 }
 
 impl<'v> Received<'v> {
-    /// Takes the value of the first Via field of a request that came from `source`; `None` when it may stay as it is.
-    pub(crate) fn of(field: &'v [u8], source: SocketAddr) -> Option<Self> {
+    /// Takes the first Via field of a request that came from `source`, and its first value, read; `None` when it may stay
+    /// as it is.
+    pub(crate) fn of(field: &'v [u8], via: Via<'v>, source: SocketAddr) -> Option<Self> {
         let value = first_value(field);
-        let via = Via::parse(value)?;
         // A socket for both families shows an IPv4 peer as a mapped address.
         let ip = source.ip().to_canonical();
         let same_host = matches!(via.host, Host::Ip(written) if written == ip);

@@ -9,6 +9,7 @@ use super::received::Received;
 use super::start_line::StartLine;
 use super::status::StatusCode;
 use super::text::is_token;
+use super::via::{Via, first_value};
 
 /// The Unsupported header line of a 420 to a request that requires extensions by the field `name`, as we have none; `None`
 /// when it requires none (RFC 3261 §8.2.2.3).
@@ -76,8 +77,11 @@ impl Reply<'_> {
         out.extend_from_slice(self.phrase.as_bytes());
         out.extend_from_slice(b"\r\n");
         for (at, via) in request.all(HeaderName::Via).enumerate() {
-            let source = self.source.filter(|_| at == 0);
-            match source.and_then(|source| Received::of(via, source)) {
+            let received = self.source.filter(|_| at == 0).and_then(|source| {
+                let top = Via::parse(first_value(via))?;
+                Received::of(via, top, source)
+            });
+            match received {
                 Some(received) => received.write(out),
                 None => line(out, "Via", via),
             }

@@ -136,6 +136,22 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Appends a number in decimal digits.
+pub(crate) fn write_number(mut number: usize, out: &mut Vec<u8>) {
+    // As many as the largest has.
+    let mut digits = [b'0'; 20];
+    let mut written = 0;
+    for place in digits.iter_mut().rev() {
+        *place += u8::try_from(number % 10).unwrap_or(0);
+        written += 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - written..).unwrap_or_default());
+}
+
 /// Whether this may stand in a header value: no control character but a tab, so that no reader finds the end of a line, or
 /// of the text, in the middle of it.
 pub(crate) fn is_header_text(text: &[u8]) -> bool {
@@ -229,6 +245,15 @@ mod tests {
             ("1e3", None),
         ] {
             assert_eq!(number(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for number in [0, 7, 10, 69, 255, 65_536, usize::MAX] {
+            let mut out = b"x".to_vec();
+            write_number(number, &mut out);
+            assert_eq!(out, format!("x{number}").as_bytes());
         }
     }
 
