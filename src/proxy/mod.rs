@@ -4,6 +4,7 @@
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
 mod core;
+pub mod dialog;
 mod directory;
 mod ecmascript;
 mod fault;
