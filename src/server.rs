@@ -118,7 +118,7 @@ fn process() -> Result<&'static Process, SealFault> {
 /// The keys of this process under these settings.
 fn keys(auth: &AuthOptions) -> Result<RelayKeys, SealFault> {
     let process = process()?;
-    let sealer = Sealer::new(&[], &process.secret)?;
+    let sealer = Sealer::new(&auth.dialog_token_secrets, &process.secret)?;
     Ok(RelayKeys::new(sealer, process.loops.clone()))
 }
 

@@ -427,6 +427,19 @@ mod tests {
     }
 
     #[test]
+    fn within_a_dialog_the_token_is_named_as_what_would_prove_it() {
+        let ground = Ground::DialogLeg(super::super::Sender::Caller);
+        let within = Statement {
+            to_tag: true,
+            ..statement("sip:alice@example.org")
+        };
+        for (statement, named) in [(within, true), (statement("sip:alice@example.org"), false)] {
+            let text = explain(None, &statement, &rules(IdentityRules::Secure, "")).to_string();
+            assert_eq!(text.contains(ground.id()), named, "{text}");
+        }
+    }
+
+    #[test]
     fn the_report_mode_tells_both_verdicts() {
         let explanation = explain(
             None,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::check::Transport;
+use super::seal::TokenSecret;
 
 /// Which rules hold a request against its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +70,8 @@ pub struct AuthOptions {
     pub trusted_peers: Vec<TrustedPeer>,
     /// Ours: `ThirdPartyRequiresCertificate`: a From outside our domains needs a certificate. Default true.
     pub third_party_requires_certificate: bool,
+    /// Ours: `DialogTokenSecret`; the first seals, all open, and none means one that ends with the process.
+    pub dialog_token_secrets: Vec<TokenSecret>,
     /// Local domains, lower-case; repro: `Domains`, and the names that we present certificates for.
     pub domains: Vec<String>,
     /// repro: `DomainSuffixes`, lower-case.

@@ -250,6 +250,7 @@ fn takes(row: &Setting) -> String {
         Kind::Regex => "regular expression".to_owned(),
         Kind::Text => "text".to_owned(),
         Kind::Secret => "secret text".to_owned(),
+        Kind::SecretList => "list of secret texts".to_owned(),
         Kind::Path => "file or directory".to_owned(),
         Kind::List => "list".to_owned(),
         Kind::PathList => "list of files or directories".to_owned(),

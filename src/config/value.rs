@@ -77,6 +77,7 @@ impl Setting {
         matches!(
             self.kind,
             Kind::List
+                | Kind::SecretList
                 | Kind::PathList
                 | Kind::DomainList
                 | Kind::Networks
@@ -189,7 +190,13 @@ pub(super) fn shown(row: &Setting, value: &str) -> String {
 /// Holds a value against the kind of its setting; the error says what was expected.
 pub(super) fn parse(row: &Setting, value: &str) -> Result<(), String> {
     match row.kind {
-        Kind::Text | Kind::Secret | Kind::Path | Kind::List | Kind::PathList | Kind::Uri => Ok(()),
+        Kind::Text
+        | Kind::Secret
+        | Kind::SecretList
+        | Kind::Path
+        | Kind::List
+        | Kind::PathList
+        | Kind::Uri => Ok(()),
         Kind::Index => index(value).map(drop),
         Kind::Regex => pattern(value),
         Kind::Bool => boolean(value).map(drop).ok_or_else(|| "true or false".to_owned()),

@@ -7,7 +7,7 @@ mod best_response;
 pub mod branch;
 mod breadth;
 mod core;
-mod dialog;
+pub mod dialog;
 mod directory;
 mod draft;
 #[cfg(test)]

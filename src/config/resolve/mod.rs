@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::file::RawSettings;
 use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
-use crate::auth::{Algorithm, IdentityRules};
+use crate::auth::{Algorithm, IdentityRules, TokenSecret};
 use crate::tls::{ClientVerification, ProtocolVersion};
 use crate::transport::StreamKind;
 use paths::Paths;
@@ -143,6 +143,12 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             auth.email_as_sip,
             "TLSUseEmailAsSIP",
             "whoever may issue an email certificate may issue a SIP user",
+        ),
+        (
+            auth.dialog_token_secrets.iter().any(TokenSecret::is_short),
+            "DialogTokenSecret",
+            "a secret of fewer than 32 characters is short: whoever gets hold of a token may try guesses at it; `openssl rand \
+             -base64 32` makes a good one",
         ),
         (
             !auth.third_party_requires_certificate,
@@ -356,6 +362,11 @@ mod tests {
                 "Transport1Interface = 127.0.0.1:5061\nTransport1Type = TLS",
                 "repro.config: Transport1TlsDomain: missing: a TLS port without a domain cannot serve anybody; name \
                  the domain of Transport1Interface here",
+            ),
+            (
+                "DialogTokenSecret = long-enough-to-be-one, too-short",
+                "repro.config:2: DialogTokenSecret: a secret of fewer than 16 characters can be guessed (a comma or blank \
+                 ends one); `openssl rand -base64 32` makes a good one",
             ),
             (
                 "Transport1Interface = 127.0.0.1:5060",
@@ -597,6 +608,16 @@ mod tests {
     }
 
     #[test]
+    fn secrets_of_tokens_are_as_many_as_there_are_and_shown_nowhere() {
+        let text = "DialogTokenSecret = a-new-secret-of-thirty-two-chars, an-old-secret-of-thirty-two-char\n";
+        let c = good(&format!("{DOMAIN}{text}"));
+        assert_eq!(c.auth.dialog_token_secrets.len(), 2);
+        assert!(!has_note(&c, NoteClass::Unsafe, "DialogTokenSecret"));
+        assert!(!format!("{c:?}").contains("thirty-two"));
+        assert!(good(DOMAIN).auth.dialog_token_secrets.is_empty());
+    }
+
+    #[test]
     fn what_weakens_the_server_is_told() {
         for (text, name) in [
             ("DisableAuth = true", "DisableAuth"),
@@ -620,6 +641,7 @@ mod tests {
                 "CommonNameMappingsIgnoreBadLines",
             ),
             ("AlwaysAllowRelaying = true", "AlwaysAllowRelaying"),
+            ("DialogTokenSecret = sixteen-or-more-", "DialogTokenSecret"),
             ("TLSMinimumProtocol = 1.0", "TLSMinimumProtocol"),
             ("TrustedPeers = 0.0.0.0/0", "TrustedPeers"),
             ("ProxyProtocolSources = ::/0", "ProxyProtocolSources"),

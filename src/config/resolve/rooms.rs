@@ -10,7 +10,7 @@ use log::LevelFilter;
 use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
-use crate::auth::{AuthOptions, IdentityRules};
+use crate::auth::{AuthOptions, IdentityRules, TokenSecret};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::{
@@ -132,12 +132,27 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             .filter_map(|item| value::peer(item).ok())
             .collect(),
         third_party_requires_certificate: v.bool("ThirdPartyRequiresCertificate"),
+        dialog_token_secrets: dialog_token_secrets(v),
         domains,
         domain_suffixes: v
             .list("DomainSuffixes")
             .filter_map(|domain| value::domain(domain).ok())
             .collect(),
     }
+}
+
+fn dialog_token_secrets(v: &mut Values<'_>) -> Vec<TokenSecret> {
+    let name = "DialogTokenSecret";
+    let secrets: Vec<_> = v.list(name).map(TokenSecret::new).collect();
+    if secrets.iter().any(Option::is_none) {
+        let fault = format!(
+            "a secret of fewer than {} characters can be guessed (a comma or blank ends one); `openssl rand -base64 32` makes \
+             a good one",
+            TokenSecret::MIN_OCTETS
+        );
+        v.fault(name, fault);
+    }
+    secrets.into_iter().flatten().collect()
 }
 
 pub(super) fn registrar(v: &mut Values<'_>) -> RegistrarOptions {

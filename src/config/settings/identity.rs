@@ -1,6 +1,6 @@
 //! Rows about who may say what, and about passwords.
 
-use super::Kind::{Bool, Choice, DomainList, List, Path, Peers, Text};
+use super::Kind::{Bool, Choice, DomainList, List, Path, Peers, SecretList, Text};
 use super::{Group, Setting, honoured, not_yet};
 
 const NO_DIGEST: &str = "digest is not there yet: a request that only a password could prove is refused with 403; a \
@@ -67,6 +67,14 @@ const ROWS: &[Setting] = &[
         DomainList,
         "",
         "Every domain below one of these is ours too.",
+    ),
+    honoured(
+        "DialogTokenSecret",
+        SecretList,
+        "",
+        "Secrets of the tokens in Record-Route that say who the two sides of a dialog are. The first seals, all open: to \
+         replace one, put the new one before it, and remove the old one when its dialogs are over. Each has 16 characters or \
+         more, as `openssl rand -base64 32` makes them. Empty: a random one, and a restart ends what tokens prove.",
     ),
     not_yet(
         "EnablePAssertedIdentityProcessing",

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Text,
     /// Text that is never shown.
     Secret,
+    /// Texts that are never shown, parted by comma or blank.
+    SecretList,
     /// A file or directory.
     Path,
     /// Items parted by comma or blank.
@@ -127,7 +129,7 @@ impl Setting {
 
     /// Whether the value must not be shown.
     pub(crate) fn is_secret(&self) -> bool {
-        self.kind == Kind::Secret
+        matches!(self.kind, Kind::Secret | Kind::SecretList)
     }
 
     /// Whether the setting does something in this version.
