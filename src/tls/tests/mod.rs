@@ -118,7 +118,11 @@ pub(super) fn verifier() -> verify::Verifier {
     let mut param = X509VerifyParam::new().unwrap();
     param.set_purpose(X509PurposeId::ANY).unwrap();
     store.set_param(&param).unwrap();
-    verify::Verifier::new(EkuPolicy::Rfc5924, store.build(), 100)
+    verify::Verifier::new(
+        verify::Judged::Clients(EkuPolicy::Rfc5924),
+        store.build(),
+        100,
+    )
 }
 
 /// A client as the tests need it.
