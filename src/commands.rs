@@ -183,6 +183,7 @@ fn inventory(certificates: &[LoadedCertificate]) -> String {
     for certificate in certificates {
         let role = match &certificate.role {
             CertificateRole::Anchor => "anchor".to_owned(),
+            CertificateRole::ServerAnchor => "anchor of servers".to_owned(),
             CertificateRole::Server { domain } => format!("server {domain}"),
             CertificateRole::Intermediate { domain } => format!("chain of {domain}"),
         };

@@ -21,7 +21,7 @@ use crate::proxy::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
 use crate::proxy::{ForkOptions, Policy};
 use crate::registrar::Location;
 use crate::store::{self, StoreOptions, Table};
-use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
+use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext};
 use crate::transport::{
     self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
 };
@@ -88,6 +88,8 @@ pub struct Files {
     pub configuration: Configuration,
     /// What the certificates had to tell.
     pub report: Report,
+    /// For connections to other domains.
+    pub client_role: Arc<ClientContext>,
     /// Lines of the mappings file that are not used, because a setting allows to go on without them.
     pub mapping_faults: Vec<MappingFault>,
     mappings: Arc<Mappings>,
@@ -143,15 +145,25 @@ impl Files {
                 StreamKind::Tcp => None,
             })
             .collect();
-        let tls = ServerTls::load(&configuration.tls, &tls_listeners).map_err(|found| {
+        let loaded = tls::load(
+            &configuration.tls,
+            &tls_listeners,
+            &configuration.client_role,
+        )
+        .map_err(|found| {
             faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault))));
         });
         let mappings = load_mappings(&configuration, &mut faults);
-        let (Ok((contexts, report)), Some((mappings, mapping_faults)), true) =
-            (tls, mappings, faults.is_empty())
+        let (Ok(loaded), Some((mappings, mapping_faults)), true) =
+            (loaded, mappings, faults.is_empty())
         else {
             return Err(faults);
         };
+        let LoadedTls {
+            listeners: contexts,
+            client,
+            report,
+        } = loaded;
         for domain in contexts.iter().flat_map(ServerContext::sni_domains) {
             // What we present a certificate for is ours.
             if !configuration.auth.domains.contains(domain) {
@@ -171,6 +183,7 @@ impl Files {
         Ok(Self {
             configuration,
             report,
+            client_role: Arc::new(client),
             mapping_faults,
             mappings: Arc::new(mappings),
             tls: Arc::new(tls),

@@ -124,19 +124,27 @@ impl Identity {
             return false;
         }
         match self.kind {
-            IdentityKind::Domain => host_is(&self.text, &claim.host),
-            IdentityKind::Wildcard => match claim.host {
+            IdentityKind::User => user_and_host_are(&self.text, claim),
+            _ => self.speaks_for(&claim.host),
+        }
+    }
+
+    /// Whether this name is a domain identity and `host` is that domain (RFC 5922 §7.2): the one question behind a From
+    /// of an incoming peer and behind the name that we asked a server for.
+    fn speaks_for(&self, host: &Host<'_>) -> bool {
+        match self.kind {
+            IdentityKind::Domain => host_is(&self.text, host),
+            IdentityKind::Wildcard => match host {
                 Host::Name(name) => {
                     let rest = name.split_once('.').filter(|(first, _)| is_label(first));
                     rest.is_some_and(|(_, rest)| host_is(&self.text, &Host::Name(rest)))
                 }
                 Host::Ip(_) => false,
             },
-            IdentityKind::User => user_and_host_are(&self.text, claim),
             IdentityKind::Ip(ip) => {
-                matches!(claim.host, Host::Ip(other) if other.to_canonical() == ip.to_canonical())
+                matches!(host, Host::Ip(other) if other.to_canonical() == ip.to_canonical())
             }
-            IdentityKind::Label | IdentityKind::KeyOnly(_) => false,
+            IdentityKind::User | IdentityKind::Label | IdentityKind::KeyOnly(_) => false,
         }
     }
 }
@@ -231,25 +239,15 @@ impl Identities {
         self.legacy.iter().map(|name| &**name)
     }
 
-    /// Whether the certificate speaks for this whole domain (RFC 5922 §7.2): what a client asks of a server.
+    /// Whether the certificate speaks for this whole domain.
     pub fn is_domain(&self, domain: &str) -> bool {
-        let Some(host) = Host::parse(domain) else {
-            return false;
-        };
-        self.names.iter().any(|name| match name.kind {
-            IdentityKind::Domain => host_is(&name.text, &host),
-            IdentityKind::Ip(ip) => {
-                matches!(host, Host::Ip(other) if other.to_canonical() == ip.to_canonical())
-            }
-            IdentityKind::Wildcard => match host {
-                Host::Name(name_wanted) => name_wanted
-                    .split_once('.')
-                    .filter(|(first, _)| is_label(first))
-                    .is_some_and(|(_, rest)| host_is(&name.text, &Host::Name(rest))),
-                Host::Ip(_) => false,
-            },
-            _ => false,
-        })
+        Host::parse(domain).is_some_and(|host| self.domain_identity(&host).is_some())
+    }
+
+    /// The name by which the certificate speaks for this whole domain, or this address (RFC 5922 §7.2): what a client
+    /// asks of a server. Every such connection is over TLS, so that a `sips:` name counts.
+    pub fn domain_identity(&self, host: &Host<'_>) -> Option<&Identity> {
+        self.names.iter().find(|name| name.speaks_for(host))
     }
 
     /// The name that entitles to `claim` by itself, without a mapping.

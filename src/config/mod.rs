@@ -22,7 +22,7 @@ use crate::process::ProcessOptions;
 use crate::proxy::{ProxyOptions, TableOptions};
 use crate::registrar::RegistrarOptions;
 use crate::store::StoreOptions;
-use crate::tls::TlsOptions;
+use crate::tls::{ClientTls, TlsOptions};
 use crate::transport::{EngineOptions, ListenerOptions};
 
 pub use cli::{Command, Override, UsageError};
@@ -38,6 +38,8 @@ pub struct Configuration {
     pub file: PathBuf,
     /// Certificates, trust and handshakes.
     pub tls: TlsOptions,
+    /// The same toward other domains.
+    pub client_role: ClientTls,
     /// Who may say what.
     pub auth: AuthOptions,
     /// Registrations.

@@ -5,45 +5,22 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use openssl::dh::Dh;
 use openssl::error::ErrorStack;
-use openssl::pkey::Params;
 use openssl::sha::Sha256;
 use openssl::ssl::{
     AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext,
-    SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode,
-    SslVersion,
+    SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
 };
 use openssl::x509::X509PurposeId;
 use openssl::x509::verify::X509VerifyParam;
 
-use super::fault::{Faults, LoadFault};
-use super::handshake::{self, Slot};
+use super::fault::LoadFault;
+use super::handshake::{self, Side, Slot};
 use super::identity::Identity;
-use super::store::{self, TrustStore};
-use super::verify::Verifier;
-use super::{
-    ClientVerification, EkuPolicy, ListenerTls, ProtocolVersion, TlsOptions, ffi, keylog, pem,
-    ssl_options,
-};
-
-/// repro's own default, which we narrow.
-const LEGACY_CIPHERS: &str = "HIGH:-COMPLEMENTOFDEFAULT";
-
-/// What that becomes: forward secrecy with AEAD first, then what old phones need, static RSA last.
-const CIPHERS: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:\
-                       !aNULL:!eNULL:!PSK:!SRP:!DSS:!AESCCM:!AESCCM8";
-
-/// The same without DHE, which costs much and needs parameters that nobody gave.
-const CIPHERS_WITHOUT_DH: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:\
-                                  !aNULL:!eNULL:!PSK:!SRP:!DSS:!DHE:!AESCCM:!AESCCM8";
-
-/// TLS 1.3 suites in OpenSSL's own order; the crate's acceptor would set another.
-const CIPHER_SUITES: &str =
-    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
-
-/// RSA from 2,048 bits, no SHA-1: Debian's level. OpenSSL itself has 1 before 3.2.
-const SECURITY_LEVEL: u32 = 2;
+use super::parameters::{Parameters, depth, internal};
+use super::store::TrustStore;
+use super::verify::{Judged, Verifier};
+use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, ffi, keylog, pem};
 
 /// The only protocol that we answer an ALPN offer with (IANA: SIP).
 const ALPN_SIP: &[u8] = b"sip";
@@ -77,7 +54,7 @@ impl ServerContext {
         });
         let slot = Slot::new(
             Arc::clone(&self.verifier),
-            self.verification,
+            Side::Server(self.verification),
             keylog::wanted_for(peer),
         );
         ssl.set_ex_data(index, Arc::new(slot));
@@ -127,86 +104,6 @@ impl fmt::Debug for ServerContext {
     }
 }
 
-/// Settings that are the same for all listeners, parsed.
-pub(super) struct Common {
-    set: SslOptions,
-    clear: SslOptions,
-    ciphers: String,
-    /// Whether the cipher list sets the level itself.
-    own_level: bool,
-    dh: Option<Dh<Params>>,
-}
-
-impl Common {
-    pub(super) fn parse(options: &TlsOptions, faults: &mut Faults) -> Self {
-        if options.minimum > options.maximum {
-            faults.push(LoadFault::setting(
-                "TLSMinimumProtocol",
-                "is newer than TLSMaximumProtocol",
-                "leave both out for TLS 1.2 and 1.3",
-            ));
-        }
-        let set = match &options.set_options {
-            Some(names) => ssl_options::parse("OpenSSLCTXSetOptions", names, faults),
-            None => SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3,
-        };
-        let clear = ssl_options::parse("OpenSSLCTXClearOptions", &options.clear_options, faults);
-        let clear = kept(clear, faults);
-        let dh = options.dh_params.as_ref().and_then(|path| {
-            let text = store::read(path)
-                .map_err(|fault| faults.push(*fault))
-                .ok()?;
-            Dh::params_from_pem(&text)
-                .map_err(|e| {
-                    faults.push(LoadFault::file(
-                        path,
-                        format!("holds no DH parameters ({})", pem::first_reason(&e)),
-                        "make them by: openssl dhparam 2048",
-                    ));
-                })
-                .ok()
-        });
-        let wanted = options.cipher_list.trim();
-        let ciphers = match (wanted.is_empty() || wanted == LEGACY_CIPHERS, &dh) {
-            (true, Some(_)) => CIPHERS,
-            (true, None) => CIPHERS_WITHOUT_DH,
-            (false, _) => wanted,
-        };
-        if options.minimum < ProtocolVersion::Tls1_2 && !ciphers.contains("@SECLEVEL=0") {
-            faults.push(
-                LoadFault::setting(
-                    "TLSMinimumProtocol",
-                    "OpenSSL 3 speaks TLS 1.0 and 1.1 at security level 0 only",
-                    "add @SECLEVEL=0 to OpenSSLCipherList if such old clients have to be served",
-                )
-                .warning(),
-            );
-        }
-        Self {
-            set,
-            clear,
-            ciphers: ciphers.to_owned(),
-            own_level: ciphers.contains("@SECLEVEL"),
-            dh,
-        }
-    }
-}
-
-fn kept(clear: SslOptions, faults: &mut Faults) -> SslOptions {
-    let forced = ssl_options::always_set();
-    if clear.intersects(forced) {
-        faults.push(
-            LoadFault::setting(
-                "OpenSSLCTXClearOptions",
-                "compression and renegotiation stay off",
-                "take SSL_OP_NO_COMPRESSION and SSL_OP_NO_RENEGOTIATION out",
-            )
-            .warning(),
-        );
-    }
-    clear & !forced
-}
-
 /// Our certificates for one listener.
 pub(super) struct Identities {
     /// For the listener's own domain; not empty.
@@ -225,7 +122,7 @@ pub(super) struct Place {
 /// Builds the contexts of one listener: one for each domain, all of the same settings and the same anchors.
 pub(super) fn build(
     options: &TlsOptions,
-    common: &Common,
+    parameters: &Parameters,
     listener: &ListenerTls,
     domain: String,
     identities: &Identities,
@@ -234,7 +131,7 @@ pub(super) fn build(
 ) -> Result<ServerContext, Box<LoadFault>> {
     let maker = Maker {
         options,
-        common,
+        parameters,
         listener,
         trust,
         session_context: session_context(listener, &domain, place),
@@ -303,7 +200,7 @@ fn choose_by_sni(
 
 struct Maker<'a> {
     options: &'a TlsOptions,
-    common: &'a Common,
+    parameters: &'a Parameters,
     listener: &'a ListenerTls,
     trust: &'a TrustStore,
     session_context: [u8; 32],
@@ -312,76 +209,32 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// A context with everything but certificates and anchors.
     fn settings(&self) -> Result<SslAcceptorBuilder, Box<LoadFault>> {
-        let mut builder = self.basics().map_err(|e| internal(&e))?;
-        let setting = |name: &'static str, e: &ErrorStack| {
-            LoadFault::setting(
-                name,
-                format!("OpenSSL does not take it ({})", pem::first_reason(e)),
-                "see `openssl ciphers -v` and `openssl ecparam -list_curves`, or leave it out",
-            )
-        };
-        builder
-            .set_cipher_list(&self.common.ciphers)
-            .map_err(|e| setting("OpenSSLCipherList", &e))?;
-        let suites = self
-            .options
-            .cipher_suites
-            .as_deref()
-            .unwrap_or(CIPHER_SUITES);
-        builder
-            .set_ciphersuites(suites)
-            .map_err(|e| setting("TLSCipherSuites", &e))?;
-        if let Some(groups) = &self.options.groups {
-            builder
-                .set_groups_list(groups)
-                .map_err(|e| setting("TLSGroups", &e))?;
-        }
-        if !self.common.own_level && ffi::security_level(&builder) < SECURITY_LEVEL {
-            builder.set_security_level(SECURITY_LEVEL);
-        }
-        if let Some(dh) = &self.common.dh {
-            builder
-                .set_tmp_dh(dh)
-                .map_err(|e| setting("TlsDHParamsFilename", &e))?;
-        }
-        Ok(builder)
-    }
-
-    fn basics(&self) -> Result<SslAcceptorBuilder, ErrorStack> {
         // The acceptor that changes least: versions and suites, which are set again. Its `intermediate` brings groups
         // and DH parameters that could not be taken back.
-        let mut builder = SslAcceptor::mozilla_modern_v5(SslMethod::tls_server())?;
-        builder.set_min_proto_version(Some(version(self.options.minimum)))?;
-        builder.set_max_proto_version(Some(version(self.options.maximum)))?;
-        builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | self.common.set);
-        builder.clear_options(self.common.clear);
-        builder.set_options(ssl_options::always_set());
-        builder.set_mode(
-            SslMode::RELEASE_BUFFERS
-                | SslMode::ENABLE_PARTIAL_WRITE
-                | SslMode::ACCEPT_MOVING_WRITE_BUFFER
-                | SslMode::AUTO_RETRY
-                | SslMode::NO_AUTO_CHAIN,
-        );
-        // One recv takes a whole burst of records.
-        builder.set_read_ahead(true);
-        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-        builder.set_session_id_context(&self.session_context)?;
-        ffi::set_session_lifetime(&mut builder, self.options.session_lifetime);
-        if self.options.session_tickets {
-            // OpenSSL sends two, each of which costs as much as a small handshake message.
-            builder.set_num_tickets(1)?;
-        } else {
-            builder.set_options(SslOptions::NO_TICKET);
-            builder.set_num_tickets(0)?;
-        }
-        builder.set_keylog_callback(keylog::take);
+        let mut builder =
+            SslAcceptor::mozilla_modern_v5(SslMethod::tls_server()).map_err(|e| internal(&e))?;
+        builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
+        self.parameters.apply(self.options, &mut builder)?;
+        self.sessions(&mut builder).map_err(|e| internal(&e))?;
         builder.set_alpn_select_callback(|_ssl, offered| {
             alpn_protocols(offered)
                 .find(|protocol| *protocol == ALPN_SIP)
                 .ok_or(AlpnError::NOACK)
         });
         Ok(builder)
+    }
+
+    fn sessions(&self, builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+        builder.set_session_id_context(&self.session_context)?;
+        ffi::set_session_lifetime(builder, self.options.session_lifetime);
+        if self.options.session_tickets {
+            // OpenSSL sends two, each of which costs as much as a small handshake message.
+            builder.set_num_tickets(1)
+        } else {
+            builder.set_options(SslOptions::NO_TICKET);
+            builder.set_num_tickets(0)
+        }
     }
 
     fn purpose(&self) -> X509PurposeId {
@@ -401,7 +254,7 @@ impl Maker<'_> {
         ffi::trust_for_clients(&mut param);
         let store = self.trust.build(&param)?;
         Ok(Arc::new(Verifier::new(
-            self.listener.eku,
+            Judged::Clients(self.listener.eku),
             store,
             self.options.verified_chain_cache,
         )))
@@ -458,19 +311,6 @@ fn present(builder: &mut SslContextBuilder, identity: &Identity) -> Result<(), E
     builder.check_private_key()
 }
 
-fn depth(options: &TlsOptions) -> i32 {
-    i32::try_from(options.verify_depth).unwrap_or(i32::MAX)
-}
-
-fn version(version: ProtocolVersion) -> SslVersion {
-    match version {
-        ProtocolVersion::Tls1 => SslVersion::TLS1,
-        ProtocolVersion::Tls1_1 => SslVersion::TLS1_1,
-        ProtocolVersion::Tls1_2 => SslVersion::TLS1_2,
-        ProtocolVersion::Tls1_3 => SslVersion::TLS1_3,
-    }
-}
-
 /// The protocols of an ALPN offer (RFC 7301 §3.1): each behind an octet with its length.
 fn alpn_protocols(mut offered: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
@@ -479,13 +319,4 @@ fn alpn_protocols(mut offered: &[u8]) -> impl Iterator<Item = &[u8]> {
         offered = rest;
         Some(protocol)
     })
-}
-
-/// A failure that no setting explains.
-fn internal(errors: &ErrorStack) -> Box<LoadFault> {
-    Box::new(LoadFault::setting(
-        "TLS",
-        format!("OpenSSL failed ({})", pem::first_reason(errors)),
-        "check OpenSSL's own configuration file, and that there is memory left",
-    ))
 }

@@ -11,7 +11,7 @@ use openssl::x509::verify::X509VerifyParam;
 use super::fault::{Faults, LoadFault};
 use super::handshake::HandshakeRefusal;
 use super::server::Load;
-use super::verify::Verifier;
+use super::verify::{Judged, Verifier};
 use super::{EkuPolicy, TlsOptions, ffi, identity, peer};
 use crate::auth::PeerCertificate;
 
@@ -97,5 +97,5 @@ fn verify(
     param.set_auth_level(own_level(&options.cipher_list).unwrap_or(SECURITY_LEVEL));
     ffi::trust_for_clients(&mut param);
     let store = load.trust.build(&param)?;
-    Verifier::new(policy, store, 0).check(leaf, intermediates)
+    Verifier::new(Judged::Clients(policy), store, 0).check(leaf, intermediates)
 }

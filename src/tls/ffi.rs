@@ -19,10 +19,13 @@ use openssl::ssl::{SslContextBuilder, SslRef};
 use openssl::stack::{Stack, StackRef};
 use openssl::x509::store::{X509Store, X509StoreRef};
 use openssl::x509::verify::X509VerifyParamRef;
-use openssl::x509::{GeneralNameRef, X509, X509Ref, X509StoreContextRef, X509VerifyResult};
+use openssl::x509::{
+    GeneralNameRef, X509, X509Name, X509Ref, X509StoreContextRef, X509VerifyResult,
+};
 use openssl_sys as sys;
 
 type CertVerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
+type CertificateCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
 unsafe extern "C" {
     fn SSL_CTX_set_cert_verify_callback(
@@ -30,6 +33,12 @@ unsafe extern "C" {
         callback: Option<CertVerifyCallback>,
         argument: *mut c_void,
     );
+    fn SSL_CTX_set_cert_cb(
+        context: *mut sys::SSL_CTX,
+        callback: Option<CertificateCallback>,
+        argument: *mut c_void,
+    );
+    fn SSL_get_client_CA_list(ssl: *const sys::SSL) -> *mut sys::stack_st_X509_NAME;
     fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn X509_STORE_CTX_get0_cert(context: *mut sys::X509_STORE_CTX) -> *mut sys::X509;
@@ -56,7 +65,7 @@ pub(super) fn has_pending(ssl: &SslRef) -> bool {
     unsafe { SSL_has_pending(ssl.as_ptr()) == 1 }
 }
 
-/// Has every certificate of a client judged by [`super::verify::judge`] in place of OpenSSL's own verification.
+/// Has every certificate of a peer judged by [`super::verify::judge`] in place of OpenSSL's own verification.
 pub(super) fn judge_certificates(builder: &mut SslContextBuilder) {
     // SAFETY: the context is alive, the function has the C signature asked for and needs no argument.
     unsafe {
@@ -79,6 +88,32 @@ unsafe extern "C" fn trampoline(
         context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
         false
     }))
+}
+
+/// Has [`super::own::show`] choose our certificate when a server asks a client of this context for one.
+pub(super) fn choose_own_certificate(builder: &mut SslContextBuilder) {
+    // SAFETY: the context is alive, the function has the C signature asked for and needs no argument.
+    unsafe { SSL_CTX_set_cert_cb(builder.as_ptr(), Some(asked), ptr::null_mut()) }
+}
+
+unsafe extern "C" fn asked(ssl: *mut sys::SSL, _argument: *mut c_void) -> c_int {
+    if ssl.is_null() {
+        return 0;
+    }
+    // SAFETY: OpenSSL hands over a live connection that nobody else uses during the call.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    // A panic must not unwind into C; it ends the handshake.
+    let shown = catch_unwind(AssertUnwindSafe(|| super::own::show(ssl)));
+    c_int::from(shown.unwrap_or(false))
+}
+
+/// Names of the CAs that the server would have our certificate from; on a client's connection, once it has asked.
+pub(super) fn wanted_authorities(ssl: &SslRef) -> Option<&StackRef<X509Name>> {
+    // SAFETY: a get0 call: the list, if any, lives as long as the connection and changes in a handshake only.
+    unsafe {
+        let names = SSL_get_client_CA_list(ssl.as_ptr());
+        (!names.is_null()).then(|| StackRef::from_ptr(names))
+    }
 }
 
 /// The certificate under judgement.

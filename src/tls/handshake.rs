@@ -1,4 +1,6 @@
-//! What came of a handshake: who the peer is, or why it was refused, in words for one log line.
+//! What came of a client's handshake: who it is, or why it was refused, in words for one log line.
+//!
+//! What connections of both roles remember of their handshake is here too; see [`super::connected`] for servers.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,6 +10,7 @@ use openssl::ex_data::Index;
 use openssl::ssl::{Error, ErrorCode, NameType, Ssl, SslRef};
 use openssl::x509::{X509Ref, X509StoreContextRef};
 
+use super::connected::Toward;
 use super::verify::Verifier;
 use super::{ClientVerification, ffi, peer};
 use crate::auth::PeerCertificate;
@@ -20,11 +23,19 @@ const MAX_SHOWN: usize = 8;
 
 /// What a connection remembers of its handshake; it hangs on the `SSL` object.
 pub(super) struct Slot {
-    pub(super) verifier: Arc<Verifier>,
-    pub(super) verification: ClientVerification,
+    verifier: Arc<Verifier>,
+    pub(super) side: Side,
     /// Number of the key log that takes its secrets; 0 for none.
     pub(super) key_log: u64,
     outcome: Mutex<Outcome>,
+}
+
+/// Which side of the connection we are.
+pub(super) enum Side {
+    /// The server: what we want of the client.
+    Server(ClientVerification),
+    /// The client: whom we want to meet, and who we are ourselves.
+    Client(Toward),
 }
 
 #[derive(Default)]
@@ -36,39 +47,51 @@ enum Outcome {
 }
 
 impl Slot {
-    pub(super) fn new(
-        verifier: Arc<Verifier>,
-        verification: ClientVerification,
-        key_log: u64,
-    ) -> Self {
+    pub(super) fn new(verifier: Arc<Verifier>, side: Side, key_log: u64) -> Self {
         Self {
             verifier,
-            verification,
+            side,
             key_log,
             outcome: Mutex::default(),
         }
     }
 
-    pub(super) fn accept(&self, certificate: Arc<PeerCertificate>) {
-        self.set(Outcome::Accepted(certificate));
-    }
-
-    pub(super) fn refuse(&self, refusal: Box<HandshakeRefusal>) {
-        self.set(Outcome::Refused(refusal));
+    /// Judges the certificate of a handshake and keeps what came of it; the error is OpenSSL's number for the fault.
+    pub(super) fn judge(&self, context: &mut X509StoreContextRef) -> Result<(), Option<i32>> {
+        let verdict = match &self.side {
+            // A setting says so, and then nothing is known of the server.
+            Side::Client(toward) if !toward.verifies() => return Ok(()),
+            Side::Client(toward) => self.verifier.verify(context).and_then(|certificate| {
+                toward.check_name(context, &certificate)?;
+                Ok(certificate)
+            }),
+            Side::Server(_) => self.verifier.verify(context),
+        };
+        match verdict {
+            Ok(certificate) => {
+                self.set(Outcome::Accepted(certificate));
+                Ok(())
+            }
+            Err(refusal) => {
+                let code = refusal.code;
+                self.set(Outcome::Refused(refusal));
+                Err(code)
+            }
+        }
     }
 
     fn set(&self, outcome: Outcome) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
 
-    fn accepted(&self) -> Option<Arc<PeerCertificate>> {
+    pub(super) fn accepted(&self) -> Option<Arc<PeerCertificate>> {
         match &*self.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
             Outcome::Accepted(certificate) => Some(Arc::clone(certificate)),
             Outcome::None | Outcome::Refused(_) => None,
         }
     }
 
-    fn refused(&self) -> Option<HandshakeRefusal> {
+    pub(super) fn refused(&self) -> Option<HandshakeRefusal> {
         match &*self.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
             Outcome::Refused(refusal) => Some((**refusal).clone()),
             Outcome::None | Outcome::Accepted(_) => None,
@@ -82,7 +105,7 @@ pub(super) fn slot_index() -> Option<Index<Ssl, Arc<Slot>>> {
     *INDEX.get_or_init(|| Ssl::new_ex_index().ok())
 }
 
-/// The slot of a connection made by [`super::ServerContext::accept_state`].
+/// The slot of a connection made by [`super::ServerContext::accept_state`] or [`super::ClientContext::connect_state`].
 pub(super) fn slot(ssl: &SslRef) -> Option<Arc<Slot>> {
     ssl.ex_data(slot_index()?).cloned()
 }
@@ -117,16 +140,18 @@ pub fn established(ssl: &SslRef) -> Result<Established, Box<HandshakeRefusal>> {
             "the handshake is not finished",
         )));
     }
-    let slot = slot(ssl).ok_or_else(|| {
-        with_sni(HandshakeRefusal::internal(
+    let slot = slot(ssl);
+    let Some((slot, Side::Server(verification))) = slot.as_ref().map(|slot| (slot, &slot.side))
+    else {
+        return Err(with_sni(HandshakeRefusal::internal(
             "the connection was not made by a server context",
-        ))
-    })?;
+        )));
+    };
     let resumed = ssl.session_reused();
-    let certificate = match slot.verification {
+    let certificate = match verification {
         ClientVerification::None => None,
         ClientVerification::Optional | ClientVerification::Mandatory => {
-            identity(ssl, &slot, resumed).map_err(with_sni)?
+            identity(ssl, slot, *verification, resumed).map_err(with_sni)?
         }
     };
     Ok(Established {
@@ -141,6 +166,7 @@ pub fn established(ssl: &SslRef) -> Result<Established, Box<HandshakeRefusal>> {
 fn identity(
     ssl: &SslRef,
     slot: &Slot,
+    verification: ClientVerification,
     resumed: bool,
 ) -> Result<Option<Arc<PeerCertificate>>, Box<HandshakeRefusal>> {
     if let Some(certificate) = slot.accepted() {
@@ -159,9 +185,9 @@ fn identity(
         Some(_) => Err(HandshakeRefusal::internal(
             "a certificate came in that was never verified",
         )),
-        None if slot.verification == ClientVerification::Mandatory => Err(
-            HandshakeRefusal::internal("no certificate where one is mandatory"),
-        ),
+        None if verification == ClientVerification::Mandatory => Err(HandshakeRefusal::internal(
+            "no certificate where one is mandatory",
+        )),
         None => Ok(None),
     }
 }

@@ -21,7 +21,8 @@ const WARN_DAYS: i64 = 30;
 
 const DAY: i64 = 86_400;
 
-/// A certificate to show to clients, with its key.
+/// A certificate to show to peers, with its key.
+#[derive(Clone)]
 pub(super) struct Identity {
     /// Our own first, then intermediates; never empty.
     pub(super) leaf: X509,

@@ -10,9 +10,11 @@ use super::{identity, peer};
 /// What a loaded certificate is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CertificateRole {
-    /// Certificates of clients may end in it.
+    /// Certificates of clients may end in it; those of servers too, unless there are anchors for these alone.
     Anchor,
-    /// Shown to clients that ask for this domain.
+    /// Certificates of servers that we connect to may end in it, and no others.
+    ServerAnchor,
+    /// Shown to clients that ask for this domain, and to servers when we act for it.
     Server {
         /// Lower-case domain.
         domain: String,
@@ -29,6 +31,7 @@ impl CertificateRole {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Anchor => "anchor",
+            Self::ServerAnchor => "server-anchor",
             Self::Server { .. } => "server",
             Self::Intermediate { .. } => "intermediate",
         }
@@ -37,7 +40,7 @@ impl CertificateRole {
     /// The domain that it is for; an anchor is for all.
     pub fn domain(&self) -> Option<&str> {
         match self {
-            Self::Anchor => None,
+            Self::Anchor | Self::ServerAnchor => None,
             Self::Server { domain } | Self::Intermediate { domain } => Some(domain),
         }
     }

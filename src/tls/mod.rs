@@ -1,10 +1,14 @@
 //! Certificates, trust and handshakes: the only room that names OpenSSL types, besides `auth`'s digest.
 //!
-//! Settings and PEM files become one [`ServerContext`] for each listener (all or nothing), a context makes the `Ssl` of
-//! a connection, and after its handshake [`established`] says who the peer is, or [`refusal`] why it is not let in.
+//! Settings and PEM files become one [`ServerContext`] for each listener and one [`ClientContext`] (all or nothing), a
+//! context makes the `Ssl` of a connection, and after its handshake [`established`] says who the peer is, or [`refusal`]
+//! why it is not let in; [`established_server`] and [`server_refusal`] say so of a server that we connected to.
 //! From there on an identity is plain values: [`crate::auth::PeerCertificate`].
 
+mod client;
+mod connected;
 mod context;
+mod destinations;
 mod examine;
 mod fault;
 mod ffi;
@@ -13,9 +17,13 @@ mod identity;
 mod inventory;
 pub mod keylog;
 mod options;
+mod own;
+mod parameters;
 mod peer;
 mod pem;
+mod reference;
 mod server;
+mod server_refusal;
 mod ssl_options;
 mod store;
 mod stream;
@@ -25,17 +33,21 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ClientContext, ServerExpectation};
+pub use connected::{EstablishedServer, Shown, established_server, server_refusal};
 pub use context::ServerContext;
 pub use examine::{ExaminedCertificate, read_certificate_file};
 pub use fault::{LoadFault, Severity};
 pub use handshake::{Established, HandshakeRefusal, established, refusal};
 pub use inventory::{CertificateRole, LoadedCertificate};
 pub use options::{
-    CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, ProtocolVersion,
-    TlsOptions,
+    CertificateFiles, ClientTls, ClientVerification, DestinationProfile, EkuPolicy, ListenerTls,
+    OwnIdentity, PassPhrase, ProtocolVersion, TlsOptions,
 };
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;
-pub use server::{Report, ServerTls};
+pub use reference::ReferenceName;
+pub use server::{LoadedTls, Report, ServerTls, load};
+pub use server_refusal::{ServerFault, ServerRefusal};
 pub use ssl_options::is_openssl_option;
-pub use stream::{HandshakeStep, Progress, TlsSession, TlsStream};
+pub use stream::{ConnectStep, HandshakeStep, Progress, TlsSession, TlsStream};

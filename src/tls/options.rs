@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::ReferenceName;
+use crate::auth::NamePolicy;
+
 /// A pass phrase; its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PassPhrase(String);
@@ -126,4 +129,54 @@ pub struct TlsOptions {
     pub session_lifetime: u32,
     /// Ours: `VerifiedChainCacheSize`: verified peer certificates remembered by fingerprint; 0 remembers none.
     pub verified_chain_cache: usize,
+}
+
+/// Which certificate we show to a server that asks for one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum OwnIdentity {
+    /// Of the domain that we act for; without one, the first that the CAs which the server names can have issued, and
+    /// then that of the fall-back.
+    #[default]
+    Default,
+    /// Of this domain, whomever we act for.
+    Domain(String),
+    /// None: some servers refuse what public CAs issue, and let in who shows nothing.
+    None,
+}
+
+/// What is different toward some destinations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationProfile {
+    /// The setting that it comes from, for messages.
+    pub setting: String,
+    /// Ours: `TLSDestination<N>Domains`: domains and address literals, as the next-hop URI has them.
+    pub domains: Vec<String>,
+    /// Ours: `TLSDestination<N>DomainSuffixes`: these domains and all below them.
+    pub suffixes: Vec<String>,
+    /// Ours: `TLSDestination<N>ExpectedName`: the name to prove, and to ask for by SNI, instead of the destination.
+    pub expected_name: Option<ReferenceName>,
+    /// Ours: `TLSDestination<N>OwnDomain`.
+    pub own: OwnIdentity,
+    /// Ours: `TLSDestination<N>MinimumProtocol`; `None` is that of [`TlsOptions`].
+    pub minimum: Option<ProtocolVersion>,
+    /// Ours: `TLSDestination<N>MaximumProtocol`; `None` is that of [`TlsOptions`].
+    pub maximum: Option<ProtocolVersion>,
+    /// Ours: `TLSDestination<N>Verification`: whether the server has to prove its name at all.
+    pub verify: bool,
+}
+
+/// TLS toward other domains. Versions, ciphers and the depth of chains are those of [`TlsOptions`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// Ours: `TLSClientRoleCADirectory`. Without it and `ca_files`, the anchors of the listeners count.
+    pub ca_directories: Vec<PathBuf>,
+    /// Ours: `TLSClientRoleCAFile`.
+    pub ca_files: Vec<PathBuf>,
+    /// Ours: `TLSClientRoleOwnDomain`: what is shown when nothing else decides; `Default` is the domain of the first
+    /// TLS listener.
+    pub fallback: OwnIdentity,
+    /// What the operator has widened about names: the same as for names of clients.
+    pub names: NamePolicy,
+    /// Ours: `TLSDestination<N>…`.
+    pub destinations: Vec<DestinationProfile>,
 }

@@ -1,14 +1,20 @@
-//! Loading, whole or not at all: settings and files → one context for each listener. A reload is the same call again.
+//! Loading, whole or not at all: settings and files → one context for each listener and one for the client role. A
+//! reload is the same call again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::context::{self, Common, Identities, Place, ServerContext};
+use super::context::{self, Identities, Place, ServerContext};
 use super::fault::{Faults, LoadFault};
 use super::identity::{self, Identity};
 use super::inventory::{CertificateRole, LoadedCertificate};
+use super::own::Own;
+use super::parameters::Parameters;
 use super::store::{LegacyDirectory, TrustStore};
 use super::verify::now;
-use super::{CertificateFiles, ClientVerification, ListenerTls, PassPhrase, TlsOptions};
+use super::{
+    CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase,
+    TlsOptions, client,
+};
 
 /// The TLS side of all listeners.
 #[derive(Debug)]
@@ -27,10 +33,49 @@ pub struct Report {
     pub certificates: Vec<LoadedCertificate>,
 }
 
+/// Everything that settings and files gave.
+#[derive(Debug)]
+pub struct LoadedTls {
+    /// One for each listener, in their order.
+    pub listeners: Vec<ServerContext>,
+    /// For connections to other domains.
+    pub client: ClientContext,
+    /// What there is to tell.
+    pub report: Report,
+}
+
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+fn next_generation() -> u64 {
+    GENERATION.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+}
+
+/// Loads everything that `listeners` and the client role need, reading each file once.
+///
+/// # Errors
+/// All faults that were found, warnings among them ([`LoadFault::is_error`] tells); then nothing was changed.
+pub fn load(
+    options: &TlsOptions,
+    listeners: &[&ListenerTls],
+    client: &ClientTls,
+) -> Result<LoadedTls, Vec<LoadFault>> {
+    let mut load = Load::start(options);
+    let parameters = Parameters::parse(options, &mut load.faults);
+    let generation = next_generation();
+    let (listeners, own) = load.listeners(listeners, &parameters, generation);
+    let client = load.client(client, &parameters, own, generation);
+    match client {
+        Some(client) if !load.faults.any_error() => Ok(LoadedTls {
+            listeners,
+            client,
+            report: load.report(generation),
+        }),
+        _ => Err(load.faults.found),
+    }
+}
+
 impl ServerTls {
-    /// Loads everything that `listeners` need and makes one context for each, in their order.
+    /// Loads everything that `listeners` need and makes one context for each, in their order; for who connects to nobody.
     ///
     /// # Errors
     /// All faults that were found, warnings among them ([`LoadFault::is_error`] tells); then nothing was changed.
@@ -39,32 +84,9 @@ impl ServerTls {
         listeners: &[&ListenerTls],
     ) -> Result<(Vec<ServerContext>, Report), Vec<LoadFault>> {
         let mut load = Load::start(options);
-        let common = Common::parse(options, &mut load.faults);
-        load.check_trust(listeners);
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let mut contexts = Vec::with_capacity(listeners.len());
-        for (index, listener) in listeners.iter().enumerate() {
-            let Some((domain, identities)) = load.identities(listener) else {
-                continue;
-            };
-            let place = Place {
-                listener: index,
-                generation,
-            };
-            let trust = &load.trust;
-            match context::build(
-                options,
-                &common,
-                listener,
-                domain,
-                &identities,
-                trust,
-                place,
-            ) {
-                Ok(context) => contexts.push(context),
-                Err(fault) => load.faults.push(*fault),
-            }
-        }
+        let parameters = Parameters::parse(options, &mut load.faults);
+        let generation = next_generation();
+        let (contexts, _) = load.listeners(listeners, &parameters, generation);
         if load.faults.any_error() {
             return Err(load.faults.found);
         }
@@ -77,6 +99,8 @@ pub(super) struct Load<'a> {
     options: &'a TlsOptions,
     directory: LegacyDirectory,
     pub(super) trust: TrustStore,
+    /// Anchors of the client role, where it has its own.
+    client_trust: Option<TrustStore>,
     pub(super) faults: Faults,
     ours: Vec<LoadedCertificate>,
     now: i64,
@@ -102,9 +126,93 @@ impl<'a> Load<'a> {
             options,
             directory,
             trust,
+            client_trust: None,
             faults,
             ours: Vec::new(),
             now,
+        }
+    }
+
+    /// The contexts of listeners, and the certificates that are in them: those of their own domains first.
+    fn listeners(
+        &mut self,
+        listeners: &[&ListenerTls],
+        parameters: &Parameters,
+        generation: u64,
+    ) -> (Vec<ServerContext>, Vec<(String, Vec<Identity>)>) {
+        self.check_trust(listeners);
+        let mut contexts = Vec::with_capacity(listeners.len());
+        let (mut own, mut by_sni) = (Vec::new(), Vec::new());
+        for (index, listener) in listeners.iter().enumerate() {
+            let Some((domain, identities)) = self.identities(listener) else {
+                continue;
+            };
+            own.push((domain.clone(), identities.own.clone()));
+            by_sni.extend(identities.by_sni.iter().cloned());
+            let place = Place {
+                listener: index,
+                generation,
+            };
+            match context::build(
+                self.options,
+                parameters,
+                listener,
+                domain,
+                &identities,
+                &self.trust,
+                place,
+            ) {
+                Ok(context) => contexts.push(context),
+                Err(fault) => self.faults.push(*fault),
+            }
+        }
+        own.extend(by_sni);
+        (contexts, own)
+    }
+
+    /// The context of the client role. It may show what listeners serve, and what else lies in the certificate directory.
+    fn client(
+        &mut self,
+        client: &ClientTls,
+        parameters: &Parameters,
+        of_listeners: Vec<(String, Vec<Identity>)>,
+        generation: u64,
+    ) -> Option<ClientContext> {
+        self.client_trust = TrustStore::of_client_role(client, self.now, &mut self.faults);
+        let mut own: Vec<Own> = Vec::new();
+        let in_directory = self.directory.domains();
+        for (domain, identities) in of_listeners {
+            if !own.iter().any(|known| known.domain == domain) {
+                own.push(Own::new(domain, identities));
+            }
+        }
+        for domain in in_directory {
+            if own.iter().any(|known| known.domain == domain) {
+                continue;
+            }
+            let files = self.directory.files(&domain);
+            let phrase = self.options.pass_phrase.as_ref();
+            let identities = self.load_domain(&domain, &files, phrase, Wanted::IfGood);
+            if !identities.is_empty() {
+                own.push(Own::new(domain, identities));
+            }
+        }
+        let trust = self.client_trust.as_ref().unwrap_or(&self.trust);
+        if trust.anchors.is_empty() {
+            self.faults.note(
+                "there is no trust anchor for the servers of other domains, so that none is talked to over TLS; \
+                 TLSClientRoleCAFile and TLSClientRoleCADirectory name some"
+                    .to_owned(),
+            );
+        }
+        match client::build(self.options, client, parameters, own, trust, generation) {
+            Ok(context) => Some(context),
+            Err(faults) => {
+                for fault in faults {
+                    self.faults.push(fault);
+                }
+                None
+            }
         }
     }
 
@@ -230,14 +338,15 @@ impl<'a> Load<'a> {
     fn report(self, generation: u64) -> Report {
         let now = self.now;
         let mut certificates = self.ours;
-        certificates.extend(self.trust.anchors.iter().map(|anchor| {
-            LoadedCertificate::new(
-                CertificateRole::Anchor,
-                &anchor.file,
-                &anchor.certificate,
-                now,
-            )
-        }));
+        let mut list = |role: CertificateRole, trust: &TrustStore| {
+            certificates.extend(trust.anchors.iter().map(|anchor| {
+                LoadedCertificate::new(role.clone(), &anchor.file, &anchor.certificate, now)
+            }));
+        };
+        list(CertificateRole::Anchor, &self.trust);
+        if let Some(trust) = &self.client_trust {
+            list(CertificateRole::ServerAnchor, trust);
+        }
         Report {
             generation,
             warnings: self.faults.found,

@@ -12,7 +12,7 @@ use openssl::x509::verify::X509VerifyParam;
 use openssl::x509::{X509, X509Name};
 
 use super::fault::{Faults, LoadFault};
-use super::options::TlsOptions;
+use super::options::{ClientTls, TlsOptions};
 use super::{CertificateFiles, peer, pem};
 
 /// Largest file read; a certificate bundle of the web is under 1 MiB.
@@ -189,12 +189,7 @@ impl TrustStore {
         now: i64,
         faults: &mut Faults,
     ) -> Self {
-        let mut loader = Loader {
-            anchors: Vec::new(),
-            seen: HashSet::new(),
-            now,
-            faults,
-        };
+        let mut loader = Loader::new(now, faults);
         for root in &directory.roots {
             // Its name says that it is a root: half a file, as a reload may find it while it is copied, must not put an
             // emptier trust store in the place of a good one.
@@ -208,27 +203,44 @@ impl TrustStore {
         } else if directory.path.is_file() {
             loader.file(&directory.path, Asked::ByName);
         }
-        for path in &options.ca_directories {
-            match fs::metadata(path) {
-                Ok(kind) if kind.is_dir() => loader.directory(path),
-                Ok(_) => loader.faults.push(LoadFault::file(
-                    path,
-                    "CADirectory is not a directory",
-                    "use CAFile for a single file",
-                )),
-                Err(e) => loader.faults.push(LoadFault::file(
-                    path,
-                    format!("CADirectory {}", io_reason(&e)),
-                    "create it, or take it out of CADirectory",
-                )),
-            }
-        }
+        loader.directories("CADirectory", "CAFile", &options.ca_directories);
         for file in &options.ca_files {
             loader.file(file, Asked::ByName);
         }
         Self {
             anchors: loader.anchors,
         }
+    }
+
+    /// The anchors for servers alone; `None` if no setting names any, so that those of the listeners count.
+    pub(super) fn of_client_role(
+        client: &ClientTls,
+        now: i64,
+        faults: &mut Faults,
+    ) -> Option<Self> {
+        if client.ca_directories.is_empty() && client.ca_files.is_empty() {
+            return None;
+        }
+        let mut loader = Loader::new(now, faults);
+        loader.directories(
+            "TLSClientRoleCADirectory",
+            "TLSClientRoleCAFile",
+            &client.ca_directories,
+        );
+        for file in &client.ca_files {
+            loader.file(file, Asked::ByName);
+        }
+        Some(Self {
+            anchors: loader.anchors,
+        })
+    }
+
+    /// SHA-256 of each.
+    pub(super) fn fingerprints(&self) -> HashSet<[u8; 32]> {
+        self.anchors
+            .iter()
+            .filter_map(|anchor| peer::fingerprint(&anchor.certificate).ok())
+            .collect()
     }
 
     /// An OpenSSL store with all anchors; `param` is for verification outside of a handshake.
@@ -261,7 +273,35 @@ struct Loader<'a> {
     faults: &'a mut Faults,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(now: i64, faults: &'a mut Faults) -> Self {
+        Self {
+            anchors: Vec::new(),
+            seen: HashSet::new(),
+            now,
+            faults,
+        }
+    }
+
+    /// Directories that a setting names; `for_files` is the one for single files.
+    fn directories(&mut self, setting: &str, for_files: &str, paths: &[PathBuf]) {
+        for path in paths {
+            match fs::metadata(path) {
+                Ok(kind) if kind.is_dir() => self.directory(path),
+                Ok(_) => self.faults.push(LoadFault::file(
+                    path,
+                    format!("{setting} is not a directory"),
+                    format!("use {for_files} for a single file"),
+                )),
+                Err(e) => self.faults.push(LoadFault::file(
+                    path,
+                    format!("{setting} {}", io_reason(&e)),
+                    format!("create it, or take it out of {setting}"),
+                )),
+            }
+        }
+    }
+
     fn directory(&mut self, path: &Path) {
         let before = self.anchors.len();
         let seen = self.seen.len();

@@ -4,7 +4,11 @@ use std::io::{self, Read, Write};
 
 use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslStream};
 
-use super::{Established, HandshakeRefusal, established, refusal};
+use super::connected::{established_server, server_refusal};
+use super::server_refusal::received_alert;
+use super::{
+    Established, EstablishedServer, HandshakeRefusal, ServerRefusal, established, refusal,
+};
 use super::{ffi, handshake};
 
 /// What became of a read or a write.
@@ -20,12 +24,14 @@ pub enum Progress {
     Broken(String),
 }
 
-/// A TLS connection, server side.
+/// A TLS connection, of either side.
 pub struct TlsStream<S> {
     stream: SslStream<S>,
+    /// Why a server has ended a connection of ours.
+    refused: Option<Box<ServerRefusal>>,
 }
 
-/// What became of a handshake.
+/// What became of a handshake with a client.
 #[derive(Debug)]
 pub enum HandshakeStep {
     /// It is done.
@@ -34,6 +40,17 @@ pub enum HandshakeStep {
     Wait,
     /// It failed; an alert has been sent where the protocol has one.
     Refused(Box<HandshakeRefusal>),
+}
+
+/// What became of a handshake with a server.
+#[derive(Debug)]
+pub enum ConnectStep {
+    /// It is done, and the server is who was asked for.
+    Done(EstablishedServer),
+    /// It goes on when the poller says so.
+    Wait,
+    /// It failed; an alert has been sent where the protocol has one.
+    Refused(Box<ServerRefusal>),
 }
 
 /// What a connection speaks.
@@ -45,22 +62,24 @@ pub struct TlsSession {
     pub cipher: &'static str,
     /// Whether a session was resumed.
     pub resumed: bool,
-    /// The host name that the client asked for, as it wrote it.
+    /// The host name that the client asked for, as it wrote it; on a connection of ours, the one that we asked for.
     pub sni: Option<String>,
 }
 
 impl<S: Read + Write> TlsStream<S> {
-    /// A connection whose handshake begins.
+    /// A connection whose handshake begins, with a state from [`super::ServerContext::accept_state`] or
+    /// [`super::ClientContext::connect_state`].
     ///
     /// # Errors
     /// OpenSSL is out of memory.
     pub fn new(ssl: Ssl, stream: S) -> io::Result<Self> {
         Ok(Self {
             stream: SslStream::new(ssl, stream).map_err(io::Error::other)?,
+            refused: None,
         })
     }
 
-    /// Goes on with the handshake as far as it will go.
+    /// Goes on with the handshake of a connection that was accepted, as far as it will go.
     pub fn handshake(&mut self) -> HandshakeStep {
         match self.stream.accept() {
             Ok(()) => match established(self.stream.ssl()) {
@@ -74,23 +93,47 @@ impl<S: Read + Write> TlsStream<S> {
         }
     }
 
+    /// Goes on with the handshake of a connection that we made, as far as it will go.
+    pub fn connect(&mut self) -> ConnectStep {
+        match self.stream.connect() {
+            Ok(()) => match established_server(self.stream.ssl()) {
+                Ok(established) => ConnectStep::Done(established),
+                Err(refusal) => ConnectStep::Refused(refusal),
+            },
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                ConnectStep::Wait
+            }
+            Err(error) => ConnectStep::Refused(Box::new(server_refusal(self.stream.ssl(), &error))),
+        }
+    }
+
+    /// Why the server has ended a connection that we made, once a read or a write is `Broken` by an alert of its.
+    ///
+    /// In TLS 1.3 our handshake is done before the server has seen our certificate, so that its refusal comes here.
+    pub fn refused_by_server(&self) -> Option<&ServerRefusal> {
+        self.refused.as_deref()
+    }
+
     /// Reads what has been decrypted.
     pub fn read(&mut self, buffer: &mut [u8]) -> Progress {
         let result = self.stream.ssl_read(buffer);
-        Self::progress(result)
+        self.progress(result)
     }
 
     /// Encrypts and writes.
     pub fn write(&mut self, octets: &[u8]) -> Progress {
         let result = self.stream.ssl_write(octets);
-        Self::progress(result)
+        self.progress(result)
     }
 
-    fn progress(result: Result<usize, openssl::ssl::Error>) -> Progress {
+    fn progress(&mut self, result: Result<usize, openssl::ssl::Error>) -> Progress {
         let error = match result {
             Ok(octets) => return Progress::Octets(octets),
             Err(error) => error,
         };
+        if !self.stream.ssl().is_server() && received_alert(&error).is_some() {
+            self.refused = Some(Box::new(server_refusal(self.stream.ssl(), &error)));
+        }
         match error.code() {
             ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => Progress::Wait,
             ErrorCode::ZERO_RETURN => Progress::Closed,

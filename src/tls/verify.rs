@@ -1,4 +1,4 @@
-//! Is this client's certificate good? Chain and dates by OpenSSL, purpose by us (RFC 5924 §4.1), once per certificate.
+//! Is this peer's certificate good? Chain and dates by OpenSSL, purpose by us (RFC 5924 §5), once per certificate.
 //!
 //! A verified chain is remembered by the fingerprint of all that the peer sent, bound to one load of the trust anchors
 //! and to the dates of the whole chain. That the peer holds the key is proven anew in each handshake, by OpenSSL.
@@ -25,9 +25,18 @@ use crate::auth::{PeerCertificate, oid};
 /// `X509_V_ERR_INVALID_EXTENSION` of x509_vfy.h.
 const INVALID_EXTENSION: i32 = 41;
 
-/// What certificates of clients are held against, for one listener and one load.
+/// Whose certificates are judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Those of clients, by the policy of a listener.
+    Clients(EkuPolicy),
+    /// Those of servers that we connect to.
+    Servers,
+}
+
+/// What certificates of peers are held against, for one listener or the client role, and one load.
 pub(super) struct Verifier {
-    policy: EkuPolicy,
+    judged: Judged,
     /// The anchors, with the parameters for verification outside of a handshake.
     store: X509Store,
     chains: Mutex<VerifiedChains>,
@@ -52,31 +61,28 @@ pub(super) fn judge(context: &mut X509StoreContextRef) -> bool {
         context.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
         return false;
     };
-    let verdict = slot.verifier.verify(context);
+    let verdict = slot.judge(context);
     // What reading extensions left in the thread's error queue would turn the next "want read" into a failure.
     drop(ErrorStack::get());
     match verdict {
-        Ok(certificate) => {
-            slot.accept(certificate);
+        Ok(()) => {
             context.set_error(X509VerifyResult::OK);
             true
         }
-        Err(refusal) => {
-            let code = refusal
-                .code
+        Err(code) => {
+            let code = code
                 .filter(|code| *code != sys::X509_V_OK)
                 .unwrap_or(sys::X509_V_ERR_APPLICATION_VERIFICATION);
             context.set_error(ffi::verify_result(code));
-            slot.refuse(refusal);
             false
         }
     }
 }
 
 impl Verifier {
-    pub(super) fn new(policy: EkuPolicy, store: X509Store, remembered: usize) -> Self {
+    pub(super) fn new(judged: Judged, store: X509Store, remembered: usize) -> Self {
         Self {
-            policy,
+            judged,
             store,
             chains: Mutex::new(VerifiedChains::new(remembered)),
         }
@@ -86,7 +92,8 @@ impl Verifier {
         &self.store
     }
 
-    fn verify(
+    /// Verifies the chain of a handshake.
+    pub(super) fn verify(
         &self,
         context: &mut X509StoreContextRef,
     ) -> Result<Arc<PeerCertificate>, Box<HandshakeRefusal>> {
@@ -206,9 +213,13 @@ impl Verifier {
             }
         };
         let between = chain.get(1..chain.len().saturating_sub(1)).unwrap_or(&[]);
-        if self.policy != EkuPolicy::ClientAuth
-            && let Err(why) = may_be_client(leaf, between, &certificate, self.policy)
-        {
+        let fit = match self.judged {
+            // OpenSSL has looked.
+            Judged::Clients(EkuPolicy::ClientAuth) => Ok(()),
+            Judged::Clients(policy) => may_be_client(leaf, between, &certificate, policy),
+            Judged::Servers => may_be_server(leaf, between, &certificate),
+        };
+        if let Err(why) = fit {
             let reason = Some(why.to_owned());
             let code = sys::X509_V_ERR_INVALID_PURPOSE;
             return Err(HandshakeRefusal::of_chain(context, code, reason));
@@ -289,6 +300,24 @@ impl Purposes {
         }
     }
 
+    /// What those above the certificate leave of its own.
+    fn of_chain(
+        intermediates: &[&X509Ref],
+        certificate: &PeerCertificate,
+    ) -> Result<Self, &'static str> {
+        let mut purposes = Self::of(certificate.extended_key_usage.as_deref());
+        for intermediate in intermediates {
+            let usages = peer::extended_key_usage(intermediate)
+                .map_err(|_| "the extended key usage of an intermediate cannot be read")?;
+            purposes = purposes.below(Self::of(usages.as_deref()));
+        }
+        Ok(purposes)
+    }
+
+    fn of_a_server(self) -> bool {
+        self.any || self.server || self.sip_domain
+    }
+
     /// What is left below an issuer that is limited itself, as OpenSSL and the browsers read it.
     fn below(self, issuer: Self) -> Self {
         Self {
@@ -312,12 +341,7 @@ fn may_be_client(
     {
         return Err("its key usage allows neither digitalSignature nor keyAgreement");
     }
-    let mut purposes = Purposes::of(certificate.extended_key_usage.as_deref());
-    for intermediate in intermediates {
-        let usages = peer::extended_key_usage(intermediate)
-            .map_err(|_| "the extended key usage of an intermediate cannot be read")?;
-        purposes = purposes.below(Purposes::of(usages.as_deref()));
-    }
+    let purposes = Purposes::of_chain(intermediates, certificate)?;
     match policy {
         EkuPolicy::SipDomain if purposes.sip_domain => {
             let named = certificate
@@ -344,6 +368,38 @@ fn may_be_client(
         }
         _ => Err("its extended key usage is neither clientAuth nor sipDomain"),
     }
+}
+
+/// Key usage and extended key usage of a server's certificate; the error is for the operator.
+///
+/// Deviation: RFC 5924 §5 would have sipDomain, anyExtendedKeyUsage or no extension, and nothing else. serverAuth passes
+/// too: it is what public CAs issue, and says what we ask. clientAuth alone does not: its issuer has said that the holder
+/// is nobody's server (RFC 5280 §4.2.1.12), and a user of a domain must not answer for the domain.
+fn may_be_server(
+    leaf: &X509Ref,
+    intermediates: &[&X509Ref],
+    certificate: &PeerCertificate,
+) -> Result<(), &'static str> {
+    let in_handshakes = X509KeyUsage::DIGITAL_SIGNATURE
+        | X509KeyUsage::KEY_ENCIPHERMENT
+        | X509KeyUsage::KEY_AGREEMENT;
+    if let Some(usage) = leaf.key_usage()
+        && !usage.intersects(in_handshakes)
+    {
+        return Err(
+            "its key usage allows neither digitalSignature nor keyEncipherment nor keyAgreement",
+        );
+    }
+    if Purposes::of_chain(intermediates, certificate)?.of_a_server() {
+        Ok(())
+    } else {
+        Err("its extended key usage is neither serverAuth nor sipDomain")
+    }
+}
+
+/// Whether a certificate's own extended key usage lets it be a server's.
+pub(super) fn has_purpose_of_a_server(certificate: &PeerCertificate) -> bool {
+    Purposes::of(certificate.extended_key_usage.as_deref()).of_a_server()
 }
 
 #[cfg(test)]

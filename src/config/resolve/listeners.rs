@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::super::{NoteClass, settings, value};
+use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::auth::IdentityRules;
 use crate::tls::{
@@ -55,7 +55,7 @@ pub(super) fn listeners(
     tls: &TlsOptions,
     rules: IdentityRules,
 ) -> Vec<ListenerOptions> {
-    let numbers = transport_numbers(v);
+    let numbers = v.numbers("Transport", "Transport1Interface");
     let found = if numbers.is_empty() {
         simple(v, paths, tls, rules)
     } else {
@@ -88,30 +88,6 @@ pub(super) fn listeners(
         }
     }
     found
-}
-
-/// Numbers of the transports that any setting names, in ascending order.
-fn transport_numbers(v: &mut Values<'_>) -> Vec<String> {
-    let mut numbers = Vec::new();
-    for raw in v.all() {
-        let Some((family, number, member)) = settings::split_family(&raw.name) else {
-            continue;
-        };
-        if !family.eq_ignore_ascii_case("transport") {
-            continue;
-        }
-        if member.is_empty() {
-            v.fault(
-                &raw.name,
-                "a name ends after its number; expected one as Transport1Interface",
-            );
-        } else if !numbers.iter().any(|known| known == number) {
-            numbers.push(number.to_owned());
-        }
-    }
-    // Without leading zeros, a shorter number is a smaller one.
-    numbers.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-    numbers
 }
 
 /// Tells of ports that were set in vain, since repro said nothing.

@@ -3,6 +3,7 @@
 //! Values have been held against their kinds before, so that a wrong one here means its default: the error has been
 //! reported. What is checked here is what one setting says about another.
 
+mod client_role;
 mod listeners;
 mod paths;
 mod rooms;
@@ -42,6 +43,7 @@ pub(super) fn resolve(
             }
         }
     }
+    let client_role = client_role::client_role(&mut v, &paths, &tls, &auth);
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
     let tables = rooms::tables(&mut v);
@@ -53,6 +55,7 @@ pub(super) fn resolve(
     let mut configuration = Configuration {
         file: paths.file().to_owned(),
         tls,
+        client_role,
         auth,
         registrar,
         proxy,

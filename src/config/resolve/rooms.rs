@@ -85,7 +85,7 @@ pub(super) fn tls(v: &mut Values<'_>, paths: &Paths) -> TlsOptions {
     }
 }
 
-fn version(word: &str) -> ProtocolVersion {
+pub(super) fn version(word: &str) -> ProtocolVersion {
     match word {
         "TLSv1.0" => ProtocolVersion::Tls1,
         "TLSv1.1" => ProtocolVersion::Tls1_1,

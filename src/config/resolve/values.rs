@@ -41,6 +41,28 @@ impl<'a> Values<'a> {
         self.settings.iter()
     }
 
+    /// Numbers of the members of a family that any setting names, in ascending order. `example` is a whole name of one.
+    pub(super) fn numbers(&mut self, family: &str, example: &str) -> Vec<String> {
+        let mut numbers = Vec::new();
+        for raw in self.all() {
+            let Some((found, number, member)) = settings::split_family(&raw.name) else {
+                continue;
+            };
+            if !found.eq_ignore_ascii_case(family) {
+                continue;
+            }
+            if member.is_empty() {
+                let fault = format!("a name ends after its number; expected one as {example}");
+                self.fault(&raw.name, fault);
+            } else if !numbers.iter().any(|known| known == number) {
+                numbers.push(number.to_owned());
+            }
+        }
+        // Without leading zeros, a shorter number is a smaller one.
+        numbers.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+        numbers
+    }
+
     /// The setting, if it was made and holds what its kind says.
     fn good(&self, name: &str, row: &Setting) -> Option<&'a str> {
         let raw = self.find(name)?;

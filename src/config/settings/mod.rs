@@ -210,7 +210,7 @@ pub(crate) fn canonical(name: &str) -> String {
 
 /// Parts a member of a family: `Transport07Type` is (`Transport`, `7`, `Type`).
 pub(crate) fn split_family(name: &str) -> Option<(&str, &str, &str)> {
-    for family in ["transport", "database"] {
+    for family in ["transport", "database", "tlsdestination"] {
         let Some((prefix, rest)) = name.split_at_checked(family.len()) else {
             continue;
         };
@@ -491,6 +491,11 @@ mod tests {
                 Some("Transport<N>Interface"),
             ),
             ("Database12Host", "database12host", Some("Database<N>Host")),
+            (
+                "TlsDestination02Domains",
+                "tlsdestination2domains",
+                Some("TLSDestination<N>Domains"),
+            ),
             ("DatabasePath", "databasepath", Some("DatabasePath")),
             ("Transport1Nothing", "transport1nothing", None),
             ("TransportType", "transporttype", None),

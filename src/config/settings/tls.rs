@@ -4,6 +4,7 @@ use super::Kind::{Bool, Choice, Domain, DomainList, OpensslOptions, Path, PathLi
 use super::{Group, SECONDS, Setting, count, honoured};
 
 const VERIFICATION: &[&str] = &["None", "Optional", "Mandatory"];
+const OF_SERVERS: &[&str] = &["Mandatory", "None"];
 const METHODS: &[&str] = &["SSLv23", "TLSv1"];
 const VERSIONS: &[&str] = &[
     "TLSv1.2|1.2",
@@ -127,6 +128,68 @@ const ROWS: &[Setting] = &[
          /etc/ssl/certs. A file without a certificate is skipped.",
     ),
     honoured("CAFile", PathList, "", "PEM files of trust anchors."),
+    honoured(
+        "TLSClientRoleCADirectory",
+        PathList,
+        "",
+        "As CADirectory, for the certificates of servers that we connect to. With this or TLSClientRoleCAFile, none of \
+         CADirectory, CAFile and CertificatePath counts for them; without, all do.",
+    ),
+    honoured(
+        "TLSClientRoleCAFile",
+        PathList,
+        "",
+        "PEM files of trust anchors for servers that we connect to; see TLSClientRoleCADirectory.",
+    ),
+    honoured(
+        "TLSClientRoleOwnDomain",
+        Domain,
+        "",
+        "Domain whose certificate we show to a server that asks for one, when there is none for the domain that we act \
+         for and none under the CAs that the server names; None to show none then. Empty: that of the first TLS listener.",
+    ),
+    honoured(
+        "TLSDestination<N>Domains",
+        DomainList,
+        "",
+        "Domains, hosts and addresses, as next-hop URIs have them, that the other settings of destination N are for.",
+    ),
+    honoured(
+        "TLSDestination<N>DomainSuffixes",
+        DomainList,
+        "",
+        "The same for domains and all below them. A name goes before a suffix, and a longer suffix before a shorter one.",
+    ),
+    honoured(
+        "TLSDestination<N>ExpectedName",
+        Domain,
+        "",
+        "Name that the server of destination N has to prove, and that it is asked for (SNI). Empty: the destination's own.",
+    ),
+    honoured(
+        "TLSDestination<N>OwnDomain",
+        Domain,
+        "",
+        "Domain whose certificate we show to destination N, or None to show none. Empty: as to everybody else.",
+    ),
+    honoured(
+        "TLSDestination<N>MinimumProtocol",
+        Choice(VERSIONS),
+        "TLSv1.2",
+        "As TLSMinimumProtocol, toward destination N. Absent: that one decides.",
+    ),
+    honoured(
+        "TLSDestination<N>MaximumProtocol",
+        Choice(VERSIONS),
+        "TLSv1.3",
+        "As TLSMaximumProtocol, toward destination N. Absent: that one decides.",
+    ),
+    honoured(
+        "TLSDestination<N>Verification",
+        Choice(OF_SERVERS),
+        "Mandatory",
+        "Whether the server of destination N has to prove its name. None takes whoever answers there.",
+    ),
     honoured(
         "ClientCertificateEku",
         Choice(EKU),

@@ -10,6 +10,9 @@
 mod clients;
 mod files;
 mod odd;
+mod own;
+mod remote;
+mod remotes;
 mod resumption;
 mod serving;
 
@@ -112,13 +115,17 @@ pub(super) fn lines(faults: &[LoadFault]) -> String {
 
 /// What a listener that trusts the example root holds certificates against.
 pub(super) fn verifier() -> verify::Verifier {
+    verifier_of(verify::Judged::Clients(EkuPolicy::Rfc5924))
+}
+
+pub(super) fn verifier_of(judged: verify::Judged) -> verify::Verifier {
     let root = fs::read(pki().join("ca/root-example.crt")).unwrap();
     let mut store = X509StoreBuilder::new().unwrap();
     store.add_cert(X509::from_pem(&root).unwrap()).unwrap();
     let mut param = X509VerifyParam::new().unwrap();
     param.set_purpose(X509PurposeId::ANY).unwrap();
     store.set_param(&param).unwrap();
-    verify::Verifier::new(EkuPolicy::Rfc5924, store.build(), 100)
+    verify::Verifier::new(judged, store.build(), 100)
 }
 
 /// A client as the tests need it.
