@@ -22,7 +22,6 @@ pub(super) struct Call {
     pub(super) upstream: FlowId,
     pub(super) source: std::net::SocketAddr,
     pub(super) to_tag: Box<str>,
-    pub(super) is_invite: bool,
     pub(super) request: Message<'static>,
     pub(super) fork: Fork,
     pub(super) attempts: SmallVec<[Branch; 1]>,

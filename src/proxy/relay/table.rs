@@ -242,7 +242,6 @@ impl Relay {
             upstream: begin.flow,
             source: begin.source,
             to_tag: begin.to_tag.into(),
-            is_invite,
             request: request.message.clone().into_owned(),
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
