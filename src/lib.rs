@@ -22,6 +22,7 @@ mod manage;
 pub mod process;
 pub mod proxy;
 pub mod registrar;
+pub mod resolve;
 mod serve;
 pub mod server;
 pub mod sip;

@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("registrar", &["sip", "auth"]),
     ("proxy", &["sip", "auth", "registrar", "transaction"]),
     ("tls", &["sip", "auth"]),
+    ("resolve", &["sip"]),
     ("store", &["sip", "auth", "registrar", "proxy"]),
     (
         "manage",
@@ -51,6 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "transaction",
             "registrar",
             "proxy",
+            "resolve",
             "store",
             "logging",
         ],
@@ -63,6 +65,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "registrar",
             "proxy",
             "tls",
+            "resolve",
             "transport",
             "logging",
             "process",

@@ -1,0 +1,139 @@
+//! Destinations that failed lately: put last for a while, not left out (RFC 3263 §4.3; repro: `DNSGreylistDuration`).
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+use super::Destination;
+
+/// Most destinations that are remembered; the ones that failed first make room.
+const PLACES: usize = 4096;
+
+/// Who failed, and until when that counts.
+#[derive(Debug)]
+pub(super) struct Greylist {
+    failed: Mutex<LruCache<Destination, Instant>>,
+    duration: Duration,
+}
+
+impl Greylist {
+    pub(super) fn new(duration: Duration) -> Self {
+        let mut failed = LruCache::unbounded();
+        failed.resize(NonZeroUsize::new(PLACES).unwrap_or(NonZeroUsize::MIN));
+        Self {
+            failed: Mutex::new(failed),
+            duration,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<Destination, Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, destination: Destination, now: Instant) {
+        if self.duration.is_zero() {
+            return;
+        }
+        if let Some(until) = now.checked_add(self.duration) {
+            self.lock().put(destination, until);
+        }
+    }
+
+    pub(super) fn remove(&self, destination: &Destination) {
+        self.lock().pop(destination);
+    }
+
+    /// Puts those last that failed, and leaves the order else as it is.
+    pub(super) fn order(&self, destinations: &mut [Destination], now: Instant) {
+        if destinations.len() < 2 {
+            return;
+        }
+        let mut failed = self.lock();
+        if failed.is_empty() {
+            return;
+        }
+        let known: Vec<Destination> = destinations
+            .iter()
+            .copied()
+            .filter(|destination| match failed.peek(destination).copied() {
+                Some(until) if until > now => true,
+                Some(_) => {
+                    failed.pop(destination);
+                    false
+                }
+                None => false,
+            })
+            .collect();
+        drop(failed);
+        destinations.sort_by_key(|destination| known.contains(destination));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::TransportKind;
+    use super::*;
+
+    fn destination(last: u8) -> Destination {
+        Destination {
+            address: format!("192.0.2.{last}:5061").parse().unwrap(),
+            transport: TransportKind::Tls,
+        }
+    }
+
+    fn ordered(greylist: &Greylist, now: Instant) -> Vec<u8> {
+        let mut destinations: Vec<Destination> = (1..=4).map(destination).collect();
+        greylist.order(&mut destinations, now);
+        (1..=4)
+            .map(|n| destinations.iter().position(|d| *d == destination(n)))
+            .map(|at| u8::try_from(at.unwrap()).unwrap() + 1)
+            .collect()
+    }
+
+    #[test]
+    fn who_failed_is_tried_last_until_its_time_is_up_or_it_works() {
+        let greylist = Greylist::new(Duration::from_secs(60));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        // Places of 1, 2, 3, 4.
+        assert_eq!(ordered(&greylist, start), [1, 2, 3, 4]);
+        greylist.add(destination(1), start);
+        greylist.add(destination(3), after(10));
+        assert_eq!(ordered(&greylist, after(10)), [3, 1, 4, 2]);
+        assert_eq!(ordered(&greylist, after(60)), [1, 2, 4, 3]);
+        greylist.remove(&destination(3));
+        assert_eq!(ordered(&greylist, after(60)), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn with_all_failed_the_order_is_as_before() {
+        let greylist = Greylist::new(Duration::from_secs(60));
+        let now = Instant::now();
+        for n in 1..=4 {
+            greylist.add(destination(n), now);
+        }
+        assert_eq!(ordered(&greylist, now), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn another_port_or_transport_is_another_destination() {
+        let greylist = Greylist::new(Duration::from_secs(60));
+        let now = Instant::now();
+        let mut plain = destination(1);
+        plain.transport = TransportKind::Tcp;
+        greylist.add(plain, now);
+        assert_eq!(ordered(&greylist, now), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_duration_of_zero_switches_it_off() {
+        let greylist = Greylist::new(Duration::ZERO);
+        let now = Instant::now();
+        greylist.add(destination(1), now);
+        assert_eq!(ordered(&greylist, now), [1, 2, 3, 4]);
+    }
+}
