@@ -10,8 +10,7 @@ use super::leave_out::LeaveOut;
 use super::routes::Routes;
 use super::way::Way;
 use crate::sip::{
-    HeaderName, Message, Received, Request, Run, are_header_lines, is_header_text, lines,
-    write_number,
+    HeaderName, Message, Received, Request, Run, are_header_lines, is_header_text, write_number,
 };
 
 /// How a request leaves us for one target.
@@ -307,7 +306,7 @@ fn write_fields(onward: &Onward<'_>, out: &mut Vec<u8>) {
             write_numbered(name, number.into(), out);
         }
     }
-    for line in lines(message) {
+    for line in message.lines() {
         let number = match line.name {
             HeaderName::Via if via_on_top => {
                 via_on_top = false;
@@ -326,19 +325,11 @@ fn write_fields(onward: &Onward<'_>, out: &mut Vec<u8>) {
             }
             HeaderName::ContentLength => length.take(),
             HeaderName::Route => None,
-            HeaderName::Via
-            | HeaderName::From
-            | HeaderName::To
-            | HeaderName::CallId
-            | HeaderName::CSeq => {
+            name if is_mandatory(name) || !onward.leave_out.iter().any(|o| o.is_met_by(&line)) => {
                 run.keep(&line);
                 continue;
             }
-            _ if onward.leave_out.iter().any(|out| out.is_met_by(&line)) => None,
-            _ => {
-                run.keep(&line);
-                continue;
-            }
+            _ => None,
         };
         run.end(out);
         if let Some(number) = number {
@@ -350,6 +341,12 @@ fn write_fields(onward: &Onward<'_>, out: &mut Vec<u8>) {
     if let Some(length) = length {
         write_numbered(HeaderName::ContentLength, length, out);
     }
+}
+
+/// What a request is no request without, besides what we write ourselves.
+fn is_mandatory(name: HeaderName) -> bool {
+    use HeaderName::{CSeq, CallId, From, To, Via};
+    matches!(name, Via | From | To | CallId | CSeq)
 }
 
 /// Appends a field whose value is a number.

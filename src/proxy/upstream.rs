@@ -3,7 +3,7 @@
 use super::draft::write_numbered;
 use crate::sip::{
     HeaderName, Message, Run, StartLine, StatusCode, Via, are_header_lines, first_via,
-    is_header_text, is_token, lines,
+    is_header_text, is_token,
 };
 
 /// Appends a response as it goes upstream: without its topmost Via, which is ours.
@@ -51,7 +51,7 @@ pub fn write_response(
     let mut via_on_top = true;
     let mut server = server;
     let mut length = Some(response.body().len());
-    for line in lines(response) {
+    for line in response.lines() {
         match line.name {
             HeaderName::Via if via_on_top => {
                 via_on_top = false;

@@ -14,19 +14,8 @@ pub(crate) struct Line<'m> {
     pub(crate) text: &'m [u8],
     /// Its value, blanks around it dropped.
     pub(crate) value: &'m [u8],
-    place: Range<usize>,
-}
-
-/// The header fields of a message, in order.
-pub(crate) fn lines<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Line<'m>> {
-    message
-        .placed_fields()
-        .map(|((name, text, value), place)| Line {
-            name,
-            text,
-            value,
-            place,
-        })
+    /// Where in the head name and value stand.
+    pub(super) place: Range<usize>,
 }
 
 /// Fields that follow each other and are kept: copied in one go, with what stands between them.
@@ -115,7 +104,7 @@ mod tests {
             ),
         ] {
             let (mut out, mut run) = (Vec::new(), Run::new(&message));
-            for line in lines(&message) {
+            for line in message.lines() {
                 if left_out.contains(&line.name) {
                     run.end(&mut out);
                 } else {

@@ -5,10 +5,10 @@
 //! borrowed as it is.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::copying::Line;
 use super::name::HeaderName;
 use super::normalise::normalise;
 use super::start_line::{Start, StartLine, start_line};
@@ -270,15 +270,14 @@ impl<'a> Message<'a> {
             .map(|f| (f.name, self.at(f.text), self.at(f.value)))
     }
 
-    /// The same, and where in the head name and value stand.
-    pub(super) fn placed_fields(
-        &self,
-    ) -> impl Iterator<Item = ((HeaderName, &[u8], &[u8]), Range<usize>)> {
-        let places = self.fields.iter().map(|f| {
-            let (start, end) = (f.text.start, f.value.end);
-            start as usize..end as usize
-        });
-        self.fields().zip(places)
+    /// The same for who writes the message anew.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.fields.iter().map(|f| Line {
+            name: f.name,
+            text: self.at(f.text),
+            value: self.at(f.value),
+            place: f.text.start as usize..f.value.end as usize,
+        })
     }
 
     /// Text of the topmost Via value.

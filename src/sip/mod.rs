@@ -28,7 +28,7 @@ mod uri;
 mod via;
 
 pub use address::{Address, addresses};
-pub(crate) use copying::{Line, Run, lines};
+pub(crate) use copying::{Line, Run};
 pub use equivalence::canonical_user;
 pub use framing::{Frame, FrameLimits, Framer};
 pub use host::{Host, canonical_domain};
