@@ -246,6 +246,7 @@ impl Files {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed) + 1,
             policy: Arc::new(policy),
             tls: Arc::clone(&self.tls),
+            client_role: Arc::clone(&self.client_role),
         };
         Ok(Composed {
             snapshot,

@@ -80,6 +80,19 @@ impl Admission {
         Ok(place)
     }
 
+    /// Takes a place for a connection that we open.
+    pub(crate) fn admit_own(self: &Arc<Self>) -> Result<Admit, NotAdmitted> {
+        let place = Admit {
+            admission: Arc::clone(self),
+            source: None,
+            half_open: false,
+        };
+        if self.total.fetch_add(1, Ordering::Relaxed) >= self.limits.total {
+            return Err(NotAdmitted::Total);
+        }
+        Ok(place)
+    }
+
     /// Connections admitted now.
     pub(crate) fn connections(&self) -> usize {
         self.total.load(Ordering::Relaxed)

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::admission::Admit;
 use super::deadline::Limit;
+use super::dial::Dial;
 use super::options::Deadlines;
 use super::socket::Socket;
 use super::wire::Wire;
@@ -22,6 +23,10 @@ pub(crate) enum Stage {
     ProxyHeader(Socket),
     /// TLS handshake.
     Handshake(TlsStream<Socket>),
+    /// A connection of ours that is not open yet.
+    Connecting(Socket),
+    /// TLS handshake of a connection of ours, in which the other side has to prove who it is.
+    Proving(TlsStream<Socket>),
     /// SIP.
     Open(Wire),
     /// All is said; what the peer still sends is thrown away, so that it can read our last words.
@@ -58,6 +63,8 @@ pub(crate) struct Connection {
     pub(crate) pending: usize,
     /// Addresses-of-record registered over it.
     pub(crate) registered: Vec<Aor>,
+    /// Set for a connection that we have opened.
+    pub(crate) dial: Option<Box<Dial>>,
     /// Workers whose requests have left by it, a bit each.
     pub(crate) homes: u64,
     /// Generation of the snapshot that its identities were made by.
@@ -109,6 +116,7 @@ impl Connection {
             listener,
             peer,
             local,
+            dial: None,
             homes: 0,
             place,
             stage,
@@ -140,8 +148,8 @@ impl Connection {
     /// The socket below, whatever the stage.
     pub(crate) fn socket(&mut self) -> Option<&mut Socket> {
         match &mut self.stage {
-            Stage::ProxyHeader(socket) => Some(socket),
-            Stage::Handshake(stream) => Some(stream.get_mut()),
+            Stage::ProxyHeader(socket) | Stage::Connecting(socket) => Some(socket),
+            Stage::Handshake(stream) | Stage::Proving(stream) => Some(stream.get_mut()),
             Stage::Open(wire) | Stage::Linger(wire) => Some(wire.socket()),
             Stage::Changing => None,
         }
@@ -183,6 +191,7 @@ impl Connection {
     pub(crate) fn wait_again(&mut self, deadlines: &Deadlines, now: Instant) {
         let patience = match self.read_limit {
             Limit::Handshake => deadlines.handshake,
+            Limit::Connect => deadlines.connect,
             Limit::FirstMessage => deadlines.first_message,
             Limit::PartialMessage => deadlines.partial_message,
             Limit::Idle | Limit::Write => deadlines.idle,
@@ -263,11 +272,11 @@ impl Connection {
                 wire.socket().finish();
                 wire
             }
-            Stage::Handshake(mut stream) => {
+            Stage::Handshake(mut stream) | Stage::Proving(mut stream) => {
                 stream.get_mut().finish();
                 Wire::Tls(stream)
             }
-            Stage::ProxyHeader(socket) => Wire::Plain(socket),
+            Stage::ProxyHeader(socket) | Stage::Connecting(socket) => Wire::Plain(socket),
             Stage::Changing => return false,
         };
         self.stage = Stage::Linger(wire);
@@ -296,6 +305,16 @@ impl Connection {
         self.registered.retain(is_tied);
         self.registered.sort_unstable();
         self.registered.dedup();
+    }
+
+    /// Whether it is being opened, by us.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.stage, Stage::Connecting(_) | Stage::Proving(_))
+    }
+
+    /// Counts as one over which there has been a message: who has opened it is we.
+    pub(crate) fn is_ours(&mut self) {
+        self.spoken = true;
     }
 
     /// Who the peer has proved to be.

@@ -8,6 +8,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Handshake,
+    Connect,
     FirstMessage,
     PartialMessage,
     Idle,
@@ -20,6 +21,7 @@ impl Limit {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Handshake => "HandshakeTimeout",
+            Self::Connect => "ConnectTimeout",
             Self::FirstMessage => "FirstMessageTimeout",
             Self::PartialMessage => "PartialMessageTimeout",
             Self::Idle => "IdleTimeout",

@@ -73,7 +73,7 @@ impl Worker {
     }
 
     /// Whether this worker sends over that flow.
-    fn is_mine(&self, flow: FlowId) -> bool {
+    pub(super) fn is_mine(&self, flow: FlowId) -> bool {
         match flow {
             FlowId::Connection(_) => self.shared.worker_of(flow) == self.number,
             FlowId::Datagram { .. } => true,
@@ -88,19 +88,18 @@ impl Worker {
                     None => return,
                     Some(stranded) => journey = stranded,
                 },
-                Leg::Over(flow) => {
-                    let worker = self.shared.worker_of(flow);
-                    match self.shared.post(worker, Mail::Journey(journey, flow)) {
-                        Ok(()) => return,
-                        Err(NotTaken(mail)) => {
-                            let Mail::Journey(back, _) = *mail else {
-                                return;
-                            };
-                            journey = back;
-                            journey.failed(Failure::overloaded());
-                        }
-                    }
-                }
+                Leg::Resolve(wanted) => match self.resolve(journey, wanted) {
+                    None => return,
+                    Some(resolved) => journey = resolved,
+                },
+                Leg::To(destination) => match self.reach(journey, destination) {
+                    None => return,
+                    Some(stranded) => journey = stranded,
+                },
+                Leg::Over(flow) => match self.hand_over(flow, journey) {
+                    None => return,
+                    Some(stranded) => journey = stranded,
+                },
                 Leg::Nowhere(failure) => {
                     if let Some(attempt) = journey.departure.attempt {
                         self.tell_home(journey.departure.home, Departed::Unsent(attempt, failure));
@@ -109,6 +108,24 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Has the worker of a flow send a request over it; gives it back if that worker takes nothing more.
+    pub(super) fn hand_over(
+        &mut self,
+        flow: FlowId,
+        journey: Box<Journey>,
+    ) -> Option<Box<Journey>> {
+        let worker = self.shared.worker_of(flow);
+        let NotTaken(mail) = self
+            .shared
+            .post(worker, Mail::Journey(journey, flow))
+            .err()?;
+        let Mail::Journey(mut back, _) = *mail else {
+            return None;
+        };
+        back.failed(Failure::overloaded());
+        Some(back)
     }
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
@@ -133,6 +150,12 @@ impl Worker {
         connection: &mut Connection,
         journey: &mut Option<Box<Journey>>,
     ) -> Fate {
+        if connection.is_opening() {
+            if let Some(dial) = &mut connection.dial {
+                dial.wait(journey);
+            }
+            return Fate::Keep;
+        }
         if !matches!(connection.stage, Stage::Open(_)) || connection.ending.is_some() {
             return Fate::Keep;
         }

@@ -15,6 +15,7 @@ use super::options::{EngineOptions, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
 use crate::registrar::Location;
+use crate::resolve::{self, Resolver};
 
 /// Why a listener or a thread cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no DNS.
+    #[error("{0}")]
+    Resolve(#[from] resolve::StartError),
     /// The system gives no thread or no poller.
     #[error("cannot start the threads: {0}")]
     Threads(#[from] io::Error),
@@ -105,8 +109,9 @@ impl Engine {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
+        let resolver = Resolver::new(options.resolver.clone())?;
         let shared = Arc::new(Shared::new(
-            options, snapshot, location, addresses, mailboxes, registered,
+            options, snapshot, location, addresses, mailboxes, resolver, registered,
         ));
         let mut engine = Self {
             shared,

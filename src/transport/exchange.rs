@@ -475,7 +475,11 @@ fn context<'c>(
                 Transport::Tcp
             },
             source: connection.peer,
-            identities: connection.proof.as_ref().map(|p| &*p.identities),
+            // Whom we have asked for has proved to be that for what we send; it is let in as whoever connects to us.
+            identities: match &connection.dial {
+                None => connection.proof.as_ref().map(|p| &*p.identities),
+                Some(_) => None,
+            },
         },
         flow: FlowId::Connection(connection.id),
         listener: connection.listener,

@@ -29,6 +29,8 @@ const LOOKUPS_A_PART: usize = 4096;
 pub enum State {
     /// A PROXY header has to come first.
     ProxyHeader,
+    /// Ours, and not open yet.
+    Connecting,
     /// TLS handshake.
     Handshake,
     /// SIP.
@@ -42,6 +44,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::ProxyHeader => "proxy-header",
+            Self::Connecting => "connecting",
             Self::Handshake => "handshake",
             Self::Open => "open",
             Self::Closing => "closing",
@@ -58,6 +61,8 @@ pub struct ConnectionView {
     pub peer: SocketAddr,
     /// The listener that it came in by.
     pub listener: SocketAddr,
+    /// Whether we have opened it, toward another domain; then the listener is the one that it stands for.
+    pub ours: bool,
     /// The worker that has it.
     pub worker: usize,
     /// How far it has come.
@@ -244,7 +249,8 @@ impl Worker {
     fn view(&self, connection: &Connection) -> ConnectionView {
         let (state, tls) = match &connection.stage {
             Stage::ProxyHeader(_) => (State::ProxyHeader, None),
-            Stage::Handshake(_) => (State::Handshake, None),
+            Stage::Handshake(_) | Stage::Proving(_) => (State::Handshake, None),
+            Stage::Connecting(_) => (State::Connecting, None),
             Stage::Open(wire) => (State::Open, session(wire)),
             Stage::Linger(wire) => (State::Closing, session(wire)),
             Stage::Changing => (State::Closing, None),
@@ -259,6 +265,7 @@ impl Worker {
                 .get(listener)
                 .copied()
                 .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            ours: connection.dial.is_some(),
             worker: self.number,
             state,
             age: self.now.saturating_duration_since(connection.accepted),

@@ -7,6 +7,7 @@ mod acceptor;
 mod admission;
 mod connection;
 mod deadline;
+mod dial;
 mod dispatch;
 mod engine;
 mod exchange;

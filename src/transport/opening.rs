@@ -47,6 +47,16 @@ impl Worker {
                         return Fate::Finish("handshake refused".to_owned());
                     }
                 },
+                Stage::Connecting(_) => match self.connect(connection) {
+                    Ok(true) => {}
+                    Ok(false) => return Fate::Keep,
+                    Err(fate) => return fate,
+                },
+                Stage::Proving(_) => match self.prove(connection) {
+                    Ok(true) => {}
+                    Ok(false) => return Fate::Keep,
+                    Err(fate) => return fate,
+                },
                 Stage::Open(_) => return self.exchange(connection),
                 Stage::Linger(wire) => {
                     let mut waste = [0_u8; 4096];

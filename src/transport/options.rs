@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::auth::IpNetwork;
+use crate::resolve::ResolverOptions;
 use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
 use crate::transaction::TransactionOptions;
@@ -34,6 +35,8 @@ pub struct ListenerOptions {
 pub struct Deadlines {
     /// Ours: `HandshakeTimeout`: from accept to the end of the handshake, PROXY header included.
     pub handshake: Duration,
+    /// Ours: `ConnectTimeout`: from the first packet of a connection that we open to the end of its handshake.
+    pub connect: Duration,
     /// Ours: `FirstMessageTimeout`: from the handshake to the first whole message.
     pub first_message: Duration,
     /// Ours: `PartialMessageTimeout`: from a message's first octet to its last.
@@ -90,6 +93,8 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
+    /// Where URIs lead.
+    pub resolver: ResolverOptions,
     /// Requests that are relayed.
     pub transactions: TransactionOptions,
     /// Requests of the server's own; no setting yet.

@@ -20,8 +20,33 @@ use crate::auth::{AuthOptions, Mappings, Rules};
 use crate::proxy::test_support::relay_policy;
 use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, RegistrarOptions};
+use crate::resolve::ResolverOptions;
 use crate::sip::FrameLimits;
+use crate::tls::{self, ClientContext, ClientTls, ProtocolVersion, TlsOptions};
 use crate::transaction::{Timers, TransactionOptions};
+
+/// Nothing is dialled here.
+fn client_role() -> ClientContext {
+    let options = TlsOptions {
+        certificate_path: None,
+        ca_directories: Vec::new(),
+        ca_files: Vec::new(),
+        pass_phrase: None,
+        dh_params: None,
+        cipher_list: "HIGH".to_owned(),
+        cipher_suites: None,
+        groups: None,
+        minimum: ProtocolVersion::Tls1_2,
+        maximum: ProtocolVersion::Tls1_3,
+        set_options: None,
+        clear_options: Vec::new(),
+        verify_depth: 9,
+        session_tickets: true,
+        session_lifetime: 3_600,
+        verified_chain_cache: 0,
+    };
+    tls::load(&options, &[], &ClientTls::default()).unwrap().client
+}
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,9 +84,11 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         proxy_sources: Vec::new(),
         max_queued_bytes: 65_536,
         transactions: TransactionOptions::default(),
+        resolver: ResolverOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: Duration::ZERO,
         deadlines: Deadlines {
+            connect: Duration::from_secs(5),
             handshake: minute,
             first_message: minute,
             partial_message: minute,
@@ -108,6 +135,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
             addresses: Vec::new(),
         }),
         tls: Arc::new(vec![None]),
+        client_role: Arc::new(client_role()),
     };
     let listeners = Listeners::open(&[listener]).unwrap();
     let (told, events) = unbounded();

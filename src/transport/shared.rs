@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::admission::{Admission, AdmissionLimits};
+use super::dial::Dialled;
 use super::handle::Registered;
 use super::limiter::Limiter;
 use super::lookup::LookupPool;
@@ -17,7 +18,8 @@ use super::places::Places;
 use super::worker::{Answered, Mail};
 use crate::proxy::Policy;
 use crate::registrar::{FlowId, Location};
-use crate::tls::ServerContext;
+use crate::resolve::Resolver;
+use crate::tls::{ClientContext, ServerContext};
 
 /// Everything that a reload replaces, as one value: no request ever sees half of the old and half of the new.
 pub struct Snapshot {
@@ -28,6 +30,8 @@ pub struct Snapshot {
     /// TLS of each listener, by its number; `None` for plain TCP. A change of the store leaves it as it is, so that
     /// sessions can still be resumed.
     pub tls: Arc<Vec<Option<ServerContext>>>,
+    /// TLS of connections that we open.
+    pub client_role: Arc<ClientContext>,
 }
 
 /// A counter that only grows.
@@ -72,6 +76,8 @@ counters! {
     handshakes_refused: "TLS handshakes that failed.";
     requests: "Well-formed requests that were answered.";
     relayed: "Requests sent on.";
+    dialled: "Connections that we have begun to open.";
+    servers_refused: "TLS handshakes of ours that failed.";
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
     malformed: "Messages that broke the grammar.";
@@ -89,6 +95,10 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) location: Location,
     pub(crate) lookups: LookupPool,
+    /// Where URIs lead.
+    pub(crate) resolver: Resolver,
+    /// Connections that we have opened.
+    pub(crate) dialled: Dialled,
     /// Places for requests of our own.
     pub(crate) outgoing: Arc<Places>,
     /// Who is told of registrations.
@@ -118,6 +128,7 @@ impl Shared {
         location: Location,
         listeners: Vec<SocketAddr>,
         mailboxes: Vec<Mailbox>,
+        resolver: Resolver,
         registered: Option<Arc<dyn Registered>>,
     ) -> Self {
         let limits = AdmissionLimits {
@@ -130,6 +141,8 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             admission: Admission::new(limits),
             location,
+            resolver,
+            dialled: Dialled::default(),
             lookups: LookupPool::new(options.lookup_threads.get(), options.max_pending_lookups),
             outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
             registered,
@@ -169,9 +182,14 @@ impl Shared {
 
     /// Gives answers to the worker that asked, and waits for room: only for lookup threads, whose number is bounded.
     pub(crate) fn post_answers(&self, worker: usize, answered: Answered) {
+        self.post_waiting(worker, Mail::Answers(Box::new(answered)));
+    }
+
+    /// The same for any mail.
+    pub(crate) fn post_waiting(&self, worker: usize, mail: Mail) {
         if let Some(mailbox) = self.mailboxes.get(worker) {
             // The worker is gone only when the server ends; then nobody waits for the answers.
-            let _ = mailbox.sender.send(Mail::Answers(Box::new(answered)));
+            let _ = mailbox.sender.send(mail);
             let _ = mailbox.waker.wake();
         }
     }

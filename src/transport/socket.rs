@@ -22,7 +22,50 @@ pub(crate) struct Socket {
     full_known: bool,
 }
 
+/// How far the opening of a connection has come.
+#[derive(Debug)]
+pub(crate) enum Connected {
+    /// The poller will tell.
+    NotYet,
+    /// It is open; this is the address of our end.
+    At(SocketAddr),
+    /// It will not be.
+    Failed(io::Error),
+}
+
 impl Socket {
+    /// Begins to open a connection. The poller has to tell of room to write, which says that it is open.
+    pub(crate) fn connect(peer: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(peer)?;
+        // What is small waits for nothing else.
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            dry: false,
+            ending: false,
+            full: true,
+            full_known: true,
+        })
+    }
+
+    /// Whether the connection is open.
+    pub(crate) fn connected(&mut self) -> Connected {
+        match self.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Connected::Failed(error),
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => {
+                self.full = false;
+                self.stream
+                    .local_addr()
+                    .map_or_else(Connected::Failed, Connected::At)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Connected::NotYet,
+            Err(error) => Connected::Failed(error),
+        }
+    }
+
     pub(crate) fn new(stream: std::net::TcpStream) -> Self {
         Self {
             stream: TcpStream::from_std(stream),

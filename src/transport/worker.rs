@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use log::{debug, error, info, warn};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
@@ -25,6 +25,7 @@ use super::timer::Timer;
 use crate::proxy::Answers;
 use crate::proxy::relay::{Effect, Relay};
 use crate::registrar::FlowId;
+use crate::resolve::Resolved;
 use crate::sip::Message;
 
 /// What a worker is told by other threads.
@@ -39,6 +40,8 @@ pub(crate) enum Mail {
     Journey(Box<Journey>, FlowId),
     /// What became of a request of this worker's that left by another's flow.
     Departed(Departed),
+    /// Where a request of this worker leads.
+    Resolved(Box<Journey>, Resolved),
     /// Octets for a flow of this worker.
     Octets(FlowId, Arc<[u8]>),
     /// A response to a request of this worker, and the flow that it came over.
@@ -329,6 +332,7 @@ impl Worker {
             .location
             .flow_closed(FlowId::Connection(connection.id), registered);
         self.close_flow(connection);
+        self.forget_dial(connection);
         self.flow_gone(FlowId::Connection(connection.id), connection.homes);
     }
 
@@ -348,6 +352,7 @@ impl Worker {
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
                 Ok(Mail::Send(posted)) => self.send_request(*posted),
                 Ok(Mail::Journey(journey, flow)) => self.take_journey(journey, flow),
+                Ok(Mail::Resolved(journey, resolved)) => self.take_resolved(journey, resolved),
                 Ok(Mail::Departed(departed)) => self.departed(departed),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
                 Ok(Mail::Response(response, flow)) => {
@@ -366,10 +371,7 @@ impl Worker {
     fn arrive(&mut self, arrival: Arrival) {
         self.shared.counters.accepted.add(1);
         let id = self.shared.connection_number(self.number);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
+        let slot = self.free_slot();
         let Ok(local) = arrival.stream.local_addr() else {
             // It has gone again already.
             return;
@@ -409,6 +411,30 @@ impl Worker {
             self.free.push(slot);
             return;
         }
+        self.settle_in(connection);
+    }
+
+    /// A place for a connection, until [`Worker::settle_in`] or [`Worker::give_back`].
+    pub(super) fn free_slot(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        })
+    }
+
+    /// Nothing came of it.
+    pub(super) fn give_back(&mut self, slot: usize) {
+        self.free.push(slot);
+    }
+
+    /// Where sockets are registered with the poller.
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// Puts a connection in its place, and begins with it.
+    pub(super) fn settle_in(&mut self, connection: Box<Connection>) {
+        let (id, slot) = (connection.id, connection.slot);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(connection);
         }

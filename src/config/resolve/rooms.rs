@@ -271,11 +271,13 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
+        resolver: crate::resolve::ResolverOptions::default(),
         transactions: TransactionOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: seconds(v, "StatisticsLogInterval"),
         deadlines: Deadlines {
             handshake: seconds(v, "HandshakeTimeout"),
+            connect: std::time::Duration::from_secs(5),
             first_message: seconds(v, "FirstMessageTimeout"),
             partial_message: seconds(v, "PartialMessageTimeout"),
             idle: idle(v),

@@ -21,6 +21,19 @@ pub struct RelayPolicy {
     pub keys: RelayKeys,
 }
 
+impl RelayPolicy {
+    /// The first listener for this transport that has addresses of the same family as `peer`: what a connection to there
+    /// stands for.
+    pub fn listener_for(&self, transport: Transport, peer: IpAddr) -> Option<usize> {
+        let is_for = |face: &Face| {
+            let unspecified = face.address.ip().is_unspecified() && face.address.is_ipv6();
+            face.transport == transport
+                && (unspecified || face.address.is_ipv4() == peer.to_canonical().is_ipv4())
+        };
+        self.faces.iter().position(is_for)
+    }
+}
+
 /// What a process knows its own messages by. Made once, and kept over reloads.
 #[derive(Debug, Clone)]
 pub struct RelayKeys {

@@ -1,0 +1,359 @@
+//! Connections that we open: to where a request has to go, proved to be who was asked for (RFC 5922 §7.3), and shared by
+//! requests that ask for the same (RFC 5923 §3).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use log::{debug, info, warn};
+use mio::{Interest, Token};
+
+use super::connection::{Connection, Proof, Stage};
+use super::deadline::Limit;
+use super::journey::Journey;
+use super::socket::{Connected, Socket};
+use super::wire::Wire;
+use super::worker::{Fate, Mail, Worker};
+use crate::auth::{Identities, Transport};
+use crate::proxy::Failure;
+use crate::registrar::FlowId;
+use crate::resolve::{Destination, Resolved, TransportKind, Wanted};
+use crate::tls::{ConnectStep, EstablishedServer, ServerExpectation, ServerRefusal, TlsStream};
+
+/// Requests that may wait for one connection to open.
+const MOST_WAITING: usize = 256;
+
+/// What an outgoing connection is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Purpose {
+    destination: Destination,
+    /// What the other side has to be; nothing is asked over TCP.
+    expectation: Option<ServerExpectation>,
+}
+
+/// The outgoing connections of all workers, by what they are good for.
+#[derive(Debug, Default)]
+pub(crate) struct Dialled(Mutex<HashMap<Purpose, FlowId>>);
+
+impl Dialled {
+    fn find(&self, purpose: &Purpose) -> Option<FlowId> {
+        self.lock().get(purpose).copied()
+    }
+
+    fn add(&self, purpose: Purpose, flow: FlowId) {
+        self.lock().insert(purpose, flow);
+    }
+
+    /// Forgets a connection, unless another has taken its place.
+    fn remove(&self, purpose: &Purpose, flow: FlowId) {
+        let mut dialled = self.lock();
+        if dialled.get(purpose) == Some(&flow) {
+            dialled.remove(purpose);
+        }
+        if dialled.capacity() > 1024 && dialled.len() < dialled.capacity() / 8 {
+            let room = dialled.len() * 2;
+            dialled.shrink_to(room);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Purpose, FlowId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a connection of ours knows besides what every connection does.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    purpose: Purpose,
+    /// Requests that leave once it is open.
+    waiting: Vec<Box<Journey>>,
+    /// Why it does not open.
+    failure: Failure,
+}
+
+impl Dial {
+    /// Has a request wait. One that finds no place stays in `journey`.
+    pub(crate) fn wait(&mut self, journey: &mut Option<Box<Journey>>) {
+        if self.waiting.len() < MOST_WAITING {
+            self.waiting.extend(journey.take());
+        }
+    }
+}
+
+impl Worker {
+    /// Finds out where a URI leads; gives the request back when that is known already.
+    pub(super) fn resolve(
+        &mut self,
+        mut journey: Box<Journey>,
+        wanted: Wanted,
+    ) -> Option<Box<Journey>> {
+        if let Some(resolved) = self.shared.resolver.recall(&wanted, self.now) {
+            journey.resolved(resolved);
+            return Some(journey);
+        }
+        let Some(place) = self.shared.lookups.place() else {
+            self.shared.counters.lookups_refused.add(1);
+            journey.failed(Failure::overloaded());
+            return Some(journey);
+        };
+        let (shared, worker) = (Arc::clone(&self.shared), self.number);
+        self.shared.lookups.run(place, move || {
+            let resolved = shared.resolver.resolve(&wanted, Instant::now());
+            shared.post_waiting(worker, Mail::Resolved(journey, resolved));
+        });
+        None
+    }
+
+    /// Goes on with a request whose destinations are known now.
+    pub(super) fn take_resolved(&mut self, mut journey: Box<Journey>, resolved: Resolved) {
+        journey.resolved(resolved);
+        self.travel(journey);
+    }
+
+    /// Sends a request to a destination, over a connection that is good for it; gives it back when that cannot be.
+    pub(super) fn reach(
+        &mut self,
+        mut journey: Box<Journey>,
+        destination: Destination,
+    ) -> Option<Box<Journey>> {
+        let expectation = match (destination.transport, &journey.reference) {
+            (TransportKind::Tls, Some(reference)) => {
+                let own = journey.departure.own.as_deref();
+                Some(self.snapshot.client_role.expectation(reference, own))
+            }
+            (TransportKind::Tcp, _) => None,
+            _ => {
+                journey.failed(Failure::no_transport());
+                return Some(journey);
+            }
+        };
+        let purpose = Purpose {
+            destination,
+            expectation,
+        };
+        if let Some(flow) = self.shared.dialled.find(&purpose) {
+            if !self.is_mine(flow) {
+                return self.hand_over(flow, journey);
+            }
+            match self.leave_by(flow, journey) {
+                None => return None,
+                // It has just gone: another is opened.
+                Some(stranded) => journey = stranded,
+            }
+        }
+        let mut journey = Some(journey);
+        if let Err(failure) = self.dial(purpose, &mut journey)
+            && let Some(journey) = &mut journey
+        {
+            self.shared.resolver.avoid(&destination, self.now);
+            journey.failed(failure);
+        }
+        journey
+    }
+
+    /// Opens a connection, with a request waiting for it.
+    fn dial(
+        &mut self,
+        purpose: Purpose,
+        journey: &mut Option<Box<Journey>>,
+    ) -> Result<(), Failure> {
+        let peer = purpose.destination.address;
+        let transport = match purpose.destination.transport {
+            TransportKind::Tls => Transport::Tls,
+            _ => Transport::Tcp,
+        };
+        let relay = &self.snapshot.policy.relay;
+        // What stands in our Via must be a place where we listen.
+        let listener = relay
+            .listener_for(transport, peer.ip())
+            .ok_or_else(Failure::no_transport)?;
+        let place = self
+            .shared
+            .admission
+            .admit_own()
+            .map_err(|_| Failure::overloaded())?;
+        let failed = |error: std::io::Error| {
+            debug!("conn.unreachable peer={peer} error={error:?}");
+            Failure::transport()
+        };
+        let mut socket = Socket::connect(peer).map_err(failed)?;
+        let id = self.shared.connection_number(self.number);
+        let slot = self.free_slot();
+        if let Err(error) = self.registry().register(
+            socket.source(),
+            Token(slot),
+            Interest::READABLE | Interest::WRITABLE,
+        ) {
+            self.give_back(slot);
+            return Err(failed(error));
+        }
+        let stage = Stage::Connecting(socket);
+        let mut connection = Box::new(Connection::new(
+            id, slot, listener, peer, peer, place, stage, self.now,
+        ));
+        let mut dial = Box::new(Dial {
+            purpose,
+            waiting: Vec::new(),
+            failure: Failure::transport(),
+        });
+        dial.wait(journey);
+        self.shared
+            .dialled
+            .add(dial.purpose.clone(), FlowId::Connection(id));
+        connection.dial = Some(dial);
+        let patience = self.shared.options.deadlines.connect;
+        connection.wait_for(Limit::Connect, self.now, patience);
+        self.shared.counters.dialled.add(1);
+        self.settle_in(connection);
+        Ok(())
+    }
+
+    /// Goes on with a connection of ours that is not open yet. True when its next stage is set.
+    pub(super) fn connect(&mut self, connection: &mut Connection) -> Result<bool, Fate> {
+        let Stage::Connecting(socket) = &mut connection.stage else {
+            return Ok(true);
+        };
+        match socket.connected() {
+            Connected::NotYet => return Ok(false),
+            Connected::Failed(error) => {
+                return Err(self.unreachable(connection, &error.to_string()));
+            }
+            Connected::At(local) => connection.local = local,
+        }
+        let Stage::Connecting(socket) = std::mem::replace(&mut connection.stage, Stage::Changing)
+        else {
+            return Ok(true);
+        };
+        let expectation = connection
+            .dial
+            .as_ref()
+            .and_then(|dial| dial.purpose.expectation.as_ref());
+        let Some(expectation) = expectation else {
+            connection.stage = Stage::Open(Wire::Plain(socket));
+            return self.dialled(connection).map(|()| true);
+        };
+        let begun = self
+            .snapshot
+            .client_role
+            .connect_state(expectation, connection.peer)
+            .map_err(std::io::Error::other)
+            .and_then(|state| TlsStream::new(state, socket));
+        match begun {
+            Ok(stream) => connection.stage = Stage::Proving(stream),
+            Err(error) => return Err(Fate::Drop(error.to_string())),
+        }
+        Ok(true)
+    }
+
+    /// Goes on with the handshake of a connection of ours. True when it is done.
+    pub(super) fn prove(&mut self, connection: &mut Connection) -> Result<bool, Fate> {
+        let Stage::Proving(stream) = &mut connection.stage else {
+            return Ok(true);
+        };
+        match stream.connect() {
+            ConnectStep::Wait => Ok(false),
+            ConnectStep::Done(established) => {
+                let Stage::Proving(stream) =
+                    std::mem::replace(&mut connection.stage, Stage::Changing)
+                else {
+                    return Ok(true);
+                };
+                connection.stage = Stage::Open(Wire::Tls(stream));
+                self.proved(connection, established);
+                self.dialled(connection).map(|()| true)
+            }
+            ConnectStep::Refused(refusal) => Err(self.refused_server(connection, &refusal)),
+        }
+    }
+
+    /// The other side is who was asked for.
+    fn proved(&self, connection: &mut Connection, established: EstablishedServer) {
+        debug!(
+            "tls.connected conn={} peer={} name={} proof={:?} version={} cipher={} shown={}",
+            connection.id,
+            connection.peer,
+            established.reference.host(),
+            established.proof.as_deref().unwrap_or_default(),
+            established.version,
+            established.cipher,
+            established.shown,
+        );
+        connection.generation = self.snapshot.generation;
+        connection.proof = established.certificate.map(|certificate| Proof {
+            identities: Arc::new(Identities::of(
+                &certificate,
+                &self.snapshot.policy.rules.names,
+            )),
+            certificate,
+        });
+    }
+
+    /// A connection of ours is open: what has waited for it leaves.
+    fn dialled(&mut self, connection: &mut Connection) -> Result<(), Fate> {
+        connection.place.opened();
+        connection.is_ours();
+        connection.wait_for(Limit::Idle, self.now, self.shared.options.deadlines.idle);
+        let Some(dial) = &mut connection.dial else {
+            return Ok(());
+        };
+        self.shared.resolver.works(&dial.purpose.destination);
+        for journey in std::mem::take(&mut dial.waiting) {
+            let mut journey = Some(journey);
+            let fate = self.board(connection, &mut journey);
+            if let Some(mut stranded) = journey {
+                stranded.failed(Failure::transport());
+                self.journeys.push(stranded);
+            }
+            if !matches!(fate, Fate::Keep) {
+                return Err(fate);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is there.
+    fn unreachable(&self, connection: &mut Connection, why: &str) -> Fate {
+        if self.may_log("conn.unreachable", connection) {
+            info!(
+                "conn.unreachable conn={} peer={} reason={why:?}",
+                connection.id, connection.peer
+            );
+        }
+        Fate::Drop(why.to_owned())
+    }
+
+    /// Somebody else is there than was asked for, or it does not take us.
+    fn refused_server(&self, connection: &mut Connection, refusal: &ServerRefusal) -> Fate {
+        self.shared.counters.servers_refused.add(1);
+        if self.may_log("tls.server_refused", connection) {
+            warn!(
+                "tls.server_refused conn={} peer={} {refusal}",
+                connection.id, connection.peer
+            );
+        }
+        if let Some(dial) = &mut connection.dial
+            && let Some(phrase) = refusal.fault.reason_phrase()
+        {
+            dial.failure.phrase = phrase.into();
+        }
+        Fate::Finish("the server is refused".to_owned())
+    }
+
+    /// A connection of ours is closed: nobody finds it any more, and what has waited for it looks for another way.
+    pub(super) fn forget_dial(&mut self, connection: &mut Connection) {
+        let Some(dial) = connection.dial.take() else {
+            return;
+        };
+        let flow = FlowId::Connection(connection.id);
+        self.shared.dialled.remove(&dial.purpose, flow);
+        if !dial.waiting.is_empty() {
+            self.shared
+                .resolver
+                .avoid(&dial.purpose.destination, self.now);
+        }
+        for mut journey in dial.waiting {
+            journey.failed(dial.failure.clone());
+            self.journeys.push(journey);
+        }
+    }
+}
