@@ -104,7 +104,7 @@ impl Wanted {
             Some(maddr) => std::str::from_utf8(maddr)
                 .ok()
                 .and_then(Host::parse)
-                .ok_or(ResolveError::BadName)?,
+                .ok_or(ResolveError::BadHost)?,
         };
         Ok(Self {
             host: match host {
@@ -192,7 +192,7 @@ mod tests {
             (
                 "a maddr that is no host",
                 "sip:example.com;maddr=a..b",
-                Err(ResolveError::BadName),
+                Err(ResolveError::BadHost),
             ),
         ] {
             let uri = SipUri::parse(uri).unwrap();

@@ -17,9 +17,9 @@ pub enum ResolveError {
         "the domain has no server for SIP over a transport that we speak: no SRV, A or AAAA record that can be used"
     )]
     NoRecords,
-    /// The host of the URI is no name that can be asked for.
-    #[error("the host is no domain name that DNS can have")]
-    BadName,
+    /// The URI names no host that can be asked for, an address that is not of one host, or port 0.
+    #[error("the host or the port of the URI is none that anything can be sent to")]
+    BadHost,
     /// The URI asks for a transport, or its address is of a family, that we do not speak.
     #[error("the URI asks for a transport or an address family that is not switched on here")]
     NoTransport,

@@ -56,16 +56,22 @@ pub(super) fn locate(
     dice: &mut Dice,
 ) -> Result<Vec<Destination>, Stop> {
     let demanded = demanded(wanted, options)?;
+    if wanted.port == Some(0) {
+        return Err(ResolveError::BadHost.into());
+    }
     let name = match &wanted.host {
         TargetHost::Ip(ip) => {
             let ip = ip.to_canonical();
+            if !is_of_one_host(ip) {
+                return Err(ResolveError::BadHost.into());
+            }
             if !options.has_family(ip) {
                 return Err(ResolveError::NoTransport.into());
             }
             let transport = demanded.map_or_else(|| usual(wanted, options), Ok)?;
             return Ok(vec![destination(ip, wanted.port, transport)]);
         }
-        TargetHost::Name(name) => Name::new(name).ok_or(ResolveError::BadName)?,
+        TargetHost::Name(name) => Name::new(name).ok_or(ResolveError::BadHost)?,
     };
     // RFC 6761 §6.4: nothing is there by definition. Contacts of phones behind WebSockets and of GRUUs look like that.
     if name.as_str() == "invalid" || name.as_str().ends_with(".invalid") {
@@ -85,7 +91,8 @@ pub(super) fn locate(
     // its SRV records is not.
     if wanted.transport.is_none() {
         for (transport, names) in steps.offered(&name, demanded)? {
-            if let Some(found) = steps.servers(transport, &names, &mut tried)? {
+            let answers = steps.ask(Kind::Srv, &names)?;
+            if let Some(found) = steps.servers(transport, &answers, &mut tried)? {
                 return Ok(found);
             }
         }
@@ -94,14 +101,15 @@ pub(super) fn locate(
         Some(transport) => vec![transport],
         None => spoken(options).collect(),
     };
-    let names: Vec<(TransportKind, Name)> = candidates
-        .iter()
-        .filter_map(|kind| Some((*kind, name.below(kind.srv_prefix())?)))
-        .collect();
-    // All at once, and then one after the other.
-    steps.prefetch(Kind::Srv, names.iter().map(|(_, name)| name))?;
-    for (transport, name) in names {
-        if let Some(found) = steps.servers(transport, &[name], &mut tried)? {
+    // Too long a name has no SRV records below it.
+    let (candidates, names): (Vec<TransportKind>, Vec<Name>) = candidates
+        .into_iter()
+        .filter_map(|kind| Some((kind, name.below(kind.srv_prefix())?)))
+        .unzip();
+    let answers = steps.ask(Kind::Srv, &names)?;
+    for (transport, answer) in candidates.into_iter().zip(&answers) {
+        let answer = std::slice::from_ref(answer);
+        if let Some(found) = steps.servers(transport, answer, &mut tried)? {
             return Ok(found);
         }
     }
@@ -192,15 +200,6 @@ impl<S: Source> Steps<'_, S> {
         self.source.answers(&questions)
     }
 
-    fn prefetch<'n>(
-        &mut self,
-        kind: Kind,
-        names: impl Iterator<Item = &'n Name>,
-    ) -> Result<(), Stop> {
-        let names: Vec<Name> = names.cloned().collect();
-        self.ask(kind, &names).map(drop)
-    }
-
     /// The transports that a domain offers by NAPTR and we may use, in its order, each with the names of its SRV records.
     ///
     /// What fails here is passed over: SRV records are asked for next, by our own preference, which is the most secure.
@@ -242,15 +241,15 @@ impl<S: Source> Steps<'_, S> {
         Ok(offered)
     }
 
-    /// The servers behind the SRV records of these names, the first name's first. `None` if there are none.
+    /// The servers behind these SRV records, those of the first answer first. `None` if there are none.
     fn servers(
         &mut self,
         transport: TransportKind,
-        names: &[Name],
+        answers: &[Answer],
         tried: &mut Tried,
     ) -> Result<Option<Vec<Destination>>, Stop> {
         let mut targets: Vec<(u16, Name)> = Vec::new();
-        for answer in self.ask(Kind::Srv, names)? {
+        for answer in answers {
             match answer.as_deref() {
                 Ok(Records::Srv(records)) => {
                     tried.has_servers |= !records.is_empty();

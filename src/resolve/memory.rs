@@ -155,7 +155,7 @@ impl Memory {
                 .unwrap_or(self.negative_ttl)
                 .clamp(self.min_ttl, self.negative_ttl),
             // Not the fault of anybody out there, and nothing has been asked.
-            Err(ResolveError::BadName | ResolveError::NoTransport) => Duration::ZERO,
+            Err(ResolveError::BadHost | ResolveError::NoTransport) => Duration::ZERO,
             Err(_) => FAILURE,
         }
     }
@@ -270,8 +270,8 @@ mod tests {
         let Standing::Yours(flight) = memory.standing(&asked, now) else {
             panic!("nobody has asked");
         };
+        let deadline = now + Duration::from_secs(60);
         thread::scope(|scope| {
-            let deadline = now + Duration::from_secs(60);
             let waiting: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| match memory.standing(&asked, now) {

@@ -163,7 +163,7 @@ fn meaning(error: c_ares::Error) -> ResolveError {
         E::EREFUSED => ResolveError::Refused,
         E::ECONNREFUSED | E::ENOSERVER => ResolveError::NoServer,
         E::EBADRESP | E::EFORMERR => ResolveError::BadAnswer,
-        E::EBADNAME | E::EBADQUERY => ResolveError::BadName,
+        E::EBADNAME | E::EBADQUERY => ResolveError::BadHost,
         _ => ResolveError::ServerFailure,
     }
 }
