@@ -45,7 +45,9 @@ fn client_role() -> ClientContext {
         session_lifetime: 3_600,
         verified_chain_cache: 0,
     };
-    tls::load(&options, &[], &ClientTls::default()).unwrap().client
+    tls::load(&options, &[], &ClientTls::default())
+        .unwrap()
+        .client
 }
 
 /// Longer than anything here takes; a test that waits so long has failed.
