@@ -284,6 +284,10 @@ impl Reader<'_> {
 
     fn close(&mut self) -> Result<(), &'static str> {
         let open = self.open.pop().ok_or("no group is open here")?;
+        if self.out.ends_with("(?:") {
+            // The engine repeats no group without anything in it; a choice of two nothings it does.
+            self.out.push('|');
+        }
         self.out.push(')');
         self.repeatable = open.repeatable;
         Ok(())

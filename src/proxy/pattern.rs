@@ -223,6 +223,12 @@ mod tests {
             ("\\A is an A", "^\\A\\z\\h$", "Azh", true),
             ("a back reference", "(a|b)\\1", "abb", true),
             (
+                "nothing, many times",
+                "^a(?:){0}(?:)*(?:){2,3}b$",
+                "ab",
+                true,
+            ),
+            (
                 "a back reference before a digit",
                 "(a)\\1\\x30",
                 "aa0",
