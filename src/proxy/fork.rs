@@ -227,8 +227,11 @@ impl Fork {
         let others_wait = !self.ready.is_empty() || !self.waiting.is_empty();
         self.branches
             .iter()
-            .filter(|branch| branch.state != State::Ended)
-            .flat_map(|branch| [branch.until, branch.give_up.filter(|_| others_wait)])
+            .flat_map(|branch| match branch.state {
+                State::Pending => [branch.until, branch.give_up.filter(|_| others_wait)],
+                State::Accepted => [branch.until, None],
+                State::Ended => [None, None],
+            })
             .chain([self.next_group])
             .flatten()
             .min()

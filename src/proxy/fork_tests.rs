@@ -834,6 +834,18 @@ fn timer_c_ends_what_rings_too_long() {
         ],
     );
     live(
+        "it runs for each branch; one that rings longer than a group may goes on, as no other waits",
+        Kind::Invite,
+        "sip:a@h+sip:b@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a@h/30, 1:sip:b@h/30"),
+            (100_000, Response(0, 180), "pass 0"),
+            (180_000, Deadline, "cancel 1"),
+            (280_000, Deadline, "cancel 0"),
+        ],
+    );
+    live(
         "there is none when it is 0",
         Kind::Invite,
         "sip:a@h",
