@@ -9,7 +9,9 @@ use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recording};
 use super::routes::Routes;
 use super::target::{Origin, Target, TargetSet};
-use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Leg, TagDigest};
+use crate::auth::{
+    self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Leg, TagDigest,
+};
 use crate::registrar::{Aor, Binding};
 use crate::sip::{Method, Request, SipUri, StatusCode};
 
@@ -125,6 +127,11 @@ fn forbidden(request: &Request<'_>, context: &Context<'_>, out: &mut Vec<u8>) ->
 
 /// Whether the sender may send through us to somebody that is not ours.
 fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
+    // repro asks nothing of a request that takes itself for part of a dialog.
+    let exempt = context.policy.rules.identity != IdentityRules::Secure;
+    if exempt && admitted.request().has_to_tag() {
+        return true;
+    }
     let from_mine = |uri: &SipUri<'_>| context.policy.is_mine(uri);
     context.policy.proxy.always_allow_relaying
         || admitted.ground().is_trust()

@@ -16,7 +16,8 @@ use std::time::Duration;
 use openssl::ssl::SslVersion;
 
 use crate::harness::{
-    Answer, Connection, Outcome, Pki, Request, Server, Setup, TlsPeer, report, tcp_from, tests_dir,
+    Answer, Connection, Outcome, Pki, Request, Response, Server, Setup, TlsPeer, echo, report,
+    tcp_from, tests_dir,
 };
 
 const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
@@ -197,10 +198,6 @@ fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&
         Some("needs UDP, which comes with the proxy")
     } else if row.other("digest").is_some() || expects_challenge {
         Some("needs digest")
-    } else if row.other("cancel").is_some() {
-        Some("needs forwarding: a call that rings")
-    } else if row.reason == "Relaying Forbidden" {
-        Some("needs relaying, which comes with the proxy")
     } else if rules == Rules::Repro && row.outcome.contains("server-") {
         Some("nobody is obliged to crash or to loop as repro did")
     } else if rules == Rules::Repro && row.outcome == "alert:internal_error" {
@@ -231,6 +228,19 @@ fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static st
             after_handshake(Class::Exactly(603, Some("Decline".to_owned()))),
             "a filter that rejects with a 6xx code does; repro let such a request pass",
         )),
+        (
+            "opt-cert/alice-cn/INVITE/alice@example.org/ruri=9180@example.org_cancel=other_cancel-cert=bob-uri",
+            Rules::Repro,
+        ) => Some((
+            after_handshake(refused(481, None)),
+            "a CANCEL over another connection cancels nobody's call, under whatever rules",
+        )),
+        ("opt-cert/none/BYE/carol@other.example.net/ruri=x@127.0.0.1_5070", Rules::Secure) => {
+            Some((
+                after_handshake(refused(403, Some(MUTUAL_TLS))),
+                "a BYE is not exempt: without a certificate it does not come as far as relaying",
+            ))
+        }
         ("opt-cert-map/phone-lowercase/MESSAGE/alice@example.org", Rules::Secure) => Some((
             after_handshake(Class::Admitted),
             "a MAC address in a CN is compared without case and separators",
@@ -265,7 +275,11 @@ fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static st
 fn recorded_answer(row: &Row) -> Expected {
     Expected {
         outcome: row.outcome.clone(),
-        answer: class(row, &row.status, Some(row.reason.clone())),
+        answer: class(
+            row,
+            &row.status,
+            (!row.reason.is_empty()).then(|| row.reason.clone()),
+        ),
     }
 }
 
@@ -285,20 +299,20 @@ fn secure_answer(row: &Row, answer: &SecureAnswer) -> Expected {
             (false, _, _) => NOT_YOURS.to_owned(),
         }
     });
+    // 480 or 200 say that it passes; here somebody is there who answers.
+    let status = match answer.status.as_str() {
+        "480" if row.ruri().starts_with("sip:echo@") => "200",
+        status => status,
+    };
     Expected {
         outcome: answer.outcome.clone(),
-        answer: class(row, &answer.status, phrase),
+        answer: class(row, status, phrase),
     }
 }
 
 fn class(row: &Row, status: &str, phrase: Option<String>) -> Class {
-    let own = row.method == "REGISTER"
-        || (row.method == "OPTIONS" && row.ruri() == "sip:example.org")
-        || row.variant.contains("presence");
     match status {
         "-" => Class::Silence,
-        // A phone's answer, as long as nothing is forwarded to it; `insecure.tsv` says 200 or 480 for "passes".
-        "200" | "480" if !own && row.ruri() != "sip:eve@example.org" => Class::Admitted,
         "200" if row.variant.contains("presence") => Class::Admitted,
         status => {
             let number = status.parse().expect("a status");
@@ -364,7 +378,9 @@ fn run(server: &Server, row: &Row) -> Observed {
         Outcome::Ok.to_string()
     };
     let request = request(server, row);
-    let answer = if row.method == "ACK" || row.status == "-" && row.id.contains("raw_missing") {
+    let answer = if let Some(by) = row.other("cancel") {
+        cancelled(server, row, &request, by, &mut connection)
+    } else if row.method == "ACK" || row.status == "-" && row.id.contains("raw_missing") {
         let patience = Duration::from_millis(if row.method == "ACK" { 1_200 } else { 4_000 });
         connection.send_request(&request).expect("a request sent");
         connection.final_answer(&request, patience)
@@ -385,6 +401,39 @@ fn run(server: &Server, row: &Row) -> Observed {
             answer: None,
         },
     }
+}
+
+/// The answer to a CANCEL of a call that rings, sent `by` the same connection or another.
+fn cancelled(
+    server: &Server,
+    row: &Row,
+    invite: &Request,
+    by: &str,
+    caller: &mut Connection,
+) -> Answer {
+    caller.send_request(invite).expect("a request sent");
+    let rings = |answer: &Answer| matches!(answer, Answer::Response(r) if r.status == 180);
+    while let answer = caller.next(Duration::from_secs(5))
+        && !rings(&answer)
+    {
+        let Answer::Response(Response { status: 100, .. }) = answer else {
+            return answer;
+        };
+    }
+    let mut cancel = invite.clone();
+    "CANCEL".clone_into(&mut cancel.method);
+    if let Some(from) = row.other("cancel-from") {
+        cancel.from = invite.from.replace("sip:alice@example.org", from);
+    }
+    if by == "same" {
+        return caller.ask(&cancel);
+    }
+    let cert = row.other("cancel-cert").unwrap_or(&row.cert);
+    let other = TlsPeer::named(cert).settling().connect(server.tls());
+    let answer = other.expect("a connection").ask(&cancel);
+    // Nobody is left ringing.
+    let _ = caller.ask(&cancel);
+    answer
 }
 
 fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
@@ -505,6 +554,7 @@ fn start(variant: &str, rules: Rules) -> Server {
     ] {
         fs::copy(from, setup.dir().join(to)).expect("a file of the recording");
     }
+    echo();
     setup.start()
 }
 

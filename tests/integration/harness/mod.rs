@@ -1,6 +1,7 @@
 //! What all tests share: certificates, a server under test, and a SIP peer that sees every alert.
 
 mod client;
+mod echo;
 mod message;
 mod pki;
 mod ports;
@@ -10,6 +11,7 @@ mod server;
 pub(crate) use client::{
     Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from,
 };
+pub(crate) use echo::echo;
 pub(crate) use message::{Request, Response};
 pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
