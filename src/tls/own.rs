@@ -9,6 +9,7 @@ use super::handshake::{self, Side};
 use super::identity::Identity;
 use super::{ffi, peer};
 use crate::auth::{Identities, NamePolicy};
+use crate::sip::canonical_domain;
 
 /// What we have for one domain.
 pub(super) struct Own {
@@ -21,11 +22,11 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn new(domain: String, identities: Vec<Identity>) -> Self {
+    pub(super) fn new(domain: String, identities: Vec<Identity>, policy: &NamePolicy) -> Self {
         let names = identities
             .first()
             .and_then(|first| peer::peer_certificate(&first.leaf, [0; 32], None).ok())
-            .map(|certificate| Identities::of(&certificate, &NamePolicy::default()))
+            .map(|certificate| Identities::of(&certificate, policy))
             .unwrap_or_default();
         Self {
             domain,
@@ -91,7 +92,7 @@ impl OwnCertificates {
 
     /// The domain whose certificate speaks for this one: its own, or one with this name among others.
     pub(super) fn speaking_for(&self, domain: &str) -> Option<&str> {
-        self.named(domain)
+        self.named(&canonical_domain(domain))
             .or_else(|| self.all.iter().find(|own| own.names.is_domain(domain)))
             .map(|own| own.domain.as_str())
     }

@@ -183,7 +183,7 @@ impl<'a> Load<'a> {
         let in_directory = self.directory.domains();
         for (domain, identities) in of_listeners {
             if !own.iter().any(|known| known.domain == domain) {
-                own.push(Own::new(domain, identities));
+                own.push(Own::new(domain, identities, &client.names));
             }
         }
         for domain in in_directory {
@@ -194,7 +194,7 @@ impl<'a> Load<'a> {
             let phrase = self.options.pass_phrase.as_ref();
             let identities = self.load_domain(&domain, &files, phrase, Wanted::IfGood);
             if !identities.is_empty() {
-                own.push(Own::new(domain, identities));
+                own.push(Own::new(domain, identities, &client.names));
             }
         }
         let trust = self.client_trust.as_ref().unwrap_or(&self.trust);

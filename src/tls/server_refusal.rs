@@ -288,7 +288,7 @@ fn alert_text(alert: u8) -> (&'static str, &'static str) {
     match alert {
         40 => (
             "handshake_failure",
-            "no cipher in common, or up to TLS 1.2 it wants a certificate of ours; its log may say which",
+            "no version or cipher in common, or up to TLS 1.2 it wants a certificate of ours; its log may say which",
         ),
         42 => (
             "bad_certificate",

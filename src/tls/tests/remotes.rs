@@ -241,6 +241,36 @@ fn a_role_without_anchors_of_its_own_has_those_of_the_listeners() {
 }
 
 #[test]
+fn an_anchor_marked_as_rejected_for_servers_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    for (mark, wanted) in [("-addtrust", "ok"), ("-addreject", "chain 28")] {
+        let file = directory.path().join(mark);
+        let made = Command::new("openssl")
+            .args(["x509", "-trustout", mark, "serverAuth", "-in"])
+            .arg(pki().join("ca/root-example.crt"))
+            .arg("-out")
+            .arg(&file)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let context = role(
+            &options(),
+            &ClientTls {
+                ca_files: vec![file],
+                ..ClientTls::default()
+            },
+        );
+        let dialled = dial(
+            &context,
+            "other.example.net",
+            None,
+            &Remote::with("other-dns"),
+        );
+        assert_eq!(dialled.outcome(), wanted, "{mark}");
+    }
+}
+
+#[test]
 fn a_server_seen_before_has_to_prove_every_name_anew() {
     let context = role(&options(), &client_tls());
     let remote = Remote::with("other-dns");
