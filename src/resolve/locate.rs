@@ -10,7 +10,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::answer::{Answer, Kind, MOST_RECORDS, Name, Naptr, Question, Records, Srv};
+use super::answer::{
+    Answer, Kind, MOST_RECORDS, Name, Naptr, Question, Records, Srv, is_of_one_host,
+};
 use super::weight::{Dice, ordered};
 use super::{Destination, ResolveError, ResolverOptions, TargetHost, TransportKind, Wanted};
 

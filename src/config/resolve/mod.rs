@@ -3,6 +3,7 @@
 //! Values have been held against their kinds before, so that a wrong one here means its default: the error has been
 //! reported. What is checked here is what one setting says about another.
 
+mod dns;
 mod listeners;
 mod paths;
 mod rooms;
@@ -45,6 +46,7 @@ pub(super) fn resolve(
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
     let tables = rooms::tables(&mut v);
+    let resolver = dns::resolver(&mut v, &listeners);
     let engine = rooms::engine(&mut v);
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
@@ -57,6 +59,7 @@ pub(super) fn resolve(
         registrar,
         proxy,
         tables,
+        resolver,
         engine,
         listeners,
         logging,
