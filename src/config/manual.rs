@@ -265,6 +265,7 @@ fn takes(row: &Setting) -> String {
         Kind::Networks => "list of addresses and networks".to_owned(),
         Kind::Peers => "list of addresses, networks and names".to_owned(),
         Kind::Interface => "address:port".to_owned(),
+        Kind::NameServers => "list of addresses, with or without port".to_owned(),
         Kind::OpensslOptions => "list of SSL_OP_ names".to_owned(),
         Kind::Uri => "URI".to_owned(),
     }

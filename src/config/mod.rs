@@ -21,6 +21,7 @@ use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
 use crate::proxy::{ProxyOptions, TableOptions};
 use crate::registrar::RegistrarOptions;
+use crate::resolve::ResolverOptions;
 use crate::store::StoreOptions;
 use crate::tls::{ClientTls, TlsOptions};
 use crate::transport::{EngineOptions, ListenerOptions};
@@ -48,6 +49,8 @@ pub struct Configuration {
     pub proxy: ProxyOptions,
     /// Filters, routes, contacts that never expire, kept messages.
     pub tables: TableOptions,
+    /// Where SIP URIs are looked up.
+    pub resolver: ResolverOptions,
     /// Threads, limits and deadlines.
     pub engine: EngineOptions,
     /// Where to listen; never empty.

@@ -81,6 +81,7 @@ impl Setting {
                 | Kind::PathList
                 | Kind::DomainList
                 | Kind::Networks
+                | Kind::NameServers
                 | Kind::Peers
                 | Kind::OpensslOptions
         )
@@ -220,6 +221,7 @@ pub(super) fn parse(row: &Setting, value: &str) -> Result<(), String> {
         Kind::Networks => list(value).try_for_each(|item| network(item).map(drop)),
         Kind::Peers => list(value).try_for_each(|item| peer(item).map(drop)),
         Kind::Interface => interface(value).map(drop),
+        Kind::NameServers => list(value).try_for_each(|item| name_server(item).map(drop)),
         Kind::OpensslOptions => list(value).try_for_each(|item| {
             tls::is_openssl_option(item).then_some(()).ok_or_else(|| {
                 format!("names of OpenSSL options as SSL_OP_NO_TICKET, in this letter case; {item:?} is none")
@@ -388,6 +390,22 @@ pub(super) fn peer(value: &str) -> Result<TrustedPeer, String> {
         Ok(network) => Ok(TrustedPeer::Network(network)),
         Err(_) if like_address && !value.starts_with("sip:") => Err(expected()),
         Err(_) => Ok(TrustedPeer::Name(value.to_ascii_lowercase())),
+    }
+}
+
+/// The address of a name server, with a port or on the usual one.
+pub(super) fn name_server(value: &str) -> Result<SocketAddr, String> {
+    let expected = || {
+        format!("addresses as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53; {value:?} is none")
+    };
+    match address(value) {
+        Ok(address) => Ok(SocketAddr::new(address, 53)),
+        // Whose last colon belongs to an address without brackets, nobody can tell.
+        Err(_) => value
+            .parse::<SocketAddr>()
+            .ok()
+            .filter(|server| server.port() != 0)
+            .ok_or_else(expected),
     }
 }
 

@@ -120,11 +120,10 @@ fn the_second_name_server_answers_when_the_first_does_not() {
 #[test]
 fn a_name_server_that_is_not_there_costs_no_time() {
     let good = Server::new(RECORDS);
-    // Bound once and given back: nobody answers there.
-    let nobody = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Connected to somebody else, so that the system refuses what comes from us, and no other test has the port.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    let nobody = socket.local_addr().unwrap();
     let mut with_second = options(&[&good]);
     with_second.servers.insert(0, nobody);
     let resolver = Resolver::new(with_second).unwrap();

@@ -106,14 +106,18 @@ impl Server {
     /// Waits until this has been asked.
     pub(crate) fn wait_for(&self, question: &str) {
         let state = self.shared.state.lock().unwrap();
-        let (_, late) = self
+        let (state, late) = self
             .shared
             .changed
             .wait_timeout_while(state, Duration::from_secs(20), |state| {
                 !state.asked.iter().any(|asked| asked == question)
             })
             .unwrap();
-        assert!(!late.timed_out(), "nobody asked {question}");
+        assert!(
+            !late.timed_out(),
+            "nobody asked {question}, but {:?}",
+            state.asked
+        );
     }
 
     /// What has been asked, in the order of the alphabet, and is forgotten by this.

@@ -4,6 +4,7 @@
 //! reported. What is checked here is what one setting says about another.
 
 mod client_role;
+mod dns;
 mod listeners;
 mod paths;
 mod rooms;
@@ -47,6 +48,7 @@ pub(super) fn resolve(
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
     let tables = rooms::tables(&mut v);
+    let resolver = dns::resolver(&mut v, &listeners);
     let engine = rooms::engine(&mut v);
     let logging = rooms::logging(&mut v, &paths);
     let process = rooms::process(&mut v, &paths);
@@ -60,6 +62,7 @@ pub(super) fn resolve(
         registrar,
         proxy,
         tables,
+        resolver,
         engine,
         listeners,
         logging,

@@ -5,6 +5,7 @@
 
 mod admin;
 mod database;
+mod dns;
 mod engine;
 mod identity;
 mod logging;
@@ -59,6 +60,8 @@ pub(crate) enum Kind {
     Peers,
     /// `address:port`.
     Interface,
+    /// Addresses, each with `:port` or without.
+    NameServers,
     /// Names of OpenSSL options.
     OpensslOptions,
     /// A URI or name-addr.
@@ -180,6 +183,7 @@ pub(crate) const GROUPS: &[Group] = &[
     registrar::GROUP,
     engine::GROUP,
     routing::GROUP,
+    dns::GROUP,
     identity::DIGEST,
     routing::SILO,
     routing::PRESENCE,

@@ -1,13 +1,12 @@
 //! Rows about where we listen.
 
-use super::Kind::{Address, Bool, Choice, Interface, List, Uri};
+use super::Kind::{Address, Bool, Choice, Interface, Uri};
 use super::{
     BYTES, Group, MILLISECONDS, NUMBER, PORT, SECONDS, Setting, honoured, not_yet, replaced,
 };
 
 const NO_TRANSPORT: &str = "nothing listens there in this version; TCP and TLS are served";
 const NO_ROUTE: &str = "requests are not relayed in this version, so nothing is recorded";
-const RESOLVER: &str = "nothing is looked up in DNS in this version";
 
 pub(super) const GROUP: Group = Group {
     title: "Listeners",
@@ -104,14 +103,6 @@ const ROWS: &[Setting] = &[
         "0",
         "Largest body \
          of a message; a larger one closes the connection. 0 means 65536 (repro: ten million).",
-    ),
-    not_yet("DNSServers", List, "", "Name servers to ask.", RESOLVER),
-    not_yet(
-        "DNSGreylistDuration",
-        MILLISECONDS,
-        "1800000",
-        "How long a host that failed is avoided.",
-        RESOLVER,
     ),
     not_yet(
         "TCPConnectTimeout",
