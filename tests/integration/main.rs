@@ -19,6 +19,7 @@ mod interop;
 mod listeners;
 mod operator;
 mod parity;
+mod peers;
 mod readme;
 mod robustness;
 mod silo;
