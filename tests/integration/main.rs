@@ -12,11 +12,13 @@
 
 mod harness;
 
+mod calls;
 mod control;
 mod from_repro;
 mod hot;
 mod interop;
 mod listeners;
+mod load;
 mod operator;
 mod parity;
 mod peers;

@@ -1,6 +1,8 @@
 //! The foreign programs against each other: what they do without us is what a test may expect of them with us.
 
-use crate::harness::{Baresip, Kamailio, KamailioSetup, Phone, Transport};
+use std::time::Duration;
+
+use crate::harness::{Baresip, Kamailio, KamailioSetup, Phone, Sipp, Transport};
 
 fn phone(aor: &str, transport: Transport) -> Phone {
     let user = &aor[..aor.find('@').expect("an address-of-record")];
@@ -26,8 +28,9 @@ fn two_baresips_call_each_other_directly_hold_resume_and_hang_up() {
     }
 }
 
-/// A call with hold and resume, and what both sides must have seen of it.
-fn call(caller: &mut Phone, uri: &str, callee: &mut Phone) {
+/// A call with hold and resume, and what both sides must have seen of it. It still stands.
+pub(crate) fn call(caller: &mut Phone, uri: &str, callee: &mut Phone) {
+    let earlier = callee.received("INVITE").len();
     caller.dial(uri);
     assert_eq!(callee.rings(), format!("sip:{}", caller.name()));
     caller.hears_ringing();
@@ -37,10 +40,11 @@ fn call(caller: &mut Phone, uri: &str, callee: &mut Phone) {
     caller.hold();
     caller.resume();
     // The invitation, hold and resume; each acknowledged.
-    let invites = callee.receives(3, "INVITE");
-    callee.receives(3, "ACK");
+    let invites = callee.receives(earlier + 3, "INVITE");
+    callee.receives(earlier + 3, "ACK");
     let directions: Vec<bool> = invites
         .iter()
+        .skip(earlier)
         .map(|invite| String::from_utf8_lossy(&invite.body).contains("a=sendonly"))
         .collect();
     assert_eq!(directions, [false, true, false]);
@@ -167,4 +171,44 @@ fn two_kamailios_refuse_each_other_without_the_right_certificate() {
         two.partner.logs(&[partner_logs]);
         two.example.logs(&[example_logs]);
     }
+}
+
+#[test]
+fn two_sipps_call_write_and_register_directly() {
+    const CALLS: usize = 200;
+    for (transport, socket_per_call) in [
+        (Transport::Udp, false),
+        (Transport::Tcp, false),
+        (Transport::Tcp, true),
+    ] {
+        for (one, other) in [
+            ("call", "answer"),
+            ("message", "message_answer"),
+            ("register", "registrar"),
+        ] {
+            let other = Sipp::new(other).over(transport).calls(CALLS, 400);
+            let address = other.address();
+            let other = other.start();
+            let mut one = Sipp::new(one).over(transport).to(address).calls(CALLS, 400);
+            if socket_per_call {
+                one = one.with_a_socket_per_call();
+            }
+            let one = one.start().finish(Duration::from_secs(60));
+            one.assert_flawless(CALLS);
+            let other = other.finish(Duration::from_secs(60));
+            other.assert_flawless(CALLS);
+        }
+    }
+}
+
+#[test]
+fn a_sipp_that_gets_the_wrong_answer_counts_it() {
+    let other = Sipp::new("registrar").over(Transport::Tcp).calls(3, 10);
+    let one = Sipp::new("message")
+        .over(Transport::Tcp)
+        .to(other.address());
+    let _other = other.start();
+    let counted = one.calls(3, 10).start().finish(Duration::from_secs(60));
+    assert_eq!(counted.successful, 0, "{counted:?}");
+    assert_eq!(counted.failed, 3, "{counted:?}");
 }

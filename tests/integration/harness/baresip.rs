@@ -379,15 +379,12 @@ impl Phone {
 
     /// Sends a MESSAGE to its friend, and waits for the final answer: the status line.
     pub(crate) fn writes(&mut self, text: &str) -> String {
-        let before = self.answers("MESSAGE").len();
+        let before = final_answers(&self.trace(), "MESSAGE").len();
         self.command("message", text);
-        let what = format!("an answer to the message {text:?}");
-        self.find(&what, |trace| {
-            let answers = final_answers(trace, "MESSAGE");
-            answers.get(before).map(|answer| answer.start.clone())
-        })
-        .trim_start_matches("SIP/2.0 ")
-        .to_owned()
+        let answers = self.waits_for_answers(before + 1, "MESSAGE");
+        let start = answers.last().map(|answer| answer.start.as_str());
+        let status = start.unwrap_or_default().trim_start_matches("SIP/2.0 ");
+        status.to_owned()
     }
 
     /// Waits for a MESSAGE with this text; the request as it came.
@@ -405,9 +402,12 @@ impl Phone {
         })
     }
 
-    /// The final answers that it got to its requests of this method.
-    pub(crate) fn answers(&self, method: &str) -> Vec<Incoming> {
-        final_answers(&self.trace(), method)
+    /// Waits until it has got this many final answers to its requests of this method; all of them.
+    pub(crate) fn waits_for_answers(&mut self, count: usize, method: &str) -> Vec<Incoming> {
+        self.find(&format!("{count} answers to {method}"), |trace| {
+            let answers = final_answers(trace, method);
+            (answers.len() >= count).then_some(answers)
+        })
     }
 
     /// The requests of this method that came so far.

@@ -10,6 +10,7 @@ mod ports;
 mod process;
 mod selfcheck;
 mod server;
+mod sipp;
 
 pub(crate) use baresip::{Baresip, Phone, Transport};
 pub(crate) use client::{
@@ -21,6 +22,7 @@ pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
 pub(crate) use process::Watched;
 pub(crate) use server::{Server, Setup, run_to_end};
+pub(crate) use sipp::{Sipp, Statistics, Tunnel};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
