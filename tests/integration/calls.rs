@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::harness::{Baresip, Phone, Request, Server, Setup, TlsPeer, Transport};
-use crate::peers::call;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -41,21 +40,89 @@ fn alice_and_bob(server: &Server, alice: Transport, bob: Transport) -> (Phone, P
     )
 }
 
+/// A call with hold and resume, and what both sides must have seen of it. It still stands.
+pub(crate) fn call(caller: &mut Phone, callee: &mut Phone) {
+    let earlier = callee.received("INVITE").len();
+    caller.dial(&callee.uri());
+    assert_eq!(callee.rings(), format!("sip:{}", caller.name()));
+    caller.hears_ringing();
+    callee.accept();
+    callee.established();
+    caller.established();
+    caller.hold();
+    caller.resume();
+    // The invitation, hold and resume; each acknowledged.
+    let invites = callee.receives(earlier + 3, "INVITE");
+    callee.receives(earlier + 3, "ACK");
+    let directions: Vec<bool> = invites
+        .iter()
+        .skip(earlier)
+        .map(|invite| String::from_utf8_lossy(&invite.body).contains("a=sendonly"))
+        .collect();
+    assert_eq!(directions, [false, true, false]);
+}
+
 /// A call each way, one ended by who called and one by who was called, and a message each way.
-fn talk(alice: &mut Phone, bob: &mut Phone) {
-    call(alice, "sip:bob@example.org", bob);
-    bob.hang_up();
-    alice.closed();
-    bob.closed();
-    call(bob, "sip:alice@example.org", alice);
-    bob.hang_up();
-    alice.closed();
-    bob.closed();
-    alice.receives(2, "BYE");
-    assert_eq!(alice.writes("from alice"), "200 OK");
-    bob.reads("from alice");
-    assert_eq!(bob.writes("from bob"), "200 OK");
-    alice.reads("from bob");
+pub(crate) fn talk(one: &mut Phone, other: &mut Phone) {
+    let earlier = one.received("BYE").len();
+    call(one, other);
+    other.hang_up();
+    one.closed();
+    other.closed();
+    call(other, one);
+    other.hang_up();
+    one.closed();
+    other.closed();
+    one.receives(earlier + 2, "BYE");
+    write(one, other);
+    write(other, one);
+}
+
+fn write(writer: &mut Phone, reader: &mut Phone) {
+    let text = format!("from {}", writer.name());
+    assert_eq!(writer.writes(&text), "200 OK");
+    reader.reads(&text);
+}
+
+/// The callee does not want the call.
+pub(crate) fn decline(caller: &mut Phone, callee: &mut Phone) {
+    caller.dial(&callee.uri());
+    callee.rings();
+    caller.hears_ringing();
+    callee.hang_up();
+    assert_eq!(caller.closed(), "486 Rejected");
+    // The proxy acknowledges a final answer that is no 2xx itself (RFC 3261 §17.1.1.3).
+    callee.receives(1, "ACK");
+}
+
+/// The caller gives up while it rings.
+pub(crate) fn give_up(caller: &mut Phone, callee: &mut Phone) {
+    caller.dial(&callee.uri());
+    callee.rings();
+    caller.hears_ringing();
+    caller.hang_up();
+    callee.closed();
+    callee.receives(1, "CANCEL");
+    callee.receives(1, "ACK");
+    for (method, status) in [("CANCEL", "SIP/2.0 200 "), ("INVITE", "SIP/2.0 487 ")] {
+        let answers = caller.waits_for_answers(1, method);
+        assert!(answers[0].start.starts_with(status), "{}", answers[0].start);
+    }
+}
+
+/// A user has two phones: both ring, one answers, the other stops.
+pub(crate) fn fork(caller: &mut Phone, one: &mut Phone, other: &mut Phone) {
+    caller.dial(&one.uri());
+    one.rings();
+    other.rings();
+    other.accept();
+    other.established();
+    caller.established();
+    one.closed();
+    one.receives(1, "CANCEL");
+    caller.hang_up();
+    other.closed();
+    other.receives(1, "BYE");
 }
 
 #[test]
@@ -98,13 +165,7 @@ fn phones_on_different_transports_call_and_write_to_each_other() {
 fn a_callee_who_does_not_want_the_call_is_understood() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
-    alice.dial("sip:bob@example.org");
-    bob.rings();
-    alice.hears_ringing();
-    bob.hang_up();
-    assert_eq!(alice.closed(), "486 Rejected");
-    // The server acknowledges a final answer that is no 2xx itself (RFC 3261 §17.1.1.3).
-    bob.receives(1, "ACK");
+    decline(&mut alice, &mut bob);
     drop(bob);
 
     let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
@@ -125,25 +186,7 @@ fn a_callee_who_does_not_want_the_call_is_understood() {
 fn a_caller_who_gives_up_stops_the_ringing() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
-    alice.dial("sip:bob@example.org");
-    bob.rings();
-    alice.hears_ringing();
-    alice.hang_up();
-    bob.closed();
-    bob.receives(1, "CANCEL");
-    bob.receives(1, "ACK");
-    let ends = alice.waits_for_answers(1, "INVITE");
-    assert!(
-        ends[0].start.starts_with("SIP/2.0 487 "),
-        "{}",
-        ends[0].start
-    );
-    let cancelled = alice.waits_for_answers(1, "CANCEL");
-    assert!(
-        cancelled[0].start.starts_with("SIP/2.0 200 "),
-        "{}",
-        cancelled[0].start
-    );
+    give_up(&mut alice, &mut bob);
 }
 
 #[test]
@@ -152,17 +195,7 @@ fn all_phones_of_a_user_ring_until_one_answers() {
     let server = server();
     let (mut alice, mut desk) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
     let mut mobile = phone(&server, "bob", Transport::Tls, "");
-    alice.dial("sip:bob@example.org");
-    desk.rings();
-    mobile.rings();
-    mobile.accept();
-    mobile.established();
-    alice.established();
-    desk.closed();
-    desk.receives(1, "CANCEL");
-    alice.hang_up();
-    mobile.closed();
-    mobile.receives(1, "BYE");
+    fork(&mut alice, &mut desk, &mut mobile);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The foreign programs against each other: what they do without us is what a test may expect of them with us.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::harness::{Baresip, Kamailio, KamailioSetup, Phone, Sipp, Transport};
+use crate::calls::{call, decline, fork, give_up, talk};
+use crate::harness::{Baresip, Kamailio, KamailioSetup, Phone, Sipp, Transport, Tunnel};
 
 fn phone(aor: &str, transport: Transport) -> Phone {
     let user = &aor[..aor.find('@').expect("an address-of-record")];
@@ -19,8 +21,7 @@ fn two_baresips_call_each_other_directly_hold_resume_and_hang_up() {
     for transport in [Transport::Tls, Transport::Tcp, Transport::Udp] {
         let mut alice = phone("alice@example.org", transport);
         let mut bob = phone("bob@example.org", transport);
-        let bob_uri = bob.direct();
-        call(&mut alice, &bob_uri, &mut bob);
+        call(&mut alice, &mut bob);
         bob.hang_up();
         bob.closed();
         alice.closed();
@@ -28,47 +29,33 @@ fn two_baresips_call_each_other_directly_hold_resume_and_hang_up() {
     }
 }
 
-/// A call with hold and resume, and what both sides must have seen of it. It still stands.
-pub(crate) fn call(caller: &mut Phone, uri: &str, callee: &mut Phone) {
-    let earlier = callee.received("INVITE").len();
-    caller.dial(uri);
-    assert_eq!(callee.rings(), format!("sip:{}", caller.name()));
-    caller.hears_ringing();
-    callee.accept();
-    callee.established();
-    caller.established();
-    caller.hold();
-    caller.resume();
-    // The invitation, hold and resume; each acknowledged.
-    let invites = callee.receives(earlier + 3, "INVITE");
-    callee.receives(earlier + 3, "ACK");
-    let directions: Vec<bool> = invites
-        .iter()
-        .skip(earlier)
-        .map(|invite| String::from_utf8_lossy(&invite.body).contains("a=sendonly"))
-        .collect();
-    assert_eq!(directions, [false, true, false]);
+fn partner_phone(kamailio: &Kamailio, user: &str, friend: &str) -> Phone {
+    Baresip::new(&format!("{user}@kama.test"))
+        .certificate(&format!("{user}-partner"))
+        .at(kamailio.phones())
+        .writes_to(friend)
+        .start()
+        .registered()
 }
 
+/// The same calls that we must carry, carried by another.
 #[test]
-fn two_baresips_call_and_write_through_kamailio() {
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+fn baresips_call_and_write_through_kamailio() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
     let kamailio = KamailioSetup::new("kama.test", "server-partner")
         .calls("example.org", nobody)
         .start();
-    let at = |aor: &str, certificate| {
-        let phone = Baresip::new(aor).certificate(certificate);
-        phone.at(kamailio.phones()).writes_to("sip:carol@kama.test")
-    };
-    let mut carol = at("carol@kama.test", "carol-partner").start().registered();
-    let mut dave = at("dave@kama.test", "dave-partner").start().registered();
-    call(&mut carol, "sip:dave@kama.test", &mut dave);
-    dave.hang_up();
-    carol.closed();
-    assert_eq!(dave.writes("from dave"), "200 OK");
-    carol.reads("from dave");
+    let carol = || partner_phone(&kamailio, "carol", "sip:dave@kama.test");
+    let dave = || partner_phone(&kamailio, "dave", "sip:carol@kama.test");
+    talk(&mut carol(), &mut dave());
+    decline(&mut carol(), &mut dave());
+    give_up(&mut carol(), &mut dave());
+    fork(&mut carol(), &mut dave(), &mut dave());
     // A name is its owner's.
-    let mut other = at("carol@kama.test", "dave-partner").start();
+    let mut other = Baresip::new("carol@kama.test")
+        .certificate("dave-partner")
+        .at(kamailio.phones())
+        .start();
     assert_eq!(other.registration(), "403 Not Your Name");
 }
 
@@ -85,12 +72,7 @@ fn two(partner: KamailioSetup) -> Two {
         KamailioSetup::new("example.org", "server-rsa").calls("kama.test", partner.peers());
     let partner = partner.calls("example.org", example.peers()).start();
     let example = example.start();
-    let carol = Baresip::new("carol@kama.test")
-        .certificate("carol-partner")
-        .at(partner.phones())
-        .writes_to("sip:alice@example.org")
-        .start()
-        .registered();
+    let carol = partner_phone(&partner, "carol", "sip:alice@example.org");
     let alice = Baresip::new("alice@example.org")
         .certificate("alice-uri")
         .at(example.phones())
@@ -108,17 +90,7 @@ fn two(partner: KamailioSetup) -> Two {
 #[test]
 fn two_kamailios_federate_calls_and_messages_both_ways() {
     let mut two = two(KamailioSetup::new("kama.test", "server-partner"));
-    call(&mut two.carol, "sip:alice@example.org", &mut two.alice);
-    two.alice.hang_up();
-    two.carol.closed();
-    two.alice.closed();
-    call(&mut two.alice, "sip:carol@kama.test", &mut two.carol);
-    two.alice.hang_up();
-    two.carol.closed();
-    assert_eq!(two.alice.writes("to the partner"), "200 OK");
-    two.carol.reads("to the partner");
-    assert_eq!(two.carol.writes("from the partner"), "200 OK");
-    two.alice.reads("from the partner");
+    talk(&mut two.carol, &mut two.alice);
 }
 
 /// Also the measure for ours: what a Kamailio says when it refuses, and when it is refused.
@@ -211,4 +183,31 @@ fn a_sipp_that_gets_the_wrong_answer_counts_it() {
     let counted = one.calls(3, 10).start().finish(Duration::from_secs(60));
     assert_eq!(counted.successful, 0, "{counted:?}");
     assert_eq!(counted.failed, 3, "{counted:?}");
+}
+
+#[test]
+fn two_sipps_call_and_write_through_socat_and_kamailio() {
+    const CALLS: usize = 300;
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+    let kamailio = KamailioSetup::new("example.org", "server-rsa")
+        .calls("kama.test", nobody)
+        .start();
+    let alice = Tunnel::to(kamailio.phones(), "alice-uri");
+    let bob = Tunnel::to(kamailio.phones(), "bob-uri");
+    for (one, other) in [("call", "answer"), ("message", "message_answer")] {
+        let callee = Sipp::new("enroll").answering(other).over(Transport::Tls);
+        let mut callee = callee.to(bob.entrance()).start().enrolled();
+        let caller = Sipp::new(one).over(Transport::Tls).to(alice.entrance());
+        let counted = caller
+            .calls(CALLS, 200)
+            .start()
+            .finish(Duration::from_secs(60));
+        counted.assert_flawless(CALLS);
+        let answered = callee.wait(Duration::from_secs(10), |counted| {
+            counted.out_of_call >= CALLS
+        });
+        assert_eq!(answered.out_of_call, CALLS, "{answered:?}");
+        assert_eq!(answered.stray, 0, "{answered:?}");
+        assert!(answered.failures.is_empty(), "{answered:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::baresip_trace::{Traced, traced};
 use super::message::Incoming;
 use super::pki::Pki;
-use super::ports::{free_port, free_port_pair};
+use super::ports::free_port;
 use super::process::Watched;
 use super::server::Log;
 
@@ -99,7 +99,7 @@ impl Baresip {
                 .prefix("baresip-")
                 .tempdir()
                 .expect("a directory");
-            let port = free_port_pair();
+            let port = free_pair();
             let control = SocketAddr::from(([127, 0, 0, 1], free_port()));
             self.write_files(dir.path(), port, control);
             let mut command = Command::new("baresip");
@@ -111,7 +111,7 @@ impl Baresip {
                 let reader = stream.try_clone().expect("a second handle");
                 let collected = events.clone();
                 std::thread::spawn(move || collect(reader, &collected));
-                return Phone {
+                let mut phone = Phone {
                     process,
                     stream,
                     events,
@@ -119,8 +119,11 @@ impl Baresip {
                     port,
                     name: format!("{}@{}", self.user, self.domain),
                     transport: self.transport,
+                    at_proxy: self.proxy.is_some(),
                     _dir: dir,
                 };
+                phone.attends();
+                return phone;
             }
             said = process.end();
         }
@@ -178,6 +181,16 @@ impl Baresip {
     }
 }
 
+/// A free port with a free one above it.
+fn free_pair() -> u16 {
+    loop {
+        let port = free_port();
+        if TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
 fn modules() -> PathBuf {
     ["/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules"]
         .iter()
@@ -232,6 +245,7 @@ pub(crate) struct Phone {
     port: u16,
     name: String,
     transport: Transport,
+    at_proxy: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -241,8 +255,11 @@ impl Phone {
         &self.name
     }
 
-    /// The URI at which it is called directly.
-    pub(crate) fn direct(&self) -> String {
+    /// The URI that it is called by: without a proxy, the address that it listens on.
+    pub(crate) fn uri(&self) -> String {
+        if self.at_proxy {
+            return format!("sip:{}", self.name);
+        }
         let port = match self.transport {
             Transport::Tls => self.port + 1,
             Transport::Tcp | Transport::Udp => self.port,
@@ -261,6 +278,15 @@ impl Phone {
         self.stream
             .write_all(framed.as_bytes())
             .unwrap_or_else(|e| panic!("{}: {command}: {e}\n{}", self.name, self.process.text()));
+    }
+
+    /// Waits until it has taken our connection: events before that are told to nobody.
+    fn attends(&mut self) {
+        self.command("listcalls", "");
+        let answer = self
+            .events
+            .wait_after(&mut 0, &["\"response\":true"], PATIENCE);
+        assert!(answer.is_some(), "{}: deaf\n{}", self.name, self.story());
     }
 
     /// Waits for the next event of one of these kinds; earlier ones of other kinds are passed over.
@@ -288,9 +314,11 @@ impl Phone {
         )
     }
 
-    /// Waits for the end of its registration: the status line of the answer, as `200 OK`.
+    /// Waits for the end of its first registration: the status line of the answer, as `200 OK`. The event of it may have
+    /// come before anybody listened.
     pub(crate) fn registration(&mut self) -> String {
-        self.event(&["REGISTER_OK", "REGISTER_FAIL"]).text("param")
+        let answers = self.waits_for_answers(1, "REGISTER");
+        status_line(answers.first())
     }
 
     /// Waits until it is registered.
@@ -382,9 +410,7 @@ impl Phone {
         let before = final_answers(&self.trace(), "MESSAGE").len();
         self.command("message", text);
         let answers = self.waits_for_answers(before + 1, "MESSAGE");
-        let start = answers.last().map(|answer| answer.start.as_str());
-        let status = start.unwrap_or_default().trim_start_matches("SIP/2.0 ");
-        status.to_owned()
+        status_line(answers.last())
     }
 
     /// Waits for a MESSAGE with this text; the request as it came.
@@ -430,6 +456,12 @@ impl Phone {
             .wait_for(PATIENCE, |octets| find(&traced(octets, &listening)));
         found.unwrap_or_else(|| panic!("{}: no {what}\n{}", self.name, self.story()))
     }
+}
+
+/// `200 OK` and the like.
+fn status_line(answer: Option<&Incoming>) -> String {
+    let start = answer.map_or("", |answer| answer.start.as_str());
+    start.trim_start_matches("SIP/2.0 ").to_owned()
 }
 
 fn received(trace: &[Traced], method: &str) -> impl Iterator<Item = Incoming> {

@@ -22,7 +22,7 @@ pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
 pub(crate) use process::Watched;
 pub(crate) use server::{Server, Setup, run_to_end};
-pub(crate) use sipp::{Sipp, Statistics, Tunnel};
+pub(crate) use sipp::{Sipp, Tunnel};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

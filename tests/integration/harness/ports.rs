@@ -25,15 +25,3 @@ pub(crate) fn free_port() -> u16 {
     }
     panic!("no free port between 12000 and 32000");
 }
-
-/// Two successive free ports: a phone listens for TLS beside its plain port.
-pub(crate) fn free_port_pair() -> u16 {
-    loop {
-        let port = free_port();
-        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = port + 1;
-        if TcpListener::bind(("127.0.0.1", next)).is_ok() && given.insert(next) {
-            return port;
-        }
-    }
-}

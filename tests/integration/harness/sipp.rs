@@ -15,7 +15,7 @@ use super::tests_dir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A run of sipp to be. The domain is example.org, alice calls, bob is called, unless said otherwise.
+/// A run of sipp to be. The domain is example.org, and alice calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Sipp {
     scenario: &'static str,
@@ -26,17 +26,12 @@ pub(crate) struct Sipp {
     socket_per_call: bool,
     calls: usize,
     rate: usize,
-    keys: BTreeMap<&'static str, String>,
+    callee: String,
 }
 
 impl Sipp {
     /// Runs one of `tests/sipp`.
     pub(crate) fn new(scenario: &'static str) -> Self {
-        let keys = [
-            ("domain", "example.org"),
-            ("caller", "alice"),
-            ("callee", "bob"),
-        ];
         Self {
             scenario,
             out_of_call: None,
@@ -46,7 +41,7 @@ impl Sipp {
             socket_per_call: false,
             calls: 1,
             rate: 100,
-            keys: keys.map(|(key, value)| (key, value.to_owned())).into(),
+            callee: "bob".to_owned(),
         }
     }
 
@@ -81,9 +76,9 @@ impl Sipp {
         self
     }
 
-    /// Another word for `[key]` of the scenario.
-    pub(crate) fn key(mut self, key: &'static str, value: &str) -> Self {
-        self.keys.insert(key, value.to_owned());
+    /// Who is called, in place of bob.
+    pub(crate) fn callee(mut self, user: &str) -> Self {
+        user.clone_into(&mut self.callee);
         self
     }
 
@@ -122,7 +117,12 @@ impl Sipp {
         command.args(["-trace_err", "-error_file", "errors.log"]);
         let via = self.transport.name().to_ascii_uppercase();
         command.args(["-key", "via", &via]);
-        for (key, value) in &self.keys {
+        let words = [
+            ("domain", "example.org"),
+            ("caller", "alice"),
+            ("callee", &self.callee),
+        ];
+        for (key, value) in words {
             command.args(["-key", key, value]);
         }
         let mut run = SippRun {
@@ -267,7 +267,8 @@ impl Statistics {
     /// When not.
     pub(crate) fn assert_flawless(&self, calls: usize) {
         assert!(
-            self.successful == calls
+            self.errors.is_empty()
+                && self.successful == calls
                 && self.failed == 0
                 && self.failures.is_empty()
                 && self.stray == 0,
