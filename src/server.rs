@@ -20,6 +20,7 @@ use crate::process::ProcessOptions;
 use crate::proxy::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
 use crate::proxy::{ForkOptions, Policy};
 use crate::registrar::Location;
+use crate::resolve::{self, Resolver};
 use crate::store::{self, StoreOptions, Table};
 use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext};
 use crate::transport::{
@@ -49,6 +50,9 @@ pub enum Fault {
     /// The system's OpenSSL.
     #[error("{0}")]
     Seal(#[from] SealFault),
+    /// DNS.
+    #[error("{0}")]
+    Resolve(#[from] resolve::StartError),
     /// A store.
     #[error("{0}")]
     Store(#[from] store::Error),
@@ -427,7 +431,10 @@ impl Server {
             .as_ref()
             .map(|delivery| Arc::new(Arc::clone(delivery)) as Arc<dyn transport::Registered>);
         let options = configuration.engine.clone();
-        let engine = Engine::start(options, listeners, composed.snapshot, location, told)?;
+        // It has a thread, and so is made no earlier.
+        let resolver = Resolver::new(configuration.resolver.clone())?;
+        let snapshot = composed.snapshot;
+        let engine = Engine::start(options, listeners, resolver, snapshot, location, told)?;
         let own = Self {
             engine,
             data,

@@ -99,13 +99,12 @@ pub(crate) struct Connection {
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted or begun, between `peer` and `local`.
     pub(crate) fn new(
         id: u64,
         slot: usize,
         listener: usize,
-        peer: SocketAddr,
-        local: SocketAddr,
+        (peer, local): (SocketAddr, SocketAddr),
         place: Admit,
         stage: Stage,
         accepted: Instant,
@@ -368,7 +367,7 @@ mod tests {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let place = Admission::new(limits).admit(ip).unwrap();
         let (peer, now) = ((ip, 5061).into(), Instant::now());
-        Connection::new(1, 0, 0, peer, peer, place, Stage::Changing, now)
+        Connection::new(1, 0, 0, (peer, peer), place, Stage::Changing, now)
     }
 
     fn aor(user: usize) -> Aor {

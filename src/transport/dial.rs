@@ -66,14 +66,14 @@ impl Dialled {
 pub(crate) struct Dial {
     purpose: Purpose,
     /// Requests that leave once it is open.
-    waiting: Vec<Box<Journey>>,
+    waiting: Vec<Journey>,
     /// Why it does not open.
     failure: Failure,
 }
 
 impl Dial {
     /// Has a request wait. One that finds no place stays in `journey`.
-    pub(crate) fn wait(&mut self, journey: &mut Option<Box<Journey>>) {
+    pub(crate) fn wait(&mut self, journey: &mut Option<Journey>) {
         if self.waiting.len() < MOST_WAITING {
             self.waiting.extend(journey.take());
         }
@@ -82,11 +82,7 @@ impl Dial {
 
 impl Worker {
     /// Finds out where a URI leads; gives the request back when that is known already.
-    pub(super) fn resolve(
-        &mut self,
-        mut journey: Box<Journey>,
-        wanted: Wanted,
-    ) -> Option<Box<Journey>> {
+    pub(super) fn resolve(&mut self, mut journey: Journey, wanted: Wanted) -> Option<Journey> {
         if let Some(resolved) = self.shared.resolver.recall(&wanted, self.now) {
             journey.resolved(resolved);
             return Some(journey);
@@ -105,7 +101,7 @@ impl Worker {
     }
 
     /// Goes on with a request whose destinations are known now.
-    pub(super) fn take_resolved(&mut self, mut journey: Box<Journey>, resolved: Resolved) {
+    pub(super) fn take_resolved(&mut self, mut journey: Journey, resolved: Resolved) {
         journey.resolved(resolved);
         self.travel(journey);
     }
@@ -113,9 +109,9 @@ impl Worker {
     /// Sends a request to a destination, over a connection that is good for it; gives it back when that cannot be.
     pub(super) fn reach(
         &mut self,
-        mut journey: Box<Journey>,
+        mut journey: Journey,
         destination: Destination,
-    ) -> Option<Box<Journey>> {
+    ) -> Option<Journey> {
         let expectation = match (destination.transport, &journey.reference) {
             (TransportKind::Tls, Some(reference)) => {
                 let own = journey.departure.own.as_deref();
@@ -152,11 +148,7 @@ impl Worker {
     }
 
     /// Opens a connection, with a request waiting for it.
-    fn dial(
-        &mut self,
-        purpose: Purpose,
-        journey: &mut Option<Box<Journey>>,
-    ) -> Result<(), Failure> {
+    fn dial(&mut self, purpose: Purpose, journey: &mut Option<Journey>) -> Result<(), Failure> {
         let peer = purpose.destination.address;
         let transport = match purpose.destination.transport {
             TransportKind::Tls => Transport::Tls,
@@ -189,7 +181,13 @@ impl Worker {
         }
         let stage = Stage::Connecting(socket);
         let mut connection = Box::new(Connection::new(
-            id, slot, listener, peer, peer, place, stage, self.now,
+            id,
+            slot,
+            listener,
+            (peer, peer),
+            place,
+            stage,
+            self.now,
         ));
         let mut dial = Box::new(Dial {
             purpose,

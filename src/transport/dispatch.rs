@@ -81,7 +81,7 @@ impl Worker {
     }
 
     /// Goes on with a request until it is sent, waits for something, or has nowhere to go any more.
-    pub(super) fn travel(&mut self, mut journey: Box<Journey>) {
+    pub(super) fn travel(&mut self, mut journey: Journey) {
         loop {
             match journey.next() {
                 Leg::Over(flow) if self.is_mine(flow) => match self.leave_by(flow, journey) {
@@ -111,11 +111,7 @@ impl Worker {
     }
 
     /// Has the worker of a flow send a request over it; gives it back if that worker takes nothing more.
-    pub(super) fn hand_over(
-        &mut self,
-        flow: FlowId,
-        journey: Box<Journey>,
-    ) -> Option<Box<Journey>> {
+    pub(super) fn hand_over(&mut self, flow: FlowId, journey: Journey) -> Option<Journey> {
         let worker = self.shared.worker_of(flow);
         let NotTaken(mail) = self
             .shared
@@ -129,7 +125,7 @@ impl Worker {
     }
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
-    pub(super) fn leave_by(&mut self, flow: FlowId, journey: Box<Journey>) -> Option<Box<Journey>> {
+    pub(super) fn leave_by(&mut self, flow: FlowId, journey: Journey) -> Option<Journey> {
         let mut journey = Some(journey);
         if let FlowId::Connection(number) = flow
             && let Some(slot) = self.outbox.slot_of(number)
@@ -148,7 +144,7 @@ impl Worker {
     pub(super) fn board(
         &mut self,
         connection: &mut Connection,
-        journey: &mut Option<Box<Journey>>,
+        journey: &mut Option<Journey>,
     ) -> Fate {
         if connection.is_opening() {
             if let Some(dial) = &mut connection.dial {
@@ -163,7 +159,7 @@ impl Worker {
             return Fate::Keep;
         };
         // What would have a slow peer closed is better not said.
-        let queued = connection.queued().saturating_add(departure.len());
+        let queued = connection.queued().saturating_add(departure.room());
         if queued > self.shared.options.max_queued_bytes {
             return Fate::Keep;
         }
@@ -185,7 +181,7 @@ impl Worker {
                 let sent = self.send(connection, &out);
                 if let Some(journey) = journey.take() {
                     connection.carries(journey.departure.home);
-                    self.sent(*journey, exit.flow, via, None);
+                    self.sent(journey, exit.flow, via, None);
                 }
                 sent.err().unwrap_or(Fate::Keep)
             }
@@ -220,7 +216,7 @@ impl Worker {
     }
 
     /// Takes over a request that another worker sends over a flow of this one.
-    pub(super) fn take_journey(&mut self, journey: Box<Journey>, flow: FlowId) {
+    pub(super) fn take_journey(&mut self, journey: Journey, flow: FlowId) {
         if let Some(stranded) = self.leave_by(flow, journey) {
             self.journeys.push(stranded);
         }

@@ -15,7 +15,7 @@ use super::options::{EngineOptions, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
 use super::worker::{MAIL, MAILBOX, Worker};
 use crate::registrar::Location;
-use crate::resolve::{self, Resolver};
+use crate::resolve::Resolver;
 
 /// Why a listener or a thread cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +30,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// There is no DNS.
-    #[error("{0}")]
-    Resolve(#[from] resolve::StartError),
     /// The system gives no thread or no poller.
     #[error("cannot start the threads: {0}")]
     Threads(#[from] io::Error),
@@ -89,6 +86,7 @@ impl Engine {
     pub fn start(
         options: EngineOptions,
         listeners: Listeners,
+        resolver: Resolver,
         snapshot: Snapshot,
         location: Location,
         registered: Option<Arc<dyn Registered>>,
@@ -109,7 +107,6 @@ impl Engine {
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()?;
-        let resolver = Resolver::new(options.resolver.clone())?;
         let shared = Arc::new(Shared::new(
             options, snapshot, location, addresses, mailboxes, resolver, registered,
         ));

@@ -42,15 +42,15 @@ pub(crate) enum Leg {
 }
 
 impl Journey {
-    pub(crate) fn new(departure: Box<Departure>) -> Box<Self> {
-        Box::new(Self {
+    pub(crate) fn new(departure: Box<Departure>) -> Self {
+        Self {
             departure,
             hop: 0,
             destinations: VecDeque::new(),
             tried: 0,
             reference: None,
             failure: Failure::no_transport(),
-        })
+        }
     }
 
     /// What to try next.

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::auth::IpNetwork;
-use crate::resolve::ResolverOptions;
 use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
 use crate::transaction::TransactionOptions;
@@ -93,8 +92,6 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
-    /// Where URIs lead.
-    pub resolver: ResolverOptions,
     /// Requests that are relayed.
     pub transactions: TransactionOptions,
     /// Requests of the server's own; no setting yet.

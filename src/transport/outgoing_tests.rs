@@ -20,7 +20,7 @@ use crate::auth::{AuthOptions, Mappings, Rules};
 use crate::proxy::test_support::relay_policy;
 use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, RegistrarOptions};
-use crate::resolve::ResolverOptions;
+use crate::resolve::{Resolver, ResolverOptions};
 use crate::sip::FrameLimits;
 use crate::tls::{self, ClientContext, ClientTls, ProtocolVersion, TlsOptions};
 use crate::transaction::{Timers, TransactionOptions};
@@ -86,7 +86,6 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         proxy_sources: Vec::new(),
         max_queued_bytes: 65_536,
         transactions: TransactionOptions::default(),
-        resolver: ResolverOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: Duration::ZERO,
         deadlines: Deadlines {
@@ -143,7 +142,9 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
     let (told, events) = unbounded();
     let registered: Arc<dyn Registered> = Arc::new(Told(told));
     let location = Location::new();
-    let engine = Engine::start(options, listeners, snapshot, location, Some(registered)).unwrap();
+    let resolver = Resolver::new(ResolverOptions::default()).unwrap();
+    let told = Some(registered);
+    let engine = Engine::start(options, listeners, resolver, snapshot, location, told).unwrap();
     let address = engine.handle().0.listeners[0];
     Served {
         engine,

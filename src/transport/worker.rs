@@ -37,11 +37,11 @@ pub(crate) enum Mail {
     /// A request of our own to be sent over a connection.
     Send(Box<Posted>),
     /// A request that leaves by a flow of this worker.
-    Journey(Box<Journey>, FlowId),
+    Journey(Journey, FlowId),
     /// What became of a request of this worker's that left by another's flow.
     Departed(Departed),
     /// Where a request of this worker leads.
-    Resolved(Box<Journey>, Resolved),
+    Resolved(Journey, Resolved),
     /// Octets for a flow of this worker.
     Octets(FlowId, Arc<[u8]>),
     /// A response to a request of this worker, and the flow that it came over.
@@ -103,7 +103,7 @@ pub(crate) struct Worker {
     /// What is to be done for them.
     pub(super) effects: Vec<Effect>,
     /// Requests that are to look for another way.
-    pub(super) journeys: Vec<Box<Journey>>,
+    pub(super) journeys: Vec<Journey>,
     /// A request that is being written; empty, and kept for its capacity.
     pub(super) leaving: Vec<u8>,
     /// Connections that were not read to the end in their turn.
@@ -390,8 +390,7 @@ impl Worker {
             id,
             slot,
             arrival.listener,
-            arrival.peer,
-            local,
+            (arrival.peer, local),
             arrival.place,
             Stage::Changing,
             arrival.accepted,

@@ -1,16 +1,15 @@
 //! Programs that others wrote, against this server: `openssl s_client`, `gnutls-cli`, `baresip`. A program that is not
 //! installed is a failure, not a skip: `scripts/install-test-peers` installs them.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::harness::{Pki, Request, Server, Setup, TlsPeer, free_port, report, tests_dir};
+use crate::harness::{
+    Baresip, Phone, Pki, Request, Server, Setup, TlsPeer, Watched, report, tests_dir,
+};
 
 /// What a client shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,15 +233,7 @@ fn baresip_registers_with_its_certificate() {
     let server = Setup::usual()
         .set("TLSClientVerification", "Mandatory")
         .start();
-    let phone = Baresip::new(&server, "alice-uri", "alice");
-    let mut running = phone.run();
-    let registered = running.wait_until(Duration::from_secs(15), |text| text.contains("200 OK"));
-    let text = running.text();
-    assert!(
-        registered,
-        "baresip did not register:\n{text}\n{}",
-        server.log()
-    );
+    let _phone = phone(&server, "alice@example.org", "alice-uri").registered();
 
     let mut query = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
     query.contact = Some(String::new());
@@ -259,7 +250,6 @@ fn baresip_registers_with_its_certificate() {
             .any(|contact| contact.contains("sip:alice-")),
         "bindings of alice: {contacts:?}"
     );
-    running.end();
 }
 
 #[test]
@@ -267,26 +257,15 @@ fn baresip_is_refused_when_its_account_is_not_its_certificates() {
     let server = Setup::usual()
         .set("TLSClientVerification", "Mandatory")
         .start();
-    let phone = Baresip::new(&server, "alice-uri", "bob");
-    let mut running = phone.run();
-    let refused = running.wait_until(Duration::from_secs(15), |text| text.contains("403 "));
-    let text = running.text();
-    assert!(
-        refused,
-        "baresip was not refused:\n{text}\n{}",
-        server.log()
-    );
-    assert!(
-        !text.contains("200 OK"),
-        "baresip registered somebody else:\n{text}"
-    );
+    let mut phone = phone(&server, "bob@example.org", "alice-uri");
+    let status = phone.registration();
+    assert!(status.starts_with("403 "), "{status}\n{}", phone.story());
     let logged = server.wait_after(&mut 0, &["auth.refused"], Duration::from_secs(5));
     assert!(
         logged.is_some(),
         "no log line about the refusal:\n{}",
         server.log()
     );
-    running.end();
 }
 
 #[test]
@@ -297,170 +276,12 @@ fn baresip_with_a_mapped_phone_certificate_registers_the_user_it_is_mapped_to() 
     let mappings = tests_dir().join("golden/tlsUserMappings.txt");
     fs::copy(mappings, setup.dir().join("mappings.txt")).expect("mappings");
     let server = setup.start();
-    let phone = Baresip::new(&server, "phone-0004F22B3EB5", "alice");
-    let mut running = phone.run();
-    let registered = running.wait_until(Duration::from_secs(15), |text| text.contains("200 OK"));
-    let text = running.end();
-    assert!(
-        registered,
-        "baresip did not register:\n{text}\n{}",
-        server.log()
-    );
+    phone(&server, "alice@example.org", "phone-0004F22B3EB5").registered();
 }
 
-/// A configuration of baresip 1.0 with one account.
-struct Baresip {
-    dir: tempfile::TempDir,
-}
-
-impl Baresip {
-    fn new(server: &Server, certificate: &str, user: &str) -> Self {
-        let pki = Pki::get();
-        let dir = tempfile::Builder::new()
-            .prefix("baresip-")
-            .tempdir()
-            .expect("a directory");
-        let mut config = String::new();
-        let _ = writeln!(config, "module_path {}", modules().display());
-        config.push_str("module_app account.so\nsip_transports tls\nnet_interface 127.0.0.1\n");
-        let _ = writeln!(config, "sip_listen 127.0.0.1:{}", free_port());
-        let _ = writeln!(
-            config,
-            "sip_certificate {}",
-            pki.client(certificate).display()
-        );
-        let _ = writeln!(
-            config,
-            "sip_cafile {}",
-            pki.path("ca/root-example.crt").display()
-        );
-        fs::write(dir.path().join("config"), config).expect("configuration of baresip");
-        // A password, so that it does not ask for one; nobody does.
-        let account = format!(
-            "<sip:{user}@example.org;transport=tls>;outbound=\"sip:{};transport=tls\";regint=60;auth_pass=none\n",
-            server.tls()
-        );
-        fs::write(dir.path().join("accounts"), account).expect("account of baresip");
-        fs::write(dir.path().join("contacts"), "").expect("contacts of baresip");
-        Self { dir }
-    }
-
-    fn run(&self) -> Watched {
-        // -s traces every message to the terminal: that is where the answers are read from.
-        Watched::spawn(
-            Command::new("baresip")
-                .arg("-f")
-                .arg(self.dir.path())
-                .args(["-v", "-s"]),
-        )
-    }
-}
-
-fn modules() -> PathBuf {
-    ["/usr/lib/baresip/modules", "/usr/local/lib/baresip/modules"]
-        .iter()
-        .map(Path::new)
-        .find(|path| path.is_dir())
-        .expect("the modules of baresip: scripts/install-test-peers")
-        .to_owned()
-}
-
-/// A foreign program and what it prints; ended on drop.
-struct Watched {
-    child: Child,
-    printed: Arc<Mutex<Vec<u8>>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Watched {
-    fn spawn(command: &mut Command) -> Self {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{program}: {e}; scripts/install-test-peers installs it"));
-        let printed = Arc::default();
-        let mut readers = Vec::new();
-        readers.extend(
-            child
-                .stdout
-                .take()
-                .map(|pipe| collect(pipe, Arc::clone(&printed))),
-        );
-        readers.extend(
-            child
-                .stderr
-                .take()
-                .map(|pipe| collect(pipe, Arc::clone(&printed))),
-        );
-        Self {
-            child,
-            printed,
-            readers,
-        }
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        if let Some(stdin) = &mut self.child.stdin {
-            let _ = stdin.write_all(octets).and_then(|()| stdin.flush());
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.printed.lock().unwrap_or_else(PoisonError::into_inner))
-            .into_owned()
-    }
-
-    /// Waits until what it printed fulfils `done`, or it has ended; false at the deadline.
-    fn wait_until(&mut self, patience: Duration, done: impl Fn(&str) -> bool) -> bool {
-        let deadline = Instant::now() + patience;
-        loop {
-            if done(&self.text()) {
-                return true;
-            }
-            if Instant::now() > deadline {
-                return false;
-            }
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                // The last octets may still be in the pipe.
-                std::thread::sleep(Duration::from_millis(50));
-                return done(&self.text());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Ends it; all it printed.
-    fn end(&mut self) -> String {
-        drop(self.child.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        for reader in self.readers.drain(..) {
-            let _ = reader.join();
-        }
-        self.text()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-fn collect(
-    mut pipe: impl Read + Send + 'static,
-    printed: Arc<Mutex<Vec<u8>>>,
-) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-            printed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend_from_slice(&chunk[..n]);
-        }
-    })
+fn phone(server: &Server, aor: &str, certificate: &str) -> Phone {
+    Baresip::new(aor)
+        .certificate(certificate)
+        .at(server.tls())
+        .start()
 }

@@ -12,13 +12,17 @@
 
 mod harness;
 
+mod calls;
 mod control;
+mod federation;
 mod from_repro;
 mod hot;
 mod interop;
 mod listeners;
+mod load;
 mod operator;
 mod parity;
+mod peers;
 mod readme;
 mod robustness;
 mod silo;

@@ -271,7 +271,6 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
-        resolver: crate::resolve::ResolverOptions::default(),
         transactions: TransactionOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: seconds(v, "StatisticsLogInterval"),

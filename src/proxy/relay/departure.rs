@@ -69,8 +69,8 @@ pub struct SentVia {
 }
 
 impl Departure {
-    /// About how many octets it will be.
-    pub fn len(&self) -> usize {
+    /// How many octets it will be at most, as long as nobody has a longer name than others.
+    pub fn room(&self) -> usize {
         self.draft.len() + 512
     }
 

@@ -1,21 +1,30 @@
 //! What all tests share: certificates, a server under test, and a SIP peer that sees every alert.
 
+mod baresip;
+mod baresip_trace;
 mod client;
 mod echo;
+mod kamailio;
 mod message;
 mod pki;
 mod ports;
+mod process;
 mod selfcheck;
 mod server;
+mod sipp;
 
+pub(crate) use baresip::{Baresip, Phone, Transport};
 pub(crate) use client::{
     Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from,
 };
 pub(crate) use echo::echo;
+pub(crate) use kamailio::{Kamailio, KamailioSetup};
 pub(crate) use message::{Request, Response};
 pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
+pub(crate) use process::Watched;
 pub(crate) use server::{Server, Setup, run_to_end};
+pub(crate) use sipp::{Sipp, Tunnel};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

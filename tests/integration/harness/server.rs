@@ -361,7 +361,7 @@ impl Drop for Running {
 
 /// The lines of a process, as they come.
 #[derive(Debug, Clone, Default)]
-struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub(super) struct Log(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Log {
     fn collect(&self, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
@@ -369,15 +369,19 @@ impl Log {
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n') {
                 let Ok(line) = line else { return };
-                let (lines, more) = &*log.0;
-                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.push(String::from_utf8_lossy(&line).into_owned());
-                more.notify_all();
+                log.push(String::from_utf8_lossy(&line).into_owned());
             }
         })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn push(&self, line: String) {
+        let (lines, more) = &*self.0;
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(line);
+        more.notify_all();
+    }
+
+    pub(super) fn text(&self) -> String {
         self.0
             .0
             .lock()
@@ -402,7 +406,12 @@ impl Log {
             .len()
     }
 
-    fn wait_after(&self, from: &mut usize, texts: &[&str], patience: Duration) -> Option<String> {
+    pub(super) fn wait_after(
+        &self,
+        from: &mut usize,
+        texts: &[&str],
+        patience: Duration,
+    ) -> Option<String> {
         let deadline = Instant::now() + patience;
         let mut lines = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
