@@ -124,7 +124,8 @@ impl Running {
         let mut loaded = server::load(&file, &[], &checks)
             .map_err(drop)
             .expect("the same again");
-        loaded.composed.snapshot.policy.directory = Arc::new(NoDirectory);
+        let policy = Arc::get_mut(&mut loaded.composed.snapshot.policy).unwrap();
+        policy.directory = Arc::new(NoDirectory);
         server.engine().replace(loaded.composed.snapshot);
         Self {
             server: Some(server),
