@@ -572,7 +572,7 @@ mod tests {
                 "MESSAGE",
                 "sip:bob@example.org:99",
                 "",
-                "480 Temporarily Unavailable",
+                "relayed",
             ),
             (
                 "a registration",
@@ -586,7 +586,7 @@ mod tests {
                 "REGISTER",
                 "sip:example.net",
                 "",
-                "480 Temporarily Unavailable",
+                "relayed",
             ),
             ("an ACK", "ACK", "sip:bob@example.org", "", ""),
         ] {
