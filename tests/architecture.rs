@@ -60,6 +60,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "sip",
             "auth",
+            "transaction",
             "registrar",
             "proxy",
             "tls",

@@ -266,7 +266,7 @@ fn takes(row: &Setting) -> String {
         Kind::Peers => "list of addresses, networks and names".to_owned(),
         Kind::Interface => "address:port".to_owned(),
         Kind::OpensslOptions => "list of SSL_OP_ names".to_owned(),
-        Kind::Uri => "URI".to_owned(),
+        Kind::RecordRoute => "auto, or a URI".to_owned(),
     }
 }
 

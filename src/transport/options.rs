@@ -34,6 +34,8 @@ pub struct ListenerOptions {
 pub struct Deadlines {
     /// Ours: `HandshakeTimeout`: from accept to the end of the handshake, PROXY header included.
     pub handshake: Duration,
+    /// Ours: `ConnectTimeout`: from the first packet of a connection that we open to the end of its handshake.
+    pub connect: Duration,
     /// Ours: `FirstMessageTimeout`: from the handshake to the first whole message.
     pub first_message: Duration,
     /// Ours: `PartialMessageTimeout`: from a message's first octet to its last.

@@ -62,6 +62,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         outgoing: OutgoingOptions::default(),
         statistics: Duration::ZERO,
         deadlines: Deadlines {
+            connect: Duration::from_secs(5),
             handshake: minute,
             first_message: minute,
             partial_message: minute,
