@@ -10,15 +10,15 @@ use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret, Transport,
+    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
-use crate::proxy::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
-use crate::proxy::{ForkOptions, Policy};
+use crate::proxy::Policy;
+use crate::proxy::relay::{RelayKeys, RelayPolicy};
 use crate::registrar::Location;
 use crate::resolve::{self, Resolver};
 use crate::store::{self, StoreOptions, Table};
@@ -231,14 +231,8 @@ impl Files {
         notes.extend(of_rules);
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = data.identities();
-        let relay = RelayPolicy {
-            faces: configuration.listeners.iter().map(face).collect(),
-            fork: ForkOptions::default(),
-            add_via_rport: true,
-            keys: self.keys.clone(),
-        };
         let policy = Policy {
-            relay,
+            relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),
             rules,
             registrar: configuration.registrar.clone(),
             proxy: configuration.proxy.clone(),
@@ -258,20 +252,6 @@ impl Files {
             domains: auth.domains,
             tables,
         })
-    }
-}
-
-/// How a listener names itself in messages.
-fn face(listener: &ListenerOptions) -> Face {
-    let port = listener.address.port();
-    let (transport, name) = match &listener.kind {
-        StreamKind::Tcp => (Transport::Tcp, None),
-        StreamKind::Tls(tls) => (Transport::Tls, Some(tls.domain.as_str())),
-    };
-    Face {
-        transport,
-        address: listener.address,
-        record_route: RecordRoute::automatic(name, port, transport),
     }
 }
 

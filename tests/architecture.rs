@@ -62,6 +62,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "sip",
             "auth",
+            "transaction",
             "registrar",
             "proxy",
             "tls",

@@ -267,7 +267,7 @@ fn takes(row: &Setting) -> String {
         Kind::Interface => "address:port".to_owned(),
         Kind::NameServers => "list of addresses, with or without port".to_owned(),
         Kind::OpensslOptions => "list of SSL_OP_ names".to_owned(),
-        Kind::Uri => "URI".to_owned(),
+        Kind::RecordRoute => "auto, or a URI".to_owned(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::admin::ControlOptions;
 use crate::auth::{Algorithm, AuthOptions};
 use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
+use crate::proxy::relay::RelayOptions;
 use crate::proxy::{ProxyOptions, TableOptions};
 use crate::registrar::RegistrarOptions;
 use crate::resolve::ResolverOptions;
@@ -47,6 +48,8 @@ pub struct Configuration {
     pub registrar: RegistrarOptions,
     /// Routing.
     pub proxy: ProxyOptions,
+    /// What is sent on.
+    pub relay: RelayOptions,
     /// Filters, routes, contacts that never expire, kept messages.
     pub tables: TableOptions,
     /// Where SIP URIs are looked up.

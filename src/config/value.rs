@@ -7,6 +7,7 @@ use super::settings::{self, Kind, Noted, Setting, Standing};
 use super::{ConfigError, Note, NoteClass, Origin};
 use crate::auth::{IpNetwork, TrustedPeer};
 use crate::proxy::pattern_groups;
+use crate::proxy::relay::RecordRoute;
 use crate::tls;
 
 /// Holds every setting made against its row: wrong values become errors, unknown names and values without effect
@@ -196,8 +197,8 @@ pub(super) fn parse(row: &Setting, value: &str) -> Result<(), String> {
         | Kind::SecretList
         | Kind::Path
         | Kind::List
-        | Kind::PathList
-        | Kind::Uri => Ok(()),
+        | Kind::PathList => Ok(()),
+        Kind::RecordRoute => record_route(value).map(drop),
         Kind::Index => index(value).map(drop),
         Kind::Regex => pattern(value),
         Kind::Bool => boolean(value).map(drop).ok_or_else(|| "true or false".to_owned()),
@@ -423,6 +424,16 @@ pub(super) fn interface(value: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// What a listener records; `None` for nothing at all and for repro's `auto`.
+pub(super) fn record_route(value: &str) -> Result<Option<RecordRoute>, String> {
+    if value.is_empty() || value.eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
+    RecordRoute::parse(value).map(Some).ok_or_else(|| {
+        "a URI as sip:sip.example.org:5061;transport=tls, without header fields and method, or auto".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -521,6 +532,29 @@ mod tests {
                 "addresses, networks, or names of certificates; \"10.0.0.0/33\" is none",
             ),
             (
+                "RecordRouteUri",
+                "sip:example.org:port",
+                "a URI as sip:sip.example.org:5061;transport=tls, without header fields and method, or auto",
+            ),
+            (
+                "Transport1RecordRouteUri",
+                "sip:example.org?Route=x",
+                "a URI as sip:sip.example.org:5061;transport=tls, without header fields and method, or auto",
+            ),
+            ("TimerC", "-1", "a number of seconds from 0 to 31536000"),
+            (
+                "TimerT1",
+                "500ms",
+                "a number of milliseconds from 0 to 60000",
+            ),
+            ("MaximumBranches", "0", "a number from 1 to 128"),
+            ("MaximumTransactions", "", "a number from 1 to 10000000"),
+            (
+                "QValueBehavior",
+                "BY_LUCK",
+                "EQUAL_Q_PARALLEL, FULL_SEQUENTIAL or FULL_PARALLEL",
+            ),
+            (
                 "ProxyProtocolSources",
                 "lb.example.org",
                 "addresses or networks as 192.0.2.7 or 2001:db8::/32; \"lb.example.org\" is none",
@@ -551,6 +585,14 @@ mod tests {
             ),
             ("Domains", "example.org, EXAMPLE.com."),
             ("Domains", "192.0.2.1,[2001:db8::1]"),
+            ("RecordRouteUri", ""),
+            ("RecordRouteUri", "example.org"),
+            ("Transport1RecordRouteUri", "AUTO"),
+            ("Transport1RecordRouteUri", "<sip:[2001:db8::1]:5061;lr>"),
+            ("QValueBehavior", "full_parallel"),
+            ("QValueBehavior", ""),
+            ("ClientNatDetectionMode", ""),
+            ("TimerC", ""),
             ("Transport1Interface", "2001:db8::1:5061"),
             ("Transport1Interface", "[2001:db8::1]:5061"),
             ("Transport1Interface", "192.0.2.1 : 5061"),

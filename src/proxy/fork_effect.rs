@@ -21,7 +21,7 @@ pub enum ForkKind {
 }
 
 /// What an operator may decide about forking.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForkOptions {
     /// Longest time that an INVITE may stay without an answer; zero for no limit. repro: `TimerC`.
     pub timer_c: Duration,

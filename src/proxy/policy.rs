@@ -39,9 +39,10 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Whether this URI means us: one of our domains on one of our ports, or an address that we listen on.
+    /// Whether this URI means us: one of our domains on one of our ports, an address that we listen on, or what a listener of
+    /// ours records, with its port, which may be neither.
     pub fn is_mine(&self, uri: &SipUri<'_>) -> bool {
-        match uri.host {
+        let is_served = match uri.host {
             Host::Ip(ip) => {
                 let port = uri.port.unwrap_or(if uri.secure { 5061 } else { 5060 });
                 self.addresses
@@ -56,6 +57,67 @@ impl Policy {
                             || self.addresses.iter().any(|a| a.port() == port)
                     })
             }
+        };
+        let mut faces = self.relay.faces.iter();
+        is_served || faces.any(|face| face.record_route.leads_here(uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use crate::proxy::relay::RecordRoute;
+    use crate::proxy::test_support;
+    use crate::sip::SipUri;
+
+    #[test]
+    fn what_means_us_is_a_domain_an_address_or_what_we_record() {
+        for (situation, record_route, uri, mine) in [
+            ("a domain", "", "sip:bob@example.org", true),
+            ("on our port", "", "sip:example.org:5061", true),
+            ("on another port", "", "sip:example.org:443", false),
+            ("another domain", "", "sip:example.net", false),
+            ("an address", "", "sip:192.0.2.1:5061", true),
+            ("an address on another port", "", "sip:192.0.2.1:443", false),
+            ("an address of others", "", "sip:192.0.2.2:5061", false),
+            (
+                "a public name before a translator",
+                "sip:gate.example.net:443;transport=tls",
+                "sip:token@gate.example.net:443;transport=tls;lr",
+                true,
+            ),
+            (
+                "that name on another port",
+                "sip:gate.example.net:443;transport=tls",
+                "sip:gate.example.net:5061",
+                false,
+            ),
+            (
+                "a public address",
+                "sip:198.51.100.7:5071",
+                "sips:token@198.51.100.7:5071;lr",
+                true,
+            ),
+            (
+                "a domain on a public port",
+                "sip:example.org:443;transport=tls",
+                "sip:token@example.org:443;transport=tls;lr",
+                true,
+            ),
+            (
+                "our own address all the same",
+                "sip:gate.example.net:443",
+                "sip:192.0.2.1:5061",
+                true,
+            ),
+        ] {
+            let mut policy = test_support::policy();
+            if !record_route.is_empty() {
+                policy.relay.faces[0].record_route = RecordRoute::parse(record_route).unwrap();
+            }
+            let found = policy.is_mine(&SipUri::parse(uri).unwrap());
+            assert_eq!(found, mine, "{situation}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod client_role;
 mod dns;
 mod listeners;
 mod paths;
+mod relay;
 mod rooms;
 mod stores;
 mod values;
@@ -47,6 +48,7 @@ pub(super) fn resolve(
     let client_role = client_role::client_role(&mut v, &paths, &tls, &auth);
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
+    let relay = relay::relay(&mut v, &listeners);
     let tables = rooms::tables(&mut v);
     let resolver = dns::resolver(&mut v, &listeners);
     let engine = rooms::engine(&mut v);
@@ -61,6 +63,7 @@ pub(super) fn resolve(
         auth,
         registrar,
         proxy,
+        relay,
         tables,
         resolver,
         engine,
@@ -172,6 +175,16 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             "the server will relay for anybody to anywhere",
         ),
         (
+            c.relay.fork.recursive_redirect,
+            "RecursiveRedirect",
+            "whoever is called may have us send the request to any other place, in our name and with our certificate",
+        ),
+        (
+            c.relay.fork.timer_c.is_zero(),
+            "TimerC",
+            "0: a call that is not answered, and whose caller does not give up, is kept for ever",
+        ),
+        (
             c.tls.minimum < ProtocolVersion::Tls1_2,
             "TLSMinimumProtocol",
             "TLS 1.0 and 1.1 are broken (RFC 8996); TLSv1.2 is safe",
@@ -206,6 +219,7 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
     let deadlines = &c.engine.deadlines;
     for (deadline, name) in [
         (deadlines.handshake, "HandshakeTimeout"),
+        (deadlines.connect, "ConnectTimeout"),
         (deadlines.first_message, "FirstMessageTimeout"),
         (deadlines.partial_message, "PartialMessageTimeout"),
         (deadlines.idle, "IdleTimeout"),
@@ -651,6 +665,11 @@ mod tests {
             ("TLSMinimumProtocol = 1.0", "TLSMinimumProtocol"),
             ("TrustedPeers = 0.0.0.0/0", "TrustedPeers"),
             ("ProxyProtocolSources = ::/0", "ProxyProtocolSources"),
+            ("RecursiveRedirect = true", "RecursiveRedirect"),
+            ("TimerC = 0", "TimerC"),
+            ("TimerC =", "TimerC"),
+            ("RecordRouteUri = sip:example.org", "RecordRouteUri"),
+            ("ConnectTimeout = 0", "ConnectTimeout"),
             ("HandshakeTimeout = 0", "HandshakeTimeout"),
             ("WriteTimeout =", "WriteTimeout"),
         ] {
@@ -679,7 +698,7 @@ mod tests {
     fn what_has_no_effect_is_told_and_what_is_off_is_not() {
         let c = good(&format!(
             "{DOMAIN}UDPPort = 0\nWSPort = 0\nHttpPort = 5080\nMessageSiloEnabled = false\nQValue = true\n\
-             ThreadedStack = false\nEnableCertificateAuthenticater = true\nDatabase1Type = MySQL\nDatabase1Password = s3cret\n"
+             LoadBalanceEqualDistantTargets = true\nThreadedStack = false\nEnableCertificateAuthenticater = true\nDatabase1Type = MySQL\nDatabase1Password = s3cret\n"
         ));
         for (class, name, told) in [
             (NoteClass::NotYet, "UDPPort", false),
@@ -689,8 +708,9 @@ mod tests {
             (NoteClass::NotYet, "DisableAuth", true),
             (NoteClass::NotYet, "HttpPort", true),
             (NoteClass::NotYet, "MessageSiloEnabled", false),
+            (NoteClass::NotYet, "QValue", false),
             // Its default, and yet not acted on.
-            (NoteClass::NotYet, "QValue", true),
+            (NoteClass::NotYet, "LoadBalanceEqualDistantTargets", true),
             // Nothing names data base 1.
             (NoteClass::Replaced, "Database1Type", true),
             (NoteClass::Replaced, "Database1Password", true),

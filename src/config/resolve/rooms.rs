@@ -20,7 +20,7 @@ use crate::registrar::RegistrarOptions;
 use crate::sip::{FrameLimits, StatusCode};
 use crate::store::{Backend, StoreOptions};
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
-use crate::transaction::TransactionOptions;
+use crate::transaction::{Timers, TransactionOptions};
 use crate::transport::{Deadlines, EngineOptions, OutgoingOptions};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
@@ -255,6 +255,8 @@ pub(super) fn tables(v: &mut Values<'_>) -> TableOptions {
 
 pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let timers = timers(v);
+    let own = OutgoingOptions::default();
     EngineOptions {
         workers: NonZeroUsize::new(v.number("WorkerThreads")).unwrap_or(cores),
         lookup_threads: positive(v, "NumAuthGrabberWorkerThreads"),
@@ -271,12 +273,21 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
-        transactions: TransactionOptions::default(),
-        outgoing: OutgoingOptions::default(),
+        transactions: TransactionOptions {
+            timers,
+            max_transactions: positive(v, "MaximumTransactions"),
+        },
+        outgoing: OutgoingOptions {
+            transactions: TransactionOptions {
+                timers,
+                ..own.transactions
+            },
+            ..own
+        },
         statistics: seconds(v, "StatisticsLogInterval"),
         deadlines: Deadlines {
             handshake: seconds(v, "HandshakeTimeout"),
-            connect: std::time::Duration::from_secs(5),
+            connect: connect(v),
             first_message: seconds(v, "FirstMessageTimeout"),
             partial_message: seconds(v, "PartialMessageTimeout"),
             idle: idle(v),
@@ -313,8 +324,45 @@ fn idle(v: &mut Values<'_>) -> Duration {
     }
 }
 
-fn seconds(v: &Values<'_>, name: &str) -> Duration {
+/// Our own setting, then repro's, where 0 meant for ever; here it means our default.
+fn connect(v: &mut Values<'_>) -> Duration {
+    let theirs = milliseconds(v, "TCPConnectTimeout");
+    if v.find("ConnectTimeout").is_none() && !theirs.is_zero() {
+        return theirs;
+    }
+    if !theirs.is_zero() {
+        v.note(
+            NoteClass::Info,
+            "TCPConnectTimeout",
+            "ConnectTimeout is set too, and goes before it",
+        );
+    }
+    seconds(v, "ConnectTimeout")
+}
+
+fn timers(v: &mut Values<'_>) -> Timers {
+    let usual = Timers::default();
+    let t1 = milliseconds(v, "TimerT1");
+    if t1.is_zero() {
+        return usual;
+    }
+    let timers = Timers { t1, ..usual };
+    if t1 < usual.t1 {
+        let text = format!(
+            "shorter than the 500 ms of RFC 3261: a request without any answer is given up after {} ms",
+            timers.lifetime().as_millis()
+        );
+        v.note(NoteClass::Info, "TimerT1", &text);
+    }
+    timers
+}
+
+pub(super) fn seconds(v: &Values<'_>, name: &str) -> Duration {
     Duration::from_secs(v.integer(name))
+}
+
+pub(super) fn milliseconds(v: &Values<'_>, name: &str) -> Duration {
+    Duration::from_millis(v.integer(name))
 }
 
 /// A number whose row begins at 1.

@@ -4,7 +4,7 @@ use super::Kind::{Bool, Choice, Integer, Networks};
 use super::{Group, Kind, NUMBER, SECONDS, Setting, count, honoured, replaced};
 
 const LOAD: &str =
-    "a server with too much to do answers 503: MaximumConnections, MaximumPendingLookups";
+    "a server with too much to do answers 503: MaximumTransactions, MaximumPendingLookups";
 
 /// Octets kept in memory for one peer.
 const MEMORY: Kind = Integer {
@@ -37,6 +37,13 @@ const ROWS: &[Setting] = &[
         "1024",
         "Most questions to slow sources at a time; beyond \
          it requests are answered 503.",
+    ),
+    honoured(
+        "MaximumTransactions",
+        count(1, 10_000_000),
+        "100000",
+        "Most requests that one worker has under way at a time, those counted that may still be repeated, and as many that it \
+         has sent on; beyond it requests are answered 503.",
     ),
     honoured(
         "MaximumConnections",
@@ -96,10 +103,16 @@ const ROWS: &[Setting] = &[
          0 for no limit, here and below.",
     ),
     honoured(
+        "ConnectTimeout",
+        SECONDS,
+        "5",
+        "Longest time from the first packet of a connection that we open to the end of its handshake.",
+    ),
+    honoured(
         "FirstMessageTimeout",
         SECONDS,
         "30",
-        "Longest time from there to the first whole message.",
+        "Longest time from the handshake to the first whole message.",
     ),
     honoured(
         "PartialMessageTimeout",
@@ -124,6 +137,17 @@ const ROWS: &[Setting] = &[
         SECONDS,
         "10",
         "Longest time from the order to stop to the end.",
+    ),
+    honoured(
+        "TimerT1",
+        Integer {
+            min: 0,
+            max: 60_000,
+            unit: "milliseconds",
+        },
+        "0",
+        "T1 of RFC 3261: an estimate of the round trip, which the timers of transactions are made from. A request without any \
+         answer is given up after 64 times as long. 0 means 500.",
     ),
     replaced(
         "CongestionManagement",

@@ -64,8 +64,8 @@ pub(crate) enum Kind {
     NameServers,
     /// Names of OpenSSL options.
     OpensslOptions,
-    /// A URI or name-addr.
-    Uri,
+    /// `auto`, or a SIP URI or name-addr.
+    RecordRoute,
 }
 
 /// When a value that we do not act on deserves a note at start.

@@ -1,7 +1,7 @@
 //! Rows about the process.
 
 use super::Kind::{Bool, List, Path, Text};
-use super::{Group, NUMBER, honoured, not_yet, replaced, unread};
+use super::{Group, NUMBER, honoured, replaced, unread};
 
 const NO_PLUGINS: &str = "no plugin is loaded; a check of one's own is compiled in, see examples/";
 
@@ -83,14 +83,6 @@ pub(super) const GROUP: Group = Group {
             "2",
             "Threads of request filter and message silo.",
             "the lookup pool, NumAuthGrabberWorkerThreads, will do this work",
-        ),
-        not_yet(
-            "TimerT1",
-            super::MILLISECONDS,
-            "0",
-            "Estimate of the round trip that SIP timers start from; 0 means \
-             500 ms.",
-            "500 ms, as RFC 3261 has it",
         ),
         unread(
             "AssumePath",

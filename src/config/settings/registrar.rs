@@ -3,7 +3,12 @@
 use super::Kind::{Bool, Integer};
 use super::{Group, SECONDS, Setting, count, honoured, not_yet};
 
-const NO_OUTBOUND: &str = "RFC 5626 flows are not there yet";
+const NO_OUTBOUND: &str = "RFC 5626 is not there yet: a registration is one contact, whatever its reg-id, and is reached over the \
+     connection that it came over";
+const NO_PATH: &str = "RFC 3327 and RFC 5626 are not there yet: a registration that came through another proxy is reached over the \
+     connection of that proxy";
+const NO_FLOW_TIMER: &str = "no Flow-Timer is sent in this version; the keep-alives of clients are answered, and IdleTimeout decides when \
+     their silence ends a connection";
 
 pub(super) const GROUP: Group = Group {
     title: "Registrar",
@@ -82,20 +87,20 @@ const ROWS: &[Setting] = &[
         Bool,
         "false",
         "Take every Path for one with flows.",
-        NO_OUTBOUND,
+        NO_PATH,
     ),
     not_yet(
         "AssumeFirstHopSupportsFlowTokens",
         Bool,
         "false",
         "Take every registration for one with a flow.",
-        NO_OUTBOUND,
+        NO_PATH,
     ),
     not_yet(
         "FlowTimer",
         SECONDS,
         "0",
         "Keep-alive interval to ask of clients.",
-        NO_OUTBOUND,
+        NO_FLOW_TIMER,
     ),
 ];

@@ -1,9 +1,14 @@
 //! Rows about where requests go, and about what else answers them.
 
-use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, Regex, Text, Uri};
-use super::{BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, count, honoured, not_yet};
+use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, RecordRoute, Regex, Text};
+use super::{
+    BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, count, honoured, not_yet, replaced,
+};
 
-const NO_PROXY: &str = "requests are not relayed in this version";
+const NO_ENUM: &str = "telephone numbers are not looked up in this version";
+const NO_DISTANCE: &str = "contacts are tried by their q values alone";
+const NO_FLOW_MODE: &str = "nothing is left to decide: a client is always reached over the connection that it registered over, and \
+     a dialog goes over the connections that it came by as long as they are there; remove this setting";
 const NO_EVENTS: &str = "SUBSCRIBE and PUBLISH are not answered in this version";
 
 /// A SIP status code, or 0.
@@ -25,189 +30,182 @@ const ROWS: &[Setting] = &[
         "Sipvouch",
         "Server header of our answers. Empty: none.",
     ),
-    not_yet(
+    honoured(
         "AlwaysAllowRelaying",
         Bool,
         "false",
         "Relay for anybody to anywhere.",
-        NO_PROXY,
     ),
-    not_yet(
+    honoured(
         "AddViaRport",
         Bool,
         "true",
-        "Add rport to our Via.",
-        NO_PROXY,
+        "Add rport (RFC 3581) to our Via.",
     ),
-    not_yet(
+    honoured(
         "RecordRouteUri",
-        Uri,
+        RecordRoute,
         "",
-        "URI that relayed requests record.",
-        NO_PROXY,
+        "URI that requests record on their way through us, for listeners without a Transport<N>RecordRouteUri of their own. Its \
+         host must lead back to us; its scheme becomes that of the request, its user the token of the dialog. auto or empty: \
+         for each listener its domain, or without one our end of the connection, its port and transport.",
     ),
-    not_yet(
+    honoured(
         "ForceRecordRouting",
         Bool,
-        "false",
-        "Record the route of every dialog.",
-        NO_PROXY,
+        "true",
+        "Record the route of every dialog. It is always recorded, since the token in it is what admits the requests within \
+         the dialog; false changes nothing.",
     ),
-    not_yet(
+    replaced(
         "EnableFlowTokens",
         Bool,
         "false",
         "Reach clients behind NAT over the connection that they opened.",
-        NO_PROXY,
+        NO_FLOW_MODE,
     ),
-    not_yet(
+    replaced(
         "AllowInboundFlowTokensForNonDirectClients",
         Bool,
         "false",
-        "Flow tokens also for clients behind another \
-         proxy.",
-        NO_PROXY,
+        "Flow tokens also for clients behind another proxy.",
+        NO_FLOW_MODE,
     ),
-    not_yet(
+    replaced(
         "ClientNatDetectionMode",
         Choice(&["DISABLED|", "ENABLED", "PRIVATE_TO_PUBLIC"]),
         "DISABLED",
-        "Flow tokens \
-         only for clients behind NAT.",
-        NO_PROXY,
+        "Flow tokens only for clients behind NAT.",
+        NO_FLOW_MODE,
     ),
-    not_yet(
+    honoured(
         "TimerC",
         SECONDS,
         "180",
-        "Longest time that a call may ring; 0 for no limit.",
-        NO_PROXY,
+        "Longest time that a call may ring at one place; each provisional answer but 100 begins it anew. 0 for no limit.",
     ),
-    not_yet(
+    honoured(
         "Routes",
         List,
         "",
-        "Static routes instead of those in the database.",
-        NO_PROXY,
+        "Static routes instead of those in the database: URIs that every request for a user of ours goes over.",
     ),
-    not_yet(
+    honoured(
         "ParallelForkStaticRoutes",
         Bool,
         "false",
         "Try all matching routes at once.",
-        NO_PROXY,
     ),
-    not_yet(
+    honoured(
         "ContinueProcessingAfterRoutesFound",
         Bool,
         "false",
         "Try registrations too when a route matches.",
-        NO_PROXY,
     ),
-    not_yet(
+    honoured(
         "RecursiveRedirect",
         Bool,
         "false",
-        "Follow redirections ourselves.",
-        NO_PROXY,
+        "Follow redirections (300, 301, 302) ourselves instead of passing them on.",
     ),
-    not_yet(
+    honoured(
         "QValue",
         Bool,
         "true",
-        "Try contacts in the order of their q values.",
-        NO_PROXY,
+        "Try contacts as the QValue settings below say. false: one after the other, by their q values, each until it has \
+         answered.",
     ),
-    not_yet(
+    honoured(
         "QValueBehavior",
-        Choice(&["EQUAL_Q_PARALLEL", "FULL_SEQUENTIAL", "FULL_PARALLEL"]),
+        Choice(&["EQUAL_Q_PARALLEL|", "FULL_SEQUENTIAL", "FULL_PARALLEL"]),
         "EQUAL_Q_PARALLEL",
-        "Which contacts are tried at once.",
-        NO_PROXY,
+        "Which contacts are one group, that is, tried at once: those of the same q value, each alone, or all.",
     ),
-    not_yet(
+    honoured(
         "QValueCancelBetweenForkGroups",
         Bool,
         "true",
-        "Cancel one group of contacts before the next is tried.",
-        NO_PROXY,
+        "Cancel a call to one group of contacts while others wait, after QValueMsBeforeCancel.",
     ),
-    not_yet(
+    honoured(
         "QValueMsBeforeCancel",
         MILLISECONDS,
         "30000",
-        "Time until that.",
-        NO_PROXY,
+        "Time from the call to a group until that.",
     ),
-    not_yet(
+    honoured(
         "QValueWaitForTerminateBetweenForkGroups",
         Bool,
         "true",
-        "Wait until one group has answered.",
-        NO_PROXY,
+        "Try a group only once all before it have answered.",
     ),
-    not_yet(
+    honoured(
         "QValueMsBetweenForkGroups",
         MILLISECONDS,
         "3000",
-        "Time between groups without that.",
-        NO_PROXY,
+        "Time from one group to the next when they do not wait for each other's answers.",
+    ),
+    honoured(
+        "MaximumBranches",
+        count(1, 128),
+        "32",
+        "Most places that one request is sent to in the end, those of redirections counted; the others are not tried.",
     ),
     not_yet(
         "EnumSuffixes",
         DomainList,
         "",
         "Where telephone numbers are looked up (ENUM).",
-        NO_PROXY,
+        NO_ENUM,
     ),
     not_yet(
         "EnumDomains",
         DomainList,
         "",
         "Domains whose numbers are looked up.",
-        NO_PROXY,
+        NO_ENUM,
     ),
     not_yet(
         "GeoProximityTargetSorting",
         Bool,
         "false",
         "Try near contacts first.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     not_yet(
         "GeoProximityIPv4CityDatabaseFile",
         Path,
         "GeoLiteCity.dat",
         "Map of IPv4 addresses.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     not_yet(
         "GeoProximityIPv6CityDatabaseFile",
         Path,
         "GeoLiteCityv6.dat",
         "Map of IPv6 addresses.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     not_yet(
         "GeoProximityRequestUriFilter",
         Text,
         "",
         "Request-URIs to sort contacts for.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     not_yet(
         "GeoProximityDefaultDistance",
         NUMBER,
         "0",
         "Kilometres to a place that is unknown.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     not_yet(
         "LoadBalanceEqualDistantTargets",
         Bool,
         "true",
         "Shuffle contacts that are equally far.",
-        NO_PROXY,
+        NO_DISTANCE,
     ),
     honoured(
         "DisableRequestFilterProcessor",

@@ -1,12 +1,11 @@
 //! Rows about where we listen.
 
-use super::Kind::{Address, Bool, Choice, Interface, Uri};
+use super::Kind::{Address, Bool, Choice, Interface, RecordRoute};
 use super::{
     BYTES, Group, MILLISECONDS, NUMBER, PORT, SECONDS, Setting, honoured, not_yet, replaced,
 };
 
 const NO_TRANSPORT: &str = "nothing listens there in this version; TCP and TLS are served";
-const NO_ROUTE: &str = "requests are not relayed in this version, so nothing is recorded";
 
 pub(super) const GROUP: Group = Group {
     title: "Listeners",
@@ -79,12 +78,12 @@ const ROWS: &[Setting] = &[
         "What listener N speaks. \
          TCP and TLS are served in this version; the others are noted and left out.",
     ),
-    not_yet(
+    honoured(
         "Transport<N>RecordRouteUri",
-        Uri,
+        RecordRoute,
         "",
-        "URI that requests through listener N record.",
-        NO_ROUTE,
+        "As RecordRouteUri, for listener N. auto: the domain of listener N, or without one our end of the connection, its port \
+         and transport. Absent or empty: RecordRouteUri decides.",
     ),
     not_yet(
         "Transport<N>RcvBufLen",
@@ -104,12 +103,11 @@ const ROWS: &[Setting] = &[
         "Largest body \
          of a message; a larger one closes the connection. 0 means 65536 (repro: ten million).",
     ),
-    not_yet(
+    honoured(
         "TCPConnectTimeout",
         MILLISECONDS,
-        "10000",
-        "How long to wait for a connection that we open; 0 for ever.",
-        "no connection is opened in this version",
+        "0",
+        "repro's name of ConnectTimeout, in milliseconds, used when that is absent. 0 means that ConnectTimeout decides.",
     ),
     honoured(
         "TCPConnectionGCAge",

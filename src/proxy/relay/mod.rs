@@ -13,6 +13,6 @@ mod record;
 mod table;
 
 pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
-pub use options::{Face, RecordRoute, RelayKeys, RelayPolicy};
+pub use options::{Face, RecordRoute, RelayKeys, RelayOptions, RelayPolicy};
 pub use record::Recording;
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

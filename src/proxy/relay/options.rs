@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::auth::{Epoch, Sealer, Transport};
 use crate::proxy::fork_effect::ForkOptions;
-use crate::sip::SipUri;
+use crate::sip::{Address, Host, SipUri, Uri};
 
 /// Settings and secrets, as one value that a request keeps while it is under way.
 #[derive(Debug)]
@@ -31,6 +31,16 @@ impl RelayPolicy {
                 && (unspecified || face.address.is_ipv4() == peer.to_canonical().is_ipv4())
         };
         self.faces.iter().position(is_for)
+    }
+
+    /// What an operator has decided, and what this process knows its own by.
+    pub fn new(options: &RelayOptions, keys: RelayKeys) -> Self {
+        Self {
+            faces: options.faces.clone(),
+            fork: options.fork.clone(),
+            add_via_rport: options.add_via_rport,
+            keys,
+        }
     }
 }
 
@@ -68,43 +78,92 @@ pub struct Face {
     pub record_route: RecordRoute,
 }
 
-/// The Record-Route URI of a listener, without its user part, which is a token (RFC 3261 §16.6 step 4).
+/// What an operator may decide about requests that are sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayOptions {
+    /// The listeners, in their order.
+    pub faces: Vec<Face>,
+    /// How the targets of a request are tried.
+    pub fork: ForkOptions,
+    /// repro: `AddViaRport`.
+    pub add_via_rport: bool,
+}
+
+/// The Record-Route URI of a listener, without its scheme, which is that of the request, and its user part, which is a token
+/// (RFC 3261 §16.6 step 4).
 ///
 /// repro: `Transport<N>RecordRouteUri`, `RecordRouteUri`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRoute {
-    /// Host and port, if written; `None` stands for our end of the connection.
-    pub host: Option<Box<str>>,
-    /// URI parameters with their semicolons; `lr` is not among them.
-    pub parameters: Box<str>,
+    /// Host and port; `None` stands for our end of the connection.
+    place: Option<Place>,
+    /// URI parameters with their semicolons; neither `lr` nor `drr` is among them.
+    parameters: Box<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    host: Box<str>,
+    port: Option<u16>,
 }
 
 impl RecordRoute {
-    /// What an operator has configured.
-    pub fn of(uri: &SipUri<'_>) -> Self {
-        let host = match uri.port {
-            Some(port) => format!("{}:{port}", uri.host),
-            None => uri.host.to_string(),
-        };
-        let parameters: Vec<u8> = uri
-            .parameters
-            .iter()
-            .filter(|(name, _)| !name.eq_ignore_ascii_case(b"lr"))
-            .flat_map(|(name, value)| {
-                let value = value.map(|value| [b"=", value].concat());
-                [b";", name, &value.unwrap_or_default()].concat()
-            })
-            .collect();
-        Self {
-            host: Some(host.into()),
-            parameters: String::from_utf8_lossy(&parameters).into(),
+    /// Reads what an operator has configured: a URI or name-addr, or one that lacks its scheme, as repro takes it. `None` if it
+    /// is no URI that a route can be.
+    ///
+    /// The scheme of a route is that of the request, with repro too. Deviation: a SIPS URI without `transport` gets one, so
+    /// that what comes by it comes over TLS even to a SIP URI.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.contains(['<', '"']) {
+            return Self::of(Address::parse(text.as_bytes())?.uri.sip()?);
         }
+        if let Some(Uri::Sip(uri)) = Uri::parse(text.as_bytes()) {
+            return Self::of(&uri);
+        }
+        // `sip.example.org:5061` looks like a scheme and what follows it; with another scheme there is something like a password.
+        let text = format!("sip:{text}");
+        let uri = SipUri::parse(&text).filter(|uri| uri.password.is_none())?;
+        Self::of(&uri)
+    }
+
+    /// Header fields and a method are for a request that is yet to be made (RFC 3261 §19.1.1, table 1).
+    fn of(uri: &SipUri<'_>) -> Option<Self> {
+        let is_request = !uri.headers.is_empty() || uri.parameters.value("method").is_some();
+        if is_request || uri.port == Some(0) {
+            return None;
+        }
+        let mut parameters = String::new();
+        for (name, value) in uri.parameters.iter() {
+            // We write these two ourselves.
+            if name.eq_ignore_ascii_case(b"lr") || name.eq_ignore_ascii_case(b"drr") {
+                continue;
+            }
+            parameters.push(';');
+            parameters.push_str(std::str::from_utf8(name).ok()?);
+            if let Some(value) = value {
+                parameters.push('=');
+                parameters.push_str(std::str::from_utf8(value).ok()?);
+            }
+        }
+        if uri.secure && uri.parameters.value("transport").is_none() {
+            parameters.push_str(";transport=tls");
+        }
+        Some(Self {
+            place: Some(Place {
+                host: uri.host.to_string().into(),
+                port: uri.port,
+            }),
+            parameters: parameters.into(),
+        })
     }
 
     /// repro: `auto`: the name that our certificate is for, or our end of the connection.
     pub fn automatic(name: Option<&str>, port: u16, transport: Transport) -> Self {
         Self {
-            host: name.map(|name| format!("{name}:{port}").into()),
+            place: name.map(|name| Place {
+                host: name.into(),
+                port: Some(port),
+            }),
             parameters: match transport {
                 Transport::Tls => ";transport=tls",
                 Transport::Udp => ";transport=udp",
@@ -113,15 +172,263 @@ impl RecordRoute {
             .into(),
         }
     }
+
+    /// The transport that it says.
+    pub fn transport(&self) -> Option<&str> {
+        let parameters = self.parameters.split(';');
+        let mut pairs = parameters.filter_map(|parameter| parameter.split_once('='));
+        pairs.find_map(|(name, value)| name.eq_ignore_ascii_case("transport").then_some(value))
+    }
+
+    /// Whether a URI leads to this place: the same host and port, and the same transport if both say one. This is how a
+    /// public name or address before a translator is known again, which is neither a domain of ours nor bound here.
+    pub(in crate::proxy) fn leads_here(&self, uri: &SipUri<'_>) -> bool {
+        let Some(place) = &self.place else {
+            return false;
+        };
+        let Some(host) = Host::parse(&place.host) else {
+            return false;
+        };
+        let transport = self.transport();
+        let is_same_transport = uri.parameters.value("transport").is_none_or(|theirs| {
+            transport.is_none_or(|ours| theirs.eq_ignore_ascii_case(ours.as_bytes()))
+        });
+        let is_secure = transport.is_some_and(|ours| ours.eq_ignore_ascii_case("tls"));
+        let usual = |is_secure: bool| if is_secure { 5061 } else { 5060 };
+        let is_same_port = match (place.port, uri.port) {
+            // A SIPS URI has another usual port than the SIP URI that was configured.
+            (None, None) => true,
+            (ours, theirs) => {
+                ours.unwrap_or(usual(is_secure)) == theirs.unwrap_or(usual(is_secure || uri.secure))
+            }
+        };
+        is_same_port && is_same_transport && host.canonical() == uri.host.canonical()
+    }
 }
 
 impl Face {
     /// Host, port and parameters of its Record-Route URI, for a connection whose end on our side is `local`.
     pub(super) fn route(&self, local: IpAddr) -> (String, &str) {
-        let host = match &self.record_route.host {
-            Some(host) => host.to_string(),
+        let place = match &self.record_route.place {
+            Some(Place {
+                host,
+                port: Some(port),
+            }) => format!("{host}:{port}"),
+            Some(Place { host, port: None }) => host.to_string(),
             None => SocketAddr::new(local.to_canonical(), self.address.port()).to_string(),
         };
-        (host, &self.record_route.parameters)
+        (place, &self.record_route.parameters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn written(route: &RecordRoute) -> String {
+        let face = Face {
+            transport: Transport::Tls,
+            address: "0.0.0.0:5071".parse().unwrap(),
+            record_route: route.clone(),
+        };
+        let (place, parameters) = face.route("192.0.2.1".parse().unwrap());
+        format!("{place}{parameters}")
+    }
+
+    #[test]
+    fn a_record_route_keeps_host_port_and_parameters_of_what_was_configured() {
+        for (situation, text, wanted) in [
+            (
+                "a URI",
+                "sip:sip.example.org:5071;transport=tls",
+                Some("sip.example.org:5071;transport=tls"),
+            ),
+            (
+                "the legacy set",
+                "sip:example.org;transport=tls",
+                Some("example.org;transport=tls"),
+            ),
+            ("nothing but a host", "sip:Example.ORG", Some("Example.ORG")),
+            (
+                "IPv6",
+                "sip:[2001:DB8::1]:5061;transport=tls",
+                Some("[2001:db8::1]:5061;transport=tls"),
+            ),
+            ("IPv6 without a port", "sip:[::1]", Some("[::1]")),
+            ("IPv4", "sip:192.0.2.7", Some("192.0.2.7")),
+            (
+                "lr and drr are written by us",
+                "sip:h;LR;transport=tcp;lr=on;drr",
+                Some("h;transport=tcp"),
+            ),
+            (
+                "other parameters",
+                "sip:h;maddr=192.0.2.1;x;y=z",
+                Some("h;maddr=192.0.2.1;x;y=z"),
+            ),
+            (
+                "the token takes the place of the user",
+                "sip:proxy:secret@h:5061",
+                Some("h:5061"),
+            ),
+            (
+                "a name-addr with a name",
+                "\"Proxy, 1\" <sip:h:5061;transport=tls;lr>;x=y",
+                Some("h:5061;transport=tls"),
+            ),
+            (
+                "a name-addr without a name",
+                "<sip:[::1]:5061;lr>",
+                Some("[::1]:5061"),
+            ),
+            ("SIPS means TLS", "sips:h;x=y", Some("h;x=y;transport=tls")),
+            (
+                "SIPS with a transport",
+                "sips:h:443;transport=ws",
+                Some("h:443;transport=ws"),
+            ),
+            (
+                "without its scheme",
+                "sip.example.org:5061;transport=tls",
+                Some("sip.example.org:5061;transport=tls"),
+            ),
+            ("a host alone", "example.org", Some("example.org")),
+            ("IPv6 alone", "[::1]:5061", Some("[::1]:5061")),
+            ("nothing", "", None),
+            ("another scheme", "tel:+1", None),
+            ("another scheme with a user", "mailto:a@h", None),
+            ("a web page", "https://example.org", None),
+            ("a port too large", "sip:h:65536", None),
+            ("a port that is none", "sip:h:0", None),
+            ("header fields", "sip:h?Route=%3Csip:x%3E", None),
+            ("a method", "sip:h;method=INVITE", None),
+            ("an empty user", "sip:@h", None),
+            ("a host that is none", "sip:127.1", None),
+            ("a comment behind it", "sip:h # ours", None),
+            ("two of them", "<sip:a>, <sip:b>", None),
+        ] {
+            let route = RecordRoute::parse(text);
+            assert_eq!(
+                route.as_ref().map(written).as_deref(),
+                wanted,
+                "{situation}"
+            );
+        }
+    }
+
+    #[test]
+    fn automatic_is_the_name_of_the_certificate_or_our_end_of_the_connection() {
+        for (name, transport, wanted) in [
+            (
+                Some("example.org"),
+                Transport::Tls,
+                "example.org:5071;transport=tls",
+            ),
+            (None, Transport::Tls, "192.0.2.1:5071;transport=tls"),
+            (None, Transport::Tcp, "192.0.2.1:5071;transport=tcp"),
+            (None, Transport::Udp, "192.0.2.1:5071;transport=udp"),
+        ] {
+            let route = RecordRoute::automatic(name, 5071, transport);
+            assert_eq!(written(&route), wanted);
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_known_by_host_port_and_transport() {
+        for (situation, configured, uri, known) in [
+            (
+                "as it was recorded",
+                "sip:pub.example:443;transport=tls",
+                "sip:token@pub.example:443;transport=tls;lr",
+                true,
+            ),
+            (
+                "in other letters",
+                "sip:pub.example:443;transport=TLS",
+                "sip:token@PUB.example.:443;Transport=tls;lr",
+                true,
+            ),
+            (
+                "another port",
+                "sip:pub.example:443;transport=tls",
+                "sip:token@pub.example:444;transport=tls;lr",
+                false,
+            ),
+            (
+                "another transport",
+                "sip:pub.example:443;transport=tls",
+                "sip:pub.example:443;transport=tcp",
+                false,
+            ),
+            (
+                "a transport that only we say",
+                "sip:pub.example:443;transport=tls",
+                "sip:pub.example:443",
+                true,
+            ),
+            (
+                "a transport that only they say",
+                "sip:pub.example:443",
+                "sip:pub.example:443;transport=tcp",
+                true,
+            ),
+            (
+                "another host",
+                "sip:pub.example",
+                "sip:x.pub.example",
+                false,
+            ),
+            ("no port", "sip:pub.example", "sips:t@pub.example;lr", true),
+            (
+                "the usual port",
+                "sip:pub.example",
+                "sip:pub.example:5060",
+                true,
+            ),
+            (
+                "the usual port of TLS",
+                "sip:pub.example;transport=tls",
+                "sip:pub.example:5061",
+                true,
+            ),
+            (
+                "the usual port of the other",
+                "sip:pub.example;transport=tls",
+                "sip:pub.example:5060",
+                false,
+            ),
+            (
+                "an unusual port where none is configured",
+                "sip:pub.example",
+                "sip:pub.example:5070",
+                false,
+            ),
+            (
+                "no port where one is configured",
+                "sip:pub.example:443",
+                "sip:pub.example",
+                false,
+            ),
+            (
+                "an address",
+                "sip:198.51.100.7:5061",
+                "sip:t@198.51.100.7:5061;lr",
+                true,
+            ),
+            (
+                "an IPv6 address in another spelling",
+                "sip:[2001:db8:0::1]:5061",
+                "sip:t@[2001:DB8::1]:5061;lr",
+                true,
+            ),
+        ] {
+            let route = RecordRoute::parse(configured).unwrap();
+            let found = route.leads_here(&SipUri::parse(uri).unwrap());
+            assert_eq!(found, known, "{situation}");
+        }
+        let ours = RecordRoute::automatic(None, 5061, Transport::Tls);
+        assert!(!ours.leads_here(&SipUri::parse("sip:192.0.2.1:5061").unwrap()));
     }
 }
