@@ -239,6 +239,12 @@ impl Identities {
         self.legacy.iter().map(|name| &**name)
     }
 
+    /// Whether the certificate speaks for any whole domain: the peer is a server.
+    pub fn has_domain(&self) -> bool {
+        let is_domain = |name: &Identity| name.kind == IdentityKind::Domain;
+        self.names.iter().any(is_domain)
+    }
+
     /// Whether the certificate speaks for this whole domain.
     pub fn is_domain(&self, domain: &str) -> bool {
         Host::parse(domain).is_some_and(|host| self.domain_identity(&host).is_some())

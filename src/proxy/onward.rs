@@ -225,6 +225,7 @@ fn recording(
     Some(Recording {
         listener: context.listener,
         local: context.local,
+        of_domain: context.peer.proved().is_some_and(Identities::has_domain),
         secure: uri.secure,
         caller: dialog::leg(context.flow, identity, caller.as_ref(), from),
         caller_tag: TagDigest::of(request.from.tag()),

@@ -321,6 +321,12 @@ impl Connection {
         self.proof.as_ref()?.identities.digest()
     }
 
+    /// Whether the peer is the server of a domain.
+    pub(crate) fn is_of_domain(&self) -> bool {
+        let proof = self.proof.as_ref();
+        self.dial.is_some() || proof.is_some_and(|proof| proof.identities.has_domain())
+    }
+
     /// Remembers that a request of this worker has left by it.
     pub(crate) fn carries(&mut self, home: usize) {
         self.homes |= 1 << home.min(63);

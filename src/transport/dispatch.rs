@@ -167,6 +167,7 @@ impl Worker {
             flow: FlowId::Connection(connection.id),
             listener: connection.listener,
             local: connection.local.ip(),
+            of_domain: connection.is_of_domain(),
             identity: connection.identity(),
         };
         let mut out = std::mem::take(&mut self.leaving);

@@ -30,6 +30,8 @@ pub struct Exit {
     pub listener: usize,
     /// Our end of it.
     pub local: IpAddr,
+    /// Whether the other end is the server of a domain.
+    pub of_domain: bool,
     /// What the other end has proved, if anything.
     pub identity: Option<IdentityDigest>,
 }

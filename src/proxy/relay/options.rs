@@ -97,6 +97,9 @@ pub struct RelayOptions {
 pub struct RecordRoute {
     /// Host and port; `None` stands for our end of the connection.
     place: Option<Place>,
+    /// Whether `place` is for servers of domains alone, which hold a name against our certificate, and everybody else comes
+    /// back to our end of the connection that he has.
+    for_domains: bool,
     /// URI parameters with their semicolons; neither `lr` nor `drr` is among them.
     parameters: Box<str>,
 }
@@ -153,17 +156,21 @@ impl RecordRoute {
                 host: uri.host.to_string().into(),
                 port: uri.port,
             }),
+            for_domains: false,
             parameters: parameters.into(),
         })
     }
 
-    /// repro: `auto`: the name that our certificate is for, or our end of the connection.
+    /// repro: `auto`: toward the server of a domain the name that our certificate is for, toward phones our end of the
+    /// connection. Deviation: repro writes the name for phones too, which then ask DNS where that is, and come back to
+    /// whatever has that name.
     pub fn automatic(name: Option<&str>, port: u16, transport: Transport) -> Self {
         Self {
             place: name.map(|name| Place {
                 host: name.into(),
                 port: Some(port),
             }),
+            for_domains: true,
             parameters: match transport {
                 Transport::Tls => ";transport=tls",
                 Transport::Udp => ";transport=udp",
@@ -207,9 +214,11 @@ impl RecordRoute {
 }
 
 impl Face {
-    /// Host, port and parameters of its Record-Route URI, for a connection whose end on our side is `local`.
-    pub(super) fn route(&self, local: IpAddr) -> (String, &str) {
-        let place = match &self.record_route.place {
+    /// Host, port and parameters of its Record-Route URI, for a connection whose end on our side is `local`, and whose other
+    /// end is the server of a domain or somebody else.
+    pub(super) fn route(&self, local: IpAddr, of_domain: bool) -> (String, &str) {
+        let place = self.record_route.place.as_ref();
+        let place = match place.filter(|_| of_domain || !self.record_route.for_domains) {
             Some(Place {
                 host,
                 port: Some(port),
@@ -233,7 +242,7 @@ mod tests {
             address: "0.0.0.0:5071".parse().unwrap(),
             record_route: route.clone(),
         };
-        let (place, parameters) = face.route("192.0.2.1".parse().unwrap());
+        let (place, parameters) = face.route("192.0.2.1".parse().unwrap(), true);
         format!("{place}{parameters}")
     }
 
@@ -333,6 +342,13 @@ mod tests {
             let route = RecordRoute::automatic(name, 5071, transport);
             assert_eq!(written(&route), wanted);
         }
+        let face = Face {
+            transport: Transport::Tls,
+            address: "0.0.0.0:5071".parse().unwrap(),
+            record_route: RecordRoute::automatic(Some("example.org"), 5071, Transport::Tls),
+        };
+        let (toward_a_phone, _) = face.route("192.0.2.1".parse().unwrap(), false);
+        assert_eq!(toward_a_phone, "192.0.2.1:5071");
     }
 
     #[test]

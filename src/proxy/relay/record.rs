@@ -15,6 +15,8 @@ pub struct Recording {
     pub listener: usize,
     /// Our end of the connection that it came over.
     pub local: IpAddr,
+    /// Whether it came from a peer whose certificate speaks for a domain.
+    pub of_domain: bool,
     /// Whether the Request-URI is SIPS: then our URIs are too (RFC 5630 §5.3.2).
     pub secure: bool,
     /// Who sent it.
@@ -44,11 +46,13 @@ impl Recording {
         // Without a token the way is recorded all the same; what comes by it proves itself as any other request.
         let token = token.map_or_else(String::new, |token| token + "@");
         let scheme = if self.secure { "sips" } else { "sip" };
-        let side =
-            |listener: usize, local| policy.faces.get(listener).map(|face| face.route(local));
+        let side = |listener: usize, local, of_domain| {
+            let face = policy.faces.get(listener);
+            face.map(|face| face.route(local, of_domain))
+        };
         let (entry, exit) = (
-            side(self.listener, self.local),
-            side(exit.listener, exit.local),
+            side(self.listener, self.local, self.of_domain),
+            side(exit.listener, exit.local, exit.of_domain),
         );
         let double = if entry == exit { "" } else { ";drr" };
         let write = |(host, parameters): (String, &str)| {
