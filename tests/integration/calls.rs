@@ -126,7 +126,6 @@ pub(crate) fn fork(caller: &mut Phone, one: &mut Phone, other: &mut Phone) {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn two_phones_with_certificates_call_and_write_to_each_other() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
@@ -134,7 +133,6 @@ fn two_phones_with_certificates_call_and_write_to_each_other() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn two_phones_call_and_write_to_each_other_over_tcp() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tcp, Transport::Tcp);
@@ -142,7 +140,6 @@ fn two_phones_call_and_write_to_each_other_over_tcp() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn two_phones_call_and_write_to_each_other_over_udp() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Udp, Transport::Udp);
@@ -150,7 +147,6 @@ fn two_phones_call_and_write_to_each_other_over_udp() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn phones_on_different_transports_call_and_write_to_each_other() {
     use Transport::{Tcp, Tls, Udp};
     let server = server();
@@ -161,7 +157,6 @@ fn phones_on_different_transports_call_and_write_to_each_other() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn a_callee_who_does_not_want_the_call_is_understood() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
@@ -182,7 +177,6 @@ fn a_callee_who_does_not_want_the_call_is_understood() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn a_caller_who_gives_up_stops_the_ringing() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
@@ -190,7 +184,6 @@ fn a_caller_who_gives_up_stops_the_ringing() {
 }
 
 #[test]
-#[ignore = "nothing is relayed yet"]
 fn all_phones_of_a_user_ring_until_one_answers() {
     let server = server();
     let (mut alice, mut desk) = alice_and_bob(&server, Transport::Tls, Transport::Tls);

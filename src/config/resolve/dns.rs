@@ -18,8 +18,8 @@ pub(super) fn resolver(v: &mut Values<'_>, listeners: &[ListenerOptions]) -> Res
         timeout: milliseconds(v, "DNSTimeout"),
         attempts: v.number("DNSAttempts"),
         cache: NonZeroUsize::new(v.number("DNSCacheSize")).unwrap_or(usual.cache),
-        max_ttl: Duration::from_secs(v.integer("DNSMaximumTTL")).max(usual.min_ttl),
-        negative_ttl: Duration::from_secs(v.integer("DNSNegativeTTL")).max(usual.min_ttl),
+        max_ttl: Duration::from_secs(v.integer("DNSMaximumTTL")),
+        negative_ttl: Duration::from_secs(v.integer("DNSNegativeTTL")),
         greylist: milliseconds(v, "DNSGreylistDuration"),
         transports: Transports {
             udp: false,
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn other_dns_settings_say_what_they_say() {
         let options = good(
-            "DNSTimeout = 700\nDNSAttempts = 3\nDNSCacheSize = 17\nDNSMaximumTTL = 60\nDNSNegativeTTL = 0\n\
+            "DNSTimeout = 700\nDNSAttempts = 3\nDNSCacheSize = 17\nDNSMaximumTTL = 60\nDNSNegativeTTL = 1\n\
              DNSGreylistDuration = 2500\nDisableIPv4 = true\nTCPPort = 0\n",
         )
         .resolver;

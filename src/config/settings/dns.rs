@@ -1,7 +1,14 @@
 //! Rows about where SIP URIs are looked up.
 
 use super::Kind::{Integer, NameServers};
-use super::{Group, MILLISECONDS, SECONDS, Setting, count, honoured};
+use super::{Group, MILLISECONDS, Setting, count, honoured};
+
+/// How long something is remembered: long enough that a storm of requests is no storm of questions.
+const LIFE: super::Kind = Integer {
+    min: 1,
+    max: 31_536_000,
+    unit: "seconds",
+};
 
 pub(super) const GROUP: Group = Group {
     title: "DNS",
@@ -40,15 +47,15 @@ const ROWS: &[Setting] = &[
     ),
     honoured(
         "DNSMaximumTTL",
-        SECONDS,
+        LIFE,
         "86400",
-        "Longest time that an answer is remembered, whatever its records say; 1 at least.",
+        "Longest time that an answer is remembered, whatever its records say.",
     ),
     honoured(
         "DNSNegativeTTL",
-        SECONDS,
+        LIFE,
         "60",
-        "Longest time that it is remembered that a domain has no such record; 1 at least.",
+        "Longest time that it is remembered that a domain has no such record.",
     ),
     honoured(
         "DNSGreylistDuration",
