@@ -8,9 +8,6 @@ use crate::harness::{Server, Sipp, Transport, Tunnel, heavy};
 /// How long a run may take at most: the machine may be slow.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// How long a count of the other side's may come later.
-const SETTLE: Duration = Duration::from_secs(10);
-
 /// A number from the environment, for long runs.
 fn count(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
@@ -104,15 +101,7 @@ fn calls(pairs: &[(Transport, Transport)], share: usize) {
             let caller = caller.callee(&user);
             let counted = caller.calls(calls, 300).start().finish(PATIENCE);
             counted.assert_flawless(calls);
-            let answered = callee.wait(SETTLE, |counted| counted.out_of_call >= calls);
-            assert_eq!(answered.out_of_call, calls, "{from:?} {to:?}: {answered:?}");
-            assert_eq!(answered.stray, 0, "{from:?} {to:?}: {answered:?}");
-            assert!(
-                answered.failures.is_empty(),
-                "{from:?} {to:?}: {answered:?}"
-            );
-            // Over a stream nothing is said twice, and on this machine no datagram is lost.
-            assert_eq!(counted.retransmissions + answered.retransmissions, 0);
+            callee.has_answered(calls).assert_answered(calls);
         }
     };
     round("early", share / 4);

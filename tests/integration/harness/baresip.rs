@@ -442,7 +442,7 @@ impl Phone {
     }
 
     fn trace(&self) -> Vec<Traced> {
-        traced(&self.process.octets(), &self.listening())
+        traced(&self.process.output(), &self.listening())
     }
 
     fn listening(&self) -> [SocketAddr; 2] {

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often a program is asked whether it has ended, while we wait for what it prints.
@@ -12,8 +13,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Watched {
     child: Child,
-    printed: Printed,
-    readers: Vec<std::thread::JoinHandle<()>>,
+    printed: Printer,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Watched {
@@ -29,10 +30,12 @@ impl Watched {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{program}: {e}; scripts/install-test-peers installs it"));
-        let printed = Printed::default();
+        let printed = Printer::default();
         let mut readers = Vec::new();
-        readers.extend(child.stdout.take().map(|pipe| printed.collect(pipe)));
-        readers.extend(child.stderr.take().map(|pipe| printed.collect(pipe)));
+        let output = child.stdout.take();
+        readers.extend(output.map(|pipe| printed.collect(pipe, |printed| &mut printed.output)));
+        let errors = child.stderr.take();
+        readers.extend(errors.map(|pipe| printed.collect(pipe, |printed| &mut printed.errors)));
         Self {
             child,
             printed,
@@ -47,30 +50,32 @@ impl Watched {
         }
     }
 
-    /// All it printed so far, on both outputs.
+    /// All it printed so far: its output, then its errors.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.octets()).into_owned()
+        self.printed.lock().text()
     }
 
-    /// The same as octets.
-    pub(crate) fn octets(&self) -> Vec<u8> {
-        self.printed.lock().clone()
+    /// Its output so far. Errors are kept apart, or they would stand in the middle of a line.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        self.printed.lock().output.clone()
     }
 
     /// Waits until what it printed fulfils `done`, or it has ended; false at the deadline.
     pub(crate) fn wait_until(&mut self, patience: Duration, done: impl Fn(&str) -> bool) -> bool {
-        self.wait_for(patience, |octets| {
-            done(&String::from_utf8_lossy(octets)).then_some(())
-        })
-        .is_some()
+        self.wait(patience, |printed| done(&printed.text()).then_some(()))
+            .is_some()
     }
 
-    /// Waits until something is found in what it printed, or it has ended.
+    /// Waits until something is found in its output, or it has ended.
     pub(crate) fn wait_for<T>(
         &mut self,
         patience: Duration,
         find: impl Fn(&[u8]) -> Option<T>,
     ) -> Option<T> {
+        self.wait(patience, |printed| find(&printed.output))
+    }
+
+    fn wait<T>(&mut self, patience: Duration, find: impl Fn(&Printed) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + patience;
         let mut seen = None;
         loop {
@@ -141,11 +146,28 @@ impl Drop for Watched {
     }
 }
 
-#[derive(Debug, Clone, Default)]
-struct Printed(Arc<(Mutex<Vec<u8>>, Condvar)>);
+#[derive(Debug, Default)]
+struct Printed {
+    output: Vec<u8>,
+    errors: Vec<u8>,
+}
 
 impl Printed {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    fn len(&self) -> usize {
+        self.output.len() + self.errors.len()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&[self.output.as_slice(), &self.errors].concat()).into_owned()
+    }
+}
+
+/// What a program printed, as it comes.
+#[derive(Debug, Clone, Default)]
+struct Printer(Arc<(Mutex<Printed>, Condvar)>);
+
+impl Printer {
+    fn lock(&self) -> MutexGuard<'_, Printed> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -157,13 +179,17 @@ impl Printed {
             .wait_timeout_while(guard, GLANCE, |printed| printed.len() == than);
     }
 
-    fn collect(&self, mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<()> {
-        let printed = self.clone();
+    fn collect(
+        &self,
+        mut pipe: impl Read + Send + 'static,
+        into: fn(&mut Printed) -> &mut Vec<u8>,
+    ) -> JoinHandle<()> {
+        let printer = self.clone();
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-                printed.lock().extend_from_slice(&chunk[..n]);
-                printed.0.1.notify_all();
+                into(&mut printer.lock()).extend_from_slice(&chunk[..n]);
+                printer.0.1.notify_all();
             }
         })
     }
