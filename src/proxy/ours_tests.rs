@@ -597,10 +597,10 @@ fn what_is_known_at_once_waits_for_nobody() {
     let mut routing = self::routing([filter(FilterAction::Query, "SELECT 0", "INFO")]);
     routing.silo = silo();
     let world = World {
-        policy: Policy {
+        policy: Arc::new(Policy {
             routing,
             ..policy()
-        },
+        }),
         ..World::new(Routing::default(), Books::default())
     };
     for (method, wanted) in [
