@@ -11,6 +11,8 @@ mod failure;
 mod options;
 mod record;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
 pub use options::{Face, RecordRoute, RelayKeys, RelayPolicy};
