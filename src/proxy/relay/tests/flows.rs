@@ -49,5 +49,32 @@ macro_rules! flows {
 }
 
 flows! {
+    busy
+    callee_gone
+    caller_gone
+    cancel_before_departure
+    cancel_races
+    challenges
+    changed_sessions
+    dialog_tokens
+    early_dialog
+    limits
+    lost_departures
+    message_without_answer_udp
+    messages
+    no_answer
+    no_response_tls
+    no_response_udp
+    parallel_forking
+    proxy_authentication
+    recursion
+    redirection
+    serial_groups
+    stray_responses
     successful_session
+    timer_c
+    too_many
+    transports
+    two_proxies
+    udp_retransmissions
 }

@@ -215,7 +215,11 @@ impl Phone {
         };
         let request = self.heard.iter().rev().find(is_it);
         let request = request.unwrap_or_else(|| panic!("{} is asked for nothing", self.name));
-        let phrase = StatusCode::new(code).unwrap().phrase();
+        let phrase = match code {
+            180 => "Ringing",
+            183 => "Session Progress",
+            _ => StatusCode::new(code).unwrap().phrase(),
+        };
         let mut lines = vec![format!("SIP/2.0 {code} {phrase}")];
         let forms = matches!(method(request), "INVITE" | "SUBSCRIBE" | "REFER")
             && (101..300).contains(&code);

@@ -4,7 +4,7 @@
 //! (`wait 200`, `close bob`, `open bob`, `hold bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
 //! alone for a request within its dialog, a status for a response, `again` and what to say again. Options behind that: `call=`,
 //! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes). Lines below it change the
-//! message: `+` adds a field, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `=` is the body.
+//! message: `+` adds a field, `^` on top, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `=` is the body.
 //! What begins with `|` came out.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -230,6 +230,7 @@ fn change(message: &str, changes: &[&str]) -> String {
         let (what, text) = change.split_once(' ').unwrap();
         match what {
             "+" => lines.insert(lines.len() - 1, text.to_owned()),
+            "^" => lines.insert(1, text.to_owned()),
             "=" => {
                 body = format!("{text}\r\n");
                 *lines.last_mut().unwrap() = format!("Content-Length: {}", body.len());
