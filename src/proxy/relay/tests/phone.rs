@@ -95,6 +95,23 @@ impl Phone {
         })
     }
 
+    /// The last request of this method that it has heard, sent on by it.
+    pub(super) fn passes_on(&mut self, of: &str) -> String {
+        let heard = self
+            .heard
+            .iter()
+            .rev()
+            .find(|request| method(request) == of);
+        let mut lines: Vec<_> = head(heard.unwrap()).map(str::to_owned).collect();
+        self.branches += 1;
+        let via = format!(
+            "Via: {};branch=z9hG4bK-{}-{}",
+            self.via, self.name, self.branches
+        );
+        lines.insert(1, via);
+        written(&lines, "")
+    }
+
     /// Whether there is a request that it could answer.
     pub(super) fn is_asked(&self) -> bool {
         self.heard.iter().any(|request| is_to_be_answered(request))
@@ -240,6 +257,11 @@ impl Phone {
         written(&lines, "")
     }
 
+    fn is_mine(&self, route: &str) -> bool {
+        let domain = self.aor.split_once('@').unwrap_or_default().1;
+        domain != "example.org" && route.contains(&format!(".{domain}"))
+    }
+
     /// What it knows of a dialog: the route set from what formed it, the target from what came last.
     fn dialog(&self, call: &str, to: Option<&str>) -> Option<Dialog> {
         let is_of = |message: &&String| field(message, "Call-ID") == call;
@@ -249,7 +271,8 @@ impl Phone {
             let formed = status(response).is_some_and(|status| (101..300).contains(&status));
             formed && is_other(field(response, "To"))
         });
-        let told = told.filter(has_contact);
+        let forms = |message: &&String| matches!(method(message), "INVITE" | "SUBSCRIBE" | "REFER");
+        let told = told.filter(has_contact).filter(forms);
         let heard = self.heard.iter().filter(is_of).filter(has_contact);
         let heard = heard.filter(|request| is_other(field(request, "From")));
         let own: Vec<_> = told.collect();
@@ -275,8 +298,13 @@ impl Phone {
             }
             None => (format!("{to};tag={}", self.name), from.to_owned()),
         };
+        // What it has recorded itself it takes off itself.
+        let own = routes
+            .iter()
+            .take_while(|route| self.is_mine(route))
+            .count();
         Some(Dialog {
-            routes: routes.into_iter().map(str::to_owned).collect(),
+            routes: routes.into_iter().skip(own).map(str::to_owned).collect(),
             target,
             from,
             to,

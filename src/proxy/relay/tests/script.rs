@@ -2,9 +2,11 @@
 //!
 //! A line is a setting (`set timer_c=5000`), a party (`phone bob tls q=0.5 registered`, `peer carol tls example.net`), an event
 //! (`wait 200`, `close bob`, `open bob`, `hold bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
-//! alone for a request within its dialog, a status for a response, `again` and what to say again. Options behind that: `call=`,
+//! alone for a request within its dialog, a status for a response, `again` and what to say again, `loops` and what
+//! to send back to us. Options behind that: `call=`,
 //! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes). Lines below it change the
-//! message: `+` adds a field, `^` on top, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `=` is the body.
+//! message: `+` adds a field, `^` on top, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `@` is the Request-URI,
+//! `=` the body.
 //! What begins with `|` came out.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -152,6 +154,9 @@ impl Stage {
         if words[1] == "again" {
             return phone.said(words[2]);
         }
+        if words[1] == "loops" {
+            return phone.passes_on(words[2]);
+        }
         if let Ok(code) = words[1].parse() {
             return phone.response(code, option(words, "of="));
         }
@@ -231,6 +236,10 @@ fn change(message: &str, changes: &[&str]) -> String {
         match what {
             "+" => lines.insert(lines.len() - 1, text.to_owned()),
             "^" => lines.insert(1, text.to_owned()),
+            "@" => {
+                let line: Vec<_> = lines[0].split(' ').collect();
+                lines[0] = format!("{} {text} {}", line[0], line[2]);
+            }
             "=" => {
                 body = format!("{text}\r\n");
                 *lines.last_mut().unwrap() = format!("Content-Length: {}", body.len());
