@@ -369,11 +369,8 @@ impl Relay {
         for (relay, branch) in uses {
             let Some(branch) = branch else {
                 self.uses.remove(&(flow, relay, None));
-                let server = self.calls.get(&relay).map(|call| call.server);
-                if let Some(server) = server {
-                    let mut outputs = Vec::new();
-                    self.servers.on_transport_error(server, &mut outputs);
-                    self.settle_servers(outputs, now, out);
+                if let Some(call) = self.calls.get(&relay) {
+                    self.servers.forget(call.server);
                 }
                 self.drive(relay, None, now, out, |fork, effects| {
                     fork.abandon(now, effects);
