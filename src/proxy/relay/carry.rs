@@ -15,7 +15,7 @@ use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
-use crate::proxy::upstream::write_response;
+use crate::proxy::upstream::{can_go_on, write_response};
 use crate::registrar::FlowId;
 use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
 use crate::transaction::{
@@ -418,8 +418,14 @@ impl Relay {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
-                    call.fork
-                        .on_response(number, response, status, now, &mut effects);
+                    if (200..300).contains(&status.as_u16()) && !can_go_on(response) {
+                        // The caller would be left with nothing: for the fork he is served.
+                        let failure = Failure::unpassable();
+                        call.fork.on_failed(number, failure, now, &mut effects);
+                    } else {
+                        call.fork
+                            .on_response(number, response, status, now, &mut effects);
+                    }
                 }
             }
             (Role::Request, ClientEffect::Timeout) => {
