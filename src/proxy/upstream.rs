@@ -97,7 +97,7 @@ pub fn write_response(
 const MARGIN: usize = 64;
 
 /// Whether [`write_response`] can write this response.
-pub fn can_go_on(response: &Message<'_>) -> bool {
+pub(super) fn can_go_on(response: &Message<'_>) -> bool {
     response.content_length().is_ok() && is_for_somebody(response)
 }
 

@@ -8,6 +8,7 @@ mod call;
 mod carry;
 mod departure;
 mod failure;
+mod leaving;
 mod options;
 mod record;
 mod table;

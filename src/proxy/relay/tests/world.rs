@@ -308,6 +308,7 @@ impl World {
             self.relay
         );
         assert!(self.relay.uses.is_empty() && self.relay.alarms.is_empty());
+        assert!(self.relay.leaving.is_empty());
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Relay, Instant, &mut Vec<Effect>)) {
