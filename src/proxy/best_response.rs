@@ -161,6 +161,11 @@ impl BestResponse {
                     Kept::Response(..) => StatusCode::SERVER_INTERNAL_ERROR.phrase().into(),
                 },
             ),
+            // It is between proxies: no endpoint is to see it (RFC 5626 §11.5). Deviation: repro passes it on.
+            StatusCode::FLOW_FAILED => {
+                let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+                FinalAnswer::own(status, status.phrase().into())
+            }
             status if !best.contacts.is_empty() => FinalAnswer::Own {
                 status,
                 phrase: status.phrase().into(),
@@ -373,9 +378,9 @@ mod tests {
             &[487],
             &[482, 483],
             &[500, 502, 504, 505, 599],
-            &[400, 411, 430, 439, 440, 481, 489, 491, 499],
+            &[400, 411, 439, 440, 481, 489, 491, 499],
         ];
-        // A 503 is told as 500, and a 408 goes back only when there is nothing else.
+        // A 503 is told as 500 and a 430 as 480, and a 408 goes back only when there is nothing else.
         for (row, codes) in rows.iter().enumerate() {
             for code in *codes {
                 let others = rows.iter().skip(row + 1).copied().flatten();
@@ -389,6 +394,8 @@ mod tests {
                 }
             }
         }
+        assert_eq!(best_status(&[430, 408]), 480);
+        assert_eq!(best_status(&[404, 430]), 404);
         assert_eq!(best_status(&[408, 503]), 500);
         assert_eq!(best_status(&[503, 408]), 500);
         assert_eq!(best_status(&[408, 408]), 408);

@@ -938,7 +938,7 @@ fn a_binding_whose_flow_is_gone_is_stale() {
             (3, Response(1, 430), "stale 1, 2:sip:c@h/60"),
             (4, Failed(2, 503), "3:sip:d@h/60"),
             (5, With(3, 302, "Contact: <sip:x@h>\r\n"), "4:sip:x@h/60"),
-            (6, Response(4, 430), "answer 430 For Us"),
+            (6, Response(4, 430), "answer 480 Temporarily Unavailable"),
         ],
     );
 }

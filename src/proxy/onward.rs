@@ -14,6 +14,7 @@ use crate::auth::{
 };
 use crate::registrar::{Aor, Binding};
 use crate::sip::{Method, Request, SipUri, StatusCode};
+use crate::transaction::NotBegun;
 
 /// The way that a request asks for.
 pub(super) struct Course<'w> {
@@ -151,6 +152,12 @@ fn send(
     let message = request.message;
     let breadth = match max_breadth(message) {
         Ok(breadth) => breadth,
+        // An ACK is never answered.
+        Err(fault) if request.method == Method::Ack => return Outcome::Malformed(fault),
+        // It has come to its end, and nothing is wrong with it.
+        Err(fault) if fault.status == StatusCode::MAX_BREADTH_EXCEEDED => {
+            return context.answer(message, fault.status, b"", out);
+        }
         Err(fault) => {
             answer_fault(message, fault, context, out);
             return Outcome::Malformed(fault);
@@ -187,11 +194,10 @@ fn send(
     if loops(request, |_| true, key) {
         return context.answer(message, StatusCode::LOOP_DETECTED, b"", out);
     }
-    if breadth == 0 {
-        return context.answer(message, StatusCode::MAX_BREADTH_EXCEEDED, b"", out);
-    }
     match relaying.relay.begin(begin, context.now, relaying.effects) {
         Ok(()) => relayed,
+        // It came again while it waited for answers, and what came first has gone on.
+        Err(NotBegun::Known) => Outcome::Absorbed,
         Err(_) => {
             answer_busy(message, context, out);
             Outcome::Answered {

@@ -801,3 +801,41 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
         assert_eq!(world.run(&text).0, wanted, "{situation}");
     }
 }
+
+#[test]
+fn a_request_that_comes_again_while_it_waits_is_sent_on_once() {
+    let rule = filter(FilterAction::Query, "SELECT 0", "SUBSCRIBE");
+    let world = World::new(routing([rule]), Books::default());
+    let text = request(
+        "SUBSCRIBE",
+        "sip:99@example.org",
+        "sip:alice@example.org",
+        "",
+    );
+    let message = Message::parse(text.as_bytes(), text.len(), 64);
+    let (mut relay, mut effects) = (Relay::new(0, TransactionOptions::default()), Vec::new());
+    let mut out = Vec::new();
+    let mut relaying = Relaying {
+        relay: &mut relay,
+        effects: &mut effects,
+    };
+    let context = world.context();
+    let asked = [(); 2].map(
+        |()| match on_message(&message, &context, &mut relaying, &mut out) {
+            Outcome::Pending(pending) => pending,
+            _ => panic!("it has a question"),
+        },
+    );
+    let [first, second] = asked.map(|pending| {
+        on_answers(
+            &message,
+            pending.answer(),
+            &context,
+            &mut relaying,
+            &mut out,
+        )
+    });
+    assert!(matches!(first, Outcome::Relayed(_)));
+    assert!(matches!(second, Outcome::Absorbed));
+    assert_eq!((effects.len(), out.len()), (1, 0));
+}

@@ -31,7 +31,7 @@ pub fn write_response(
     else {
         return false;
     };
-    if response.content_length().is_err() || !is_for_somebody(response) {
+    if !can_go_on(response) {
         return false;
     }
     debug_assert!(are_header_lines(extra));
@@ -95,6 +95,11 @@ pub fn write_response(
 
 /// Room for the names of fields and numbers that are put in.
 const MARGIN: usize = 64;
+
+/// Whether [`write_response`] can write this response.
+pub(super) fn can_go_on(response: &Message<'_>) -> bool {
+    response.content_length().is_ok() && is_for_somebody(response)
+}
 
 /// Whether there is a Via behind the topmost that can be read.
 fn is_for_somebody(response: &Message<'_>) -> bool {

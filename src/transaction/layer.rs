@@ -240,6 +240,21 @@ impl<P: Clone> Layer<P> {
         });
     }
 
+    /// Nothing that belongs to this transaction can come any more, and nobody can be answered: it is forgotten without
+    /// [`Effect::Ended`]. What was given as its path, if it was under way.
+    ///
+    /// Without this an INVITE that is never answered would stay for ever.
+    pub fn forget(&mut self, id: TransactionId) -> Option<P> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(at) = entry.scheduled {
+            self.deadlines.remove(&(at, id));
+        }
+        self.index.remove(&entry.key);
+        shrink(&mut self.index);
+        shrink(&mut self.entries);
+        Some(entry.path)
+    }
+
     /// When [`Layer::on_deadline`] next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -305,10 +320,7 @@ impl<P: Clone> Layer<P> {
             entry.scheduled = deadline;
         }
         if entry.machine.has_ended() {
-            self.index.remove(&entry.key);
-            self.entries.remove(&id);
-            shrink(&mut self.index);
-            shrink(&mut self.entries);
+            self.forget(id);
         }
         true
     }
@@ -440,6 +452,21 @@ mod tests {
         ));
         assert_eq!(sent(&out), [b"487"]);
         assert_eq!(layer.cancel_target(&cancel), CancelTarget::Answered(id));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_nothing_behind() {
+        let (mut layer, now) = layer(9);
+        let mut out = Vec::new();
+        for method in ["INVITE", "MESSAGE"] {
+            let key = key(method, "z9hG4bK1");
+            let id = layer.begin(&key, 5, true, now).unwrap();
+            assert_eq!(layer.forget(id), Some(5), "{method}");
+            assert_eq!(layer.forget(id), None, "{method}");
+            assert!(layer.is_empty() && layer.next_deadline().is_none());
+            assert_eq!(layer.on_request(&key, now, &mut out), Received::New);
+        }
+        assert_eq!(out, []);
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub(super) struct Branch {
 /// How far an attempt has come.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Its way is looked for.
-    Leaving,
+    /// Its way is looked for, and if nothing is heard of that until then, it counts as unanswered.
+    Leaving { until: std::time::Instant },
     /// It has been sent.
     Sent {
         flow: FlowId,

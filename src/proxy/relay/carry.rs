@@ -15,7 +15,7 @@ use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
-use crate::proxy::upstream::write_response;
+use crate::proxy::upstream::{can_go_on, write_response};
 use crate::registrar::FlowId;
 use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
 use crate::transaction::{
@@ -126,8 +126,15 @@ impl Relay {
                         max_breadth,
                     } => {
                         let attempt = Attempt { relay, branch };
-                        if !self.depart(attempt, call, &target, max_breadth, original, out) {
-                            let failure = Failure::unsendable();
+                        let failure = if !self.has_room() {
+                            Some(Failure::overloaded())
+                        } else {
+                            let breadth = max_breadth;
+                            let left =
+                                self.depart(attempt, call, &target, breadth, original, now, out);
+                            (!left).then(Failure::unsendable)
+                        };
+                        if let Some(failure) = failure {
                             call.fork.on_failed(branch, failure, now, &mut more);
                         }
                     }
@@ -151,6 +158,10 @@ impl Relay {
     }
 
     /// Sends a request toward one target; false when it cannot be read any more, and so not be sent.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is at hand differs by who calls"
+    )]
     fn depart(
         &mut self,
         attempt: Attempt,
@@ -158,6 +169,7 @@ impl Relay {
         target: &Target,
         max_breadth: u16,
         original: Option<&Original<'_>>,
+        now: Instant,
         out: &mut Vec<Effect>,
     ) -> bool {
         let Some(original) = original else {
@@ -173,7 +185,8 @@ impl Relay {
                 request: &request,
                 routes: &routes,
             };
-            return self.depart(attempt, call, target, max_breadth, Some(&original), out);
+            let original = Some(&original);
+            return self.depart(attempt, call, target, max_breadth, original, now, out);
         };
         let Ok(draft) = original.draft(target, Some(max_breadth), call.source) else {
             return false;
@@ -184,7 +197,7 @@ impl Relay {
             number: attempt.branch,
             draft: Arc::clone(&draft),
             name: Arc::clone(&name),
-            state: State::Leaving,
+            state: self.leave(attempt, now),
             cancel: Cancel::No,
             registered: target.registered(&original.routes.uri),
         });
@@ -237,9 +250,10 @@ impl Relay {
         );
         let again = matches!(flow, FlowId::Datagram { .. }).then(|| Arc::clone(&octets));
         // Without a transaction of its own it is sent once, and its answer is dropped.
-        let _ = self
-            .clients
-            .begin(&key, (attempt, Role::Cancel), again, now);
+        if self.has_room() {
+            let path = (attempt, Role::Cancel);
+            let _ = self.clients.begin(&key, path, again, now);
+        }
         self.clients.cancelled(*client, now);
         out.push(Effect::Send {
             flow: *flow,
@@ -418,8 +432,14 @@ impl Relay {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
-                    call.fork
-                        .on_response(number, response, status, now, &mut effects);
+                    if (200..300).contains(&status.as_u16()) && !can_go_on(response) {
+                        // The caller would be left with nothing: for the fork he is served.
+                        let failure = Failure::unpassable();
+                        call.fork.on_failed(number, failure, now, &mut effects);
+                    } else {
+                        call.fork
+                            .on_response(number, response, status, now, &mut effects);
+                    }
                 }
             }
             (Role::Request, ClientEffect::Timeout) => {

@@ -37,7 +37,7 @@ pub struct Exit {
 }
 
 /// Names one attempt of one relayed request, within the worker that it belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt {
     /// The relayed request.
     pub relay: RelayId,

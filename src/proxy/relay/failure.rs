@@ -53,6 +53,11 @@ impl Failure {
         )
     }
 
+    /// It has been answered, and nobody can say to whom the answer goes.
+    pub fn unpassable() -> Self {
+        Self::of(StatusCode::BAD_GATEWAY)
+    }
+
     /// There is too much under way here.
     pub fn overloaded() -> Self {
         Self::of(StatusCode::SERVICE_UNAVAILABLE)

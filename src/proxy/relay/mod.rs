@@ -8,9 +8,12 @@ mod call;
 mod carry;
 mod departure;
 mod failure;
+mod leaving;
 mod options;
 mod record;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
 pub use options::{Face, RecordRoute, RelayKeys, RelayOptions, RelayPolicy};

@@ -14,7 +14,7 @@ use super::departure::{Attempt, Departure, SentVia};
 use super::record::Recording;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
-use crate::proxy::fork_effect::{BranchNumber, Failure, ForkEffect, ForkKind};
+use crate::proxy::fork_effect::{BranchNumber, ForkEffect, ForkKind};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
@@ -128,6 +128,9 @@ pub struct Relay {
     /// Requests that came (`None`), and attempts that went, over each flow.
     pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
     pub(super) alarms: BTreeSet<(Instant, RelayId)>,
+    /// Attempts whose way is looked for, by when they are given up.
+    pub(super) leaving: BTreeSet<(Instant, Attempt)>,
+    pub(super) options: TransactionOptions,
 }
 
 /// The worker that a branch of ours belongs to, by the branch of a response's topmost Via.
@@ -149,6 +152,8 @@ impl Relay {
             calls: HashMap::new(),
             uses: BTreeSet::new(),
             alarms: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            options,
         }
     }
 
@@ -164,9 +169,13 @@ impl Relay {
 
     /// When [`Relay::on_deadline`] next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let alarm = self.alarms.first().map(|(at, _)| *at);
-        let transactions = [self.servers.next_deadline(), self.clients.next_deadline()];
-        transactions.into_iter().flatten().chain(alarm).min()
+        let deadlines = [
+            self.servers.next_deadline(),
+            self.clients.next_deadline(),
+            self.leaving.first().map(|(at, _)| *at),
+            self.alarms.first().map(|(at, _)| *at),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// A request has come in. Ask this before anything else.
@@ -286,58 +295,6 @@ impl Relay {
         true
     }
 
-    /// A departure has been sent.
-    pub fn on_sent(&mut self, sent: Sent, now: Instant, out: &mut Vec<Effect>) {
-        let Attempt { relay, branch } = sent.attempt;
-        let scope = client_scope(sent.flow);
-        let Some(call) = self.calls.get_mut(&relay) else {
-            return;
-        };
-        let Some(attempt) = call.branch(branch) else {
-            return;
-        };
-        let method = attempt.draft.method();
-        let key = ClientKey::new(
-            scope,
-            attempt.name.as_bytes(),
-            &sent.via.sent_by,
-            method.as_bytes(),
-        );
-        let path = (sent.attempt, Role::Request);
-        match self.clients.begin(&key, path, sent.again, now) {
-            Ok(client) => {
-                attempt.state = State::Sent {
-                    flow: sent.flow,
-                    via: sent.via,
-                    client,
-                };
-                self.uses.insert((sent.flow, relay, Some(branch)));
-            }
-            Err(_) => self.on_unsent(sent.attempt, Failure::overloaded(), now, out),
-        }
-    }
-
-    /// A departure could not be sent, to none of its hops.
-    pub fn on_unsent(
-        &mut self,
-        attempt: Attempt,
-        failure: Failure,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) {
-        let Attempt { relay, branch } = attempt;
-        let Some(mut call) = self.calls.remove(&relay) else {
-            return;
-        };
-        let mut effects = Vec::new();
-        if let Some(attempt) = call.branch(branch) {
-            attempt.state = State::Ended;
-            call.fork.on_failed(branch, failure, now, &mut effects);
-        }
-        self.settle_fork(relay, &mut call, effects, None, None, now, out);
-        self.keep(relay, call);
-    }
-
     /// A response has come in over this flow. False when it answers nothing of ours.
     pub fn on_response(
         &mut self,
@@ -369,11 +326,8 @@ impl Relay {
         for (relay, branch) in uses {
             let Some(branch) = branch else {
                 self.uses.remove(&(flow, relay, None));
-                let server = self.calls.get(&relay).map(|call| call.server);
-                if let Some(server) = server {
-                    let mut outputs = Vec::new();
-                    self.servers.on_transport_error(server, &mut outputs);
-                    self.settle_servers(outputs, now, out);
+                if let Some(call) = self.calls.get(&relay) {
+                    self.servers.forget(call.server);
                 }
                 self.drive(relay, None, now, out, |fork, effects| {
                     fork.abandon(now, effects);
@@ -406,6 +360,7 @@ impl Relay {
             self.clients.on_deadline(now, &mut outputs);
             self.settle_clients(outputs, None, now, out);
         }
+        self.give_up(now, out);
         for _ in 0..self.alarms.len() {
             match self.alarms.first() {
                 Some(&(at, relay)) if at <= now => {

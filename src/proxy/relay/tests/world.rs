@@ -1,0 +1,456 @@
+//! A server for example.org with its clock in hand, and the flows that lead to it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::HashSet;
+use std::hash::RandomState;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::{
+    Attempt, Departure, Effect, Exit, Face, Hop, RecordRoute, Relay, RelayKeys, RelayPolicy, Sent,
+    home_of,
+};
+use crate::auth::{
+    AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
+    SubjectAltName, TokenSecret, Transport,
+};
+use crate::proxy::{
+    Context, Failure, ForkOptions, Forking, Outcome, Policy, Relaying, on_message, test_support,
+};
+use crate::registrar::{Aor, FlowId, Location};
+use crate::sip::{Host, Message, Response, SipUri};
+use crate::transaction::TransactionOptions;
+
+/// Our address, whichever the transport.
+const OURS: &str = "192.0.2.1";
+
+/// Somebody at the other end of a flow.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub(super) name: String,
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+    pub(super) flow: FlowId,
+    pub(super) is_open: bool,
+    /// The domain whose server it is, if it is one.
+    pub(super) domain: Option<String>,
+    /// What becomes of requests on their way to it.
+    pub(super) way: Way,
+    identities: Option<Identities>,
+}
+
+/// How the way to a party is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Open,
+    /// Nothing is heard of what is sent there, until the way is open or blocked.
+    Held,
+    /// It cannot be reached, but for what comes over an open flow.
+    Blocked,
+}
+
+/// What can be seen from outside.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// A party is sent this.
+    Got(usize, String),
+    /// It would have been sent this, and is not there any more.
+    Missed(usize, String),
+    /// Anything else.
+    Note(String),
+}
+
+/// What is decided for a world before it begins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Setting {
+    pub(super) fork: ForkOptions,
+    pub(super) forking: Forking,
+    pub(super) transactions: TransactionOptions,
+    /// Whether certificates are asked for, and those of other domains too.
+    pub(super) certificates: bool,
+}
+
+/// The world.
+pub(super) struct World {
+    start: Instant,
+    pub(super) now: Instant,
+    policy: Arc<Policy>,
+    location: Location,
+    pub(super) relay: Relay,
+    pub(super) parties: Vec<Party>,
+    pub(super) seen: Vec<Seen>,
+    held: Vec<(usize, Box<Departure>)>,
+    flows: u64,
+    tags: u32,
+    /// Most effects that a single event has had.
+    pub(super) most_effects: usize,
+    /// Flows that something has come over, or that a request was to go to: others have no part in anything.
+    involved: HashSet<FlowId>,
+}
+
+impl World {
+    pub(super) fn new(setting: &Setting) -> Self {
+        let face = |transport, port| Face {
+            transport,
+            address: SocketAddr::new(OURS.parse().unwrap(), port),
+            record_route: RecordRoute::automatic(Some("example.org"), port, transport),
+        };
+        let auth = AuthOptions {
+            domains: vec!["example.org".to_owned()],
+            certificate_authenticator: setting.certificates,
+            third_party_requires_certificate: setting.certificates,
+            ..AuthOptions::default()
+        };
+        let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
+        let mut policy = test_support::policy();
+        policy.rules = Rules::new(&auth, Mappings::default(), Vec::new());
+        policy.routing.options.forking = setting.forking;
+        policy.relay = RelayPolicy {
+            faces: vec![
+                face(Transport::Tls, 5061),
+                face(Transport::Tcp, 5060),
+                face(Transport::Udp, 5060),
+            ],
+            fork: setting.fork.clone(),
+            add_via_rport: true,
+            keys: RelayKeys::new(sealer, RandomState::new()),
+        };
+        policy.addresses = policy.relay.faces.iter().map(|face| face.address).collect();
+        let start = Instant::now();
+        Self {
+            start,
+            now: start,
+            policy: Arc::new(policy),
+            location: Location::new(),
+            relay: Relay::new(0, setting.transactions),
+            parties: Vec::new(),
+            seen: Vec::new(),
+            held: Vec::new(),
+            flows: 0,
+            tags: 0,
+            most_effects: 0,
+            involved: HashSet::new(),
+        }
+    }
+
+    /// Milliseconds since the world began.
+    pub(super) fn millis(&self) -> u128 {
+        self.now.duration_since(self.start).as_millis()
+    }
+
+    /// Adds a party; the certificate of one that has TLS names its user, or its domain.
+    pub(super) fn add(&mut self, name: &str, transport: Transport, domain: Option<&str>) -> usize {
+        let number = self.parties.len();
+        let host = match domain {
+            None => format!("198.51.100.{}", number + 1),
+            Some(_) => format!("203.0.113.{}", number + 1),
+        };
+        let port = match transport {
+            Transport::Tls => 5061,
+            _ => 5060,
+        };
+        let named = match domain {
+            None => SubjectAltName::Uri(format!("sip:{}@example.org", user(name)).into()),
+            Some(domain) => SubjectAltName::Dns(domain.into()),
+        };
+        self.parties.push(Party {
+            name: name.to_owned(),
+            transport,
+            address: SocketAddr::new(host.parse().unwrap(), port),
+            flow: FlowId::Connection(0),
+            is_open: false,
+            domain: domain.map(str::to_owned),
+            way: Way::Open,
+            identities: (transport == Transport::Tls).then(|| identities(named)),
+        });
+        self.open(number);
+        number
+    }
+
+    /// Gives a party a new flow.
+    pub(super) fn open(&mut self, number: usize) {
+        self.flows += 1;
+        let party = &mut self.parties[number];
+        party.is_open = true;
+        party.flow = match party.transport {
+            Transport::Udp => FlowId::Datagram {
+                listener: listener(Transport::Udp) as u16,
+                peer: party.address,
+            },
+            _ => FlowId::Connection(self.flows),
+        };
+    }
+
+    /// The flow of a party breaks.
+    pub(super) fn close(&mut self, number: usize) {
+        let party = &mut self.parties[number];
+        party.is_open = false;
+        let flow = party.flow;
+        let aor = Aor::parse(&format!("{}@example.org", user(&party.name))).unwrap();
+        self.location.flow_closed(flow, [aor]);
+        self.step(|relay, now, effects| relay.on_flow_closed(flow, now, effects));
+    }
+
+    /// A message comes in from a party.
+    pub(super) fn receive(&mut self, number: usize, octets: &str) {
+        let head = octets.find("\r\n\r\n").unwrap() + 4;
+        let message = Message::parse(octets.as_bytes(), head, 128);
+        let flow = self.parties[number].flow;
+        self.involved.insert(flow);
+        if message.is_response() {
+            let response = Response::read(&message);
+            let response =
+                response.filter(|response| response.via.branch().and_then(home_of) == Some(0));
+            let mut is_known = false;
+            if let Some(response) = response {
+                self.step(|relay, now, effects| {
+                    is_known = relay.on_response(&response, flow, now, effects);
+                });
+            }
+            if !is_known {
+                self.seen.push(Seen::Note("stray".to_owned()));
+            }
+            return;
+        }
+        self.tags += 1;
+        let (tag, policy) = (format!("us{}", self.tags), Arc::clone(&self.policy));
+        let mut effects = Vec::new();
+        let mut out = Vec::new();
+        let party = &self.parties[number];
+        let context = Context {
+            policy: &policy,
+            location: &self.location,
+            peer: Peer {
+                transport: party.transport,
+                source: party.address,
+                identities: party.identities.as_ref(),
+            },
+            flow,
+            listener: listener(party.transport),
+            local: OURS.parse().unwrap(),
+            name_reached: false,
+            now: self.now,
+            to_tag: &tag,
+        };
+        let mut relaying = Relaying {
+            relay: &mut self.relay,
+            effects: &mut effects,
+        };
+        let outcome = on_message(&message, &context, &mut relaying, &mut out);
+        if !out.is_empty() {
+            let out = String::from_utf8(out).unwrap();
+            self.seen.push(Seen::Got(number, out));
+        }
+        match outcome {
+            Outcome::Answered { .. } | Outcome::Relayed(_) | Outcome::Malformed(_) => {}
+            Outcome::Refused(refused) => {
+                self.seen.push(Seen::Note(format!("refused: {refused}")));
+            }
+            Outcome::Absorbed => self.seen.push(Seen::Note("absorbed".to_owned())),
+            Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),
+            Outcome::Reported { .. } | Outcome::Pending(_) => panic!("nobody is asked here"),
+        }
+        self.carry_out(effects);
+    }
+
+    /// Opens the way to a party, or blocks it: what was held goes on.
+    pub(super) fn set_way(&mut self, number: usize, way: Way) {
+        self.parties[number].way = way;
+        if way == Way::Held {
+            return;
+        }
+        let held = std::mem::take(&mut self.held);
+        let (now_free, still) = held.into_iter().partition(|(to, _)| *to == number);
+        self.held = still;
+        let effects = now_free
+            .into_iter()
+            .map(|(_, departure)| Effect::Depart(departure));
+        self.carry_out(effects.collect());
+    }
+
+    /// Whether requests are on their way that nothing will be heard of.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Goes on to this time, with all that falls due before.
+    pub(super) fn wait_until(&mut self, until: Instant) {
+        while self.ring(until) {}
+        self.now = until;
+    }
+
+    /// Goes on to the next deadline, if it is not later than this, and does what is due; false if there is none.
+    pub(super) fn ring(&mut self, until: Instant) -> bool {
+        let Some(at) = self.relay.next_deadline().filter(|at| *at <= until) else {
+            return false;
+        };
+        let before = self.now;
+        self.now = self.now.max(at);
+        self.step(|relay, now, effects| relay.on_deadline(now, effects));
+        let next = self.relay.next_deadline();
+        assert!(
+            next.is_none_or(|next| next > at) && self.now >= before,
+            "what was due is still due"
+        );
+        true
+    }
+
+    /// Lives until nothing is left to happen, and that must come.
+    pub(super) fn live_out(&mut self) {
+        let end = self.now + Duration::from_secs(3_600);
+        while self.ring(end) {}
+        assert_eq!(self.relay.next_deadline(), None);
+        assert!(
+            self.relay.is_empty(),
+            "something is left: {:#?}",
+            self.relay
+        );
+        assert!(self.relay.uses.is_empty() && self.relay.alarms.is_empty());
+        assert!(self.relay.leaving.is_empty());
+    }
+
+    fn step(&mut self, event: impl FnOnce(&mut Relay, Instant, &mut Vec<Effect>)) {
+        let mut effects = Vec::new();
+        event(&mut self.relay, self.now, &mut effects);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.most_effects = self.most_effects.max(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Send { flow, octets } => {
+                    assert!(
+                        self.involved.contains(&flow),
+                        "{flow:?} has no part in this"
+                    );
+                    self.send_over(flow, &octets);
+                }
+                Effect::Depart(departure) => self.travel(departure),
+                Effect::Stale { aor, flow } => {
+                    self.seen
+                        .push(Seen::Note(format!("forgets {}", aor.as_str())));
+                    self.location.flow_closed(flow, [aor]);
+                }
+            }
+        }
+    }
+
+    fn send_over(&mut self, flow: FlowId, octets: &[u8]) {
+        let text = String::from_utf8(octets.to_vec()).unwrap();
+        let number = self.parties.iter().position(|party| party.flow == flow);
+        // Somebody who has reconnected has another flow.
+        let Some(number) = number else {
+            return;
+        };
+        self.seen.push(match self.parties[number].is_open {
+            true => Seen::Got(number, text),
+            false => Seen::Missed(number, text),
+        });
+    }
+
+    /// As the transport does it: hop by hop, until one can be reached.
+    fn travel(&mut self, departure: Box<Departure>) {
+        let mut failure = Failure::no_transport();
+        let mut hops = departure.hops.iter();
+        let (number, octets, via) = loop {
+            let (number, why) = match hops.next() {
+                None => return self.strand(departure.attempt, failure),
+                Some(Hop::Flow(flow)) => {
+                    let at = self.parties.iter().position(|party| party.flow == *flow);
+                    (
+                        at.filter(|at| self.parties[*at].is_open),
+                        Failure::flow_failed(),
+                    )
+                }
+                Some(Hop::Uri(uri)) => (self.place_of(uri), Failure::no_dns_results()),
+            };
+            let Some(number) = number else {
+                failure = why;
+                continue;
+            };
+            let party = &self.parties[number];
+            match party.way {
+                Way::Open => {}
+                Way::Held => return self.held.push((number, departure)),
+                Way::Blocked => {
+                    failure = Failure::transport();
+                    continue;
+                }
+            }
+            let exit = Exit {
+                flow: party.flow,
+                listener: listener(party.transport),
+                local: OURS.parse().unwrap(),
+                identity: party.identities.as_ref().and_then(Identities::digest),
+            };
+            let mut out = Vec::new();
+            match departure.write(&exit, &mut out) {
+                Some(via) => break (number, out, via),
+                None => failure = Failure::flow_failed(),
+            }
+        };
+        let flow = self.parties[number].flow;
+        self.involved.insert(flow);
+        self.send_over(flow, &octets);
+        let is_datagram = matches!(flow, FlowId::Datagram { .. });
+        if let Some(attempt) = departure.attempt {
+            let sent = Sent {
+                attempt,
+                flow,
+                via,
+                again: is_datagram.then(|| octets.into()),
+            };
+            self.step(|relay, now, effects| relay.on_sent(sent, now, effects));
+        }
+    }
+
+    fn strand(&mut self, attempt: Option<Attempt>, failure: Failure) {
+        if let Some(attempt) = attempt {
+            self.step(|relay, now, effects| relay.on_unsent(attempt, failure, now, effects));
+        }
+    }
+
+    /// Where a URI leads: to the server of a domain, or to an address.
+    fn place_of(&self, uri: &str) -> Option<usize> {
+        let uri = SipUri::parse(uri)?;
+        self.parties.iter().position(|party| match uri.host {
+            Host::Ip(ip) => party.is_open && party.address.ip() == ip,
+            Host::Name(_) => {
+                party.is_open && party.domain.as_deref() == Some(&*uri.host.canonical())
+            }
+        })
+    }
+}
+
+/// Whose phone it is: `bob2` is one of bob's.
+pub(super) fn user(name: &str) -> &str {
+    name.trim_end_matches(char::is_numeric)
+}
+
+fn listener(transport: Transport) -> usize {
+    match transport {
+        Transport::Tls => 0,
+        Transport::Tcp => 1,
+        _ => 2,
+    }
+}
+
+fn identities(name: SubjectAltName) -> Identities {
+    let certificate = PeerCertificate {
+        subject: "CN=somebody".to_owned(),
+        issuer: "CN=Root".to_owned(),
+        serial: "01".to_owned(),
+        fingerprint: [0; 32],
+        not_before: 0,
+        not_after: 0,
+        common_names: Vec::new(),
+        alt_names: vec![name],
+        extended_key_usage: None,
+        anchor_subject: "CN=Root".to_owned(),
+        anchor_fingerprint: [0; 32],
+    };
+    Identities::of(&certificate, &NamePolicy::default())
+}
