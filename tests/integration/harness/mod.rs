@@ -6,6 +6,9 @@ mod client;
 mod echo;
 mod kamailio;
 mod message;
+#[path = "../../dns/server.rs"]
+#[allow(dead_code, reason = "what faults it can have is for the tests of DNS")]
+mod name_server;
 mod pki;
 mod ports;
 mod process;
@@ -20,6 +23,7 @@ pub(crate) use client::{
 pub(crate) use echo::echo;
 pub(crate) use kamailio::{Kamailio, KamailioSetup};
 pub(crate) use message::{Request, Response};
+pub(crate) use name_server::Server as NameServer;
 pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
 pub(crate) use process::Watched;
