@@ -368,13 +368,32 @@ fn secrets(dir: &Path) -> Vec<String> {
 #[test]
 fn the_old_deployment_starts_as_it_is() {
     let server = legacy().start();
-    for setting in ["HttpBindAddress", "RecordRouteUri", "DisableAuth"] {
-        // Whatever is not honoured yet is said before it serves.
-        let log = server.log();
-        let before = log.split("server.ready").next().unwrap_or_default();
+    let log = server.log();
+    let before = log.split("server.ready").next().unwrap_or_default();
+    // Whatever is not honoured yet, or done by something else, is said before it serves.
+    for (setting, what) in [
+        ("HttpBindAddress", "not yet"),
+        ("DisableAuth", "not yet"),
+        ("DisableOutbound", "not yet"),
+        ("EnableFlowTokens", "replaced"),
+    ] {
         assert!(
-            before.contains(setting),
+            before.contains(&format!(": {what}: {setting}: ")),
             "{setting} is neither honoured nor spoken of:\n{log}"
+        );
+    }
+    for setting in [
+        "RecordRouteUri",
+        "ForceRecordRouting",
+        "TimerC",
+        "RecursiveRedirect",
+        "QValue",
+        "ParallelForkStaticRoutes",
+        "ContinueProcessingAfterRoutesFound",
+    ] {
+        assert!(
+            !before.contains(setting),
+            "{setting} is honoured, and yet spoken of:\n{log}"
         );
     }
     let mut phone = TlsPeer::named("phone-0004F22B3EB5")

@@ -42,8 +42,8 @@ const ROWS: &[Setting] = &[
         "MaximumTransactions",
         count(1, 10_000_000),
         "100000",
-        "Most requests that one worker has under way at a time, those counted that may still be repeated, and as many that it \
-         has sent on; beyond it requests are answered 503.",
+        "Most requests that one worker has taken on at a time, those counted that may still be repeated; one more is answered \
+         503. It sends on as many at a time; beyond it a target counts as one that cannot be reached.",
     ),
     honoured(
         "MaximumConnections",

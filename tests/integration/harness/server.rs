@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::name_server::Server as NameServer;
 use super::pki::Pki;
 use super::ports::free_port;
 
@@ -25,6 +26,12 @@ pub(crate) struct Setup {
     dir: TempDir,
     config: String,
     overrides: Vec<(String, String)>,
+}
+
+/// A name server that knows no name: no test asks any other unless it says so.
+fn nobody_has_a_name() -> SocketAddr {
+    static SERVER: OnceLock<NameServer> = OnceLock::new();
+    SERVER.get_or_init(|| NameServer::new(&[])).address()
 }
 
 impl Setup {
@@ -82,6 +89,7 @@ impl Setup {
             ("UDPPort".to_owned(), plain),
             ("HttpPort".to_owned(), "0".to_owned()),
             ("CommandPort".to_owned(), "0".to_owned()),
+            ("DNSServers".to_owned(), nobody_has_a_name().to_string()),
         ];
         for (name, value) in &self.overrides {
             settings.retain(|(n, _)| n != name);

@@ -384,7 +384,10 @@ impl World {
                 flow: party.flow,
                 listener: listener(party.transport),
                 local: OURS.parse().unwrap(),
-                of_domain: party.identities.as_ref().is_some_and(Identities::has_domain),
+                of_domain: party
+                    .identities
+                    .as_ref()
+                    .is_some_and(Identities::has_domain),
                 identity: party.identities.as_ref().and_then(Identities::digest),
             };
             let mut out = Vec::new();
