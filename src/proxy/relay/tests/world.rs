@@ -389,7 +389,7 @@ impl World {
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
                 Some(via) => break (number, out, via),
-                None => failure = Failure::flow_failed(),
+                None => failure = Failure::not_secure(),
             }
         };
         let flow = self.parties[number].flow;
