@@ -120,6 +120,15 @@ struct Asked {
     is_invite: bool,
 }
 
+impl Asked {
+    /// All 2xx of an INVITE are one: of several phones, or of one again.
+    fn outcomes(&self) -> usize {
+        let success = |answer: &&String| self.is_invite && answer.starts_with("SIP/2.0 2");
+        let successes = self.answers.iter().filter(success).count();
+        self.answers.len() - successes + successes.min(1)
+    }
+}
+
 /// The world, and what is known of it from outside.
 struct Watched {
     world: World,
@@ -283,24 +292,18 @@ impl Watched {
             if method(&message) == "CANCEL" || (status >= 200 && is_known) {
                 continue;
             }
-            let is_success = (200..300).contains(&status);
-            let succeeded = |answer: &String| answer.starts_with("SIP/2.0 2");
             if status < 200 {
                 assert!(
-                    asked.begun > asked.answers.len(),
+                    asked.begun > asked.outcomes(),
                     "a provisional response after the answer: {message}"
                 );
-            } else if asked.is_invite && is_success && asked.answers.iter().all(succeeded) {
-                // Of several phones, or of one again.
-                asked.answers.push(message);
-            } else {
-                asked.answers.push(message);
-                assert!(
-                    asked.answers.len() <= asked.begun,
-                    "more than one answer: {:#?}",
-                    asked.answers
-                );
+                continue;
             }
+            asked.answers.push(message);
+            assert!(
+                asked.outcomes() <= asked.begun,
+                "more than one answer: {asked:#?}"
+            );
         }
     }
 
