@@ -256,7 +256,11 @@ fn step(
             .on_request(&request, context.flow, context.now, relaying.effects)
         {
             Met::Absorbed => return Outcome::Absorbed,
-            Met::Cancelled => return context.answer(message, StatusCode::OK, b"", out),
+            Met::Cancelled(tag) => {
+                let to_tag = tag.as_deref().unwrap_or(context.to_tag);
+                let context = Context { to_tag, ..*context };
+                return context.answer(message, StatusCode::OK, b"", out);
+            }
             Met::New | Met::NothingToCancel => {}
         }
     }

@@ -55,6 +55,14 @@ pub(super) fn route(
     }
     match ours::judge(admitted, uri, &answers, context) {
         Ok(Verdict::Onward(targets, routed)) => {
+            let targets = match uri.secure {
+                true => targets.secure(),
+                false => targets,
+            };
+            if targets.is_empty() {
+                let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+                return context.answer(message, status, NOT_ALLOWED, out);
+            }
             send(request, course, targets, routed, context, relaying, out)
         }
         Ok(Verdict::Answer {
@@ -80,6 +88,9 @@ pub(super) fn route(
         }
     }
 }
+
+/// Says that only a SIP URI would have led to somebody (RFC 5630 §5.3).
+const NOT_ALLOWED: &[u8] = b"Warning: 380 sipvouch \"SIPS Not Allowed\"\r\n";
 
 /// The way of a request within a dialog: to the flow of the other side, as it is now if that side has registered again
 /// since. The proof holds for this way only; where the sender may have any request relayed, it is looked for by the URI if

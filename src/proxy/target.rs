@@ -161,6 +161,15 @@ impl TargetSet {
         }
     }
 
+    /// What is left of it for a request to a SIPS URI: only targets that leave it one (RFC 5630 §5.3).
+    pub(super) fn secure(mut self) -> Self {
+        for group in &mut self.groups {
+            group.retain(|target| target.is_secure() || target.is_loose_route());
+        }
+        self.groups.retain(|group| !group.is_empty());
+        self
+    }
+
     /// The groups, that to be tried first in front.
     pub fn groups(&self) -> &[Vec<Target>] {
         &self.groups
@@ -253,6 +262,22 @@ mod tests {
             set.add_by_preference(contacts(), forking);
             assert_eq!(shown(&set), wanted, "{forking:?}");
         }
+    }
+
+    #[test]
+    fn a_request_to_a_sips_uri_keeps_one() {
+        let mut set = TargetSet::default();
+        set.add([
+            contact("sip:a@h;transport=tls", "1"),
+            contact("sips:b@h", "1"),
+        ]);
+        set.add([contact("tel:1", "1")]);
+        set.add([
+            Target::of("sip:h;lr".to_owned(), Origin::Route),
+            Target::of("sip:c@h".to_owned(), Origin::Route),
+        ]);
+        set.add([contact("sip:d@h;lr", "1")]);
+        assert_eq!(shown(&set.secure()), "sips:b@h sip:h;lr");
     }
 
     #[test]

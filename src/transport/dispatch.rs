@@ -125,7 +125,16 @@ impl Worker {
     }
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
+<<<<<<< HEAD
     pub(super) fn leave_by(&mut self, flow: FlowId, journey: Journey) -> Option<Journey> {
+=======
+    pub(super) fn leave_by(
+        &mut self,
+        flow: FlowId,
+        mut journey: Box<Journey>,
+    ) -> Option<Box<Journey>> {
+        journey.failed(Failure::flow_failed());
+>>>>>>> flows
         let mut journey = Some(journey);
         if let FlowId::Connection(number) = flow
             && let Some(slot) = self.outbox.slot_of(number)
@@ -133,9 +142,6 @@ impl Worker {
             self.guarded(slot, |worker, connection| {
                 worker.board(connection, &mut journey)
             });
-        }
-        if let Some(stranded) = &mut journey {
-            stranded.failed(Failure::flow_failed());
         }
         journey
     }
@@ -161,6 +167,7 @@ impl Worker {
         // What would have a slow peer closed is better not said.
         let queued = connection.queued().saturating_add(departure.room());
         if queued > self.shared.options.max_queued_bytes {
+            strand(journey, Failure::overloaded());
             return Fate::Keep;
         }
         let exit = Exit {
@@ -186,7 +193,10 @@ impl Worker {
                 }
                 sent.err().unwrap_or(Fate::Keep)
             }
-            None => Fate::Keep,
+            None => {
+                strand(journey, Failure::not_secure());
+                Fate::Keep
+            }
         };
         out.clear();
         self.leaving = out;
@@ -267,5 +277,12 @@ impl Worker {
                     .on_unsent(attempt, failure, self.now, &mut self.effects);
             }
         }
+    }
+}
+
+/// The connection is there, and does not do: its bindings stay.
+fn strand(journey: &mut Option<Box<Journey>>, why: Failure) {
+    if let Some(journey) = journey {
+        journey.failed(why);
     }
 }

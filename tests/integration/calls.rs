@@ -140,6 +140,7 @@ fn two_phones_call_and_write_to_each_other_over_tcp() {
 }
 
 #[test]
+#[ignore = "no UDP yet"]
 fn two_phones_call_and_write_to_each_other_over_udp() {
     let server = server();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Udp, Transport::Udp);
@@ -147,6 +148,7 @@ fn two_phones_call_and_write_to_each_other_over_udp() {
 }
 
 #[test]
+#[ignore = "no UDP yet"]
 fn phones_on_different_transports_call_and_write_to_each_other() {
     use Transport::{Tcp, Tls, Udp};
     let server = server();

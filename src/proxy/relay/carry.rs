@@ -365,8 +365,13 @@ impl Relay {
                         self.calls.insert(path.relay, call);
                     }
                 }
-                // Nobody is left who could be told: no ACK has come, or the way back is gone.
-                ServerEffect::Timeout | ServerEffect::TransportFailed | ServerEffect::Ended => {}
+                // Nobody waits for an answer any more, and so nobody else is asked (RFC 4320 §4.2).
+                ServerEffect::Timeout => {
+                    self.drive(path.relay, None, now, out, |fork, effects| {
+                        fork.abandon(now, effects);
+                    });
+                }
+                ServerEffect::TransportFailed | ServerEffect::Ended => {}
             }
         }
     }

@@ -58,6 +58,11 @@ impl Failure {
         Self::of(StatusCode::BAD_GATEWAY)
     }
 
+    /// The way leads over a connection that the request may not take: a SIPS URI is for TLS alone (RFC 5630 §5.3).
+    pub fn not_secure() -> Self {
+        Self::of(StatusCode::TEMPORARILY_UNAVAILABLE)
+    }
+
     /// There is too much under way here.
     pub fn overloaded() -> Self {
         Self::of(StatusCode::SERVICE_UNAVAILABLE)

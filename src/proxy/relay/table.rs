@@ -21,7 +21,8 @@ use crate::proxy::target::{Target, TargetSet};
 use crate::registrar::{Aor, FlowId};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
-    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Received, TransactionOptions,
+    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Received, TransactionId,
+    TransactionOptions,
 };
 
 /// Names one relayed request within its worker; never given twice.
@@ -103,14 +104,15 @@ pub struct Begin<'b> {
 }
 
 /// What an incoming request is to the relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Met {
     /// Nothing: it is new.
     New,
     /// A retransmission, or the ACK of a refusal: dealt with.
     Absorbed,
-    /// A CANCEL of a request that is relayed: it is being cancelled, and the CANCEL is to be answered 200.
-    Cancelled,
+    /// A CANCEL of a request that is relayed: it is being cancelled, and the CANCEL is to be answered 200, with the tag of
+    /// our answers to that request while it is known (RFC 3261 §9.2).
+    Cancelled(Option<Box<str>>),
     /// A CANCEL of nothing: to be answered 481.
     NothingToCancel,
 }
@@ -205,8 +207,9 @@ impl Relay {
         }
         match self.servers.cancel_target(&key) {
             CancelTarget::None => Met::NothingToCancel,
-            CancelTarget::Answered(_) => Met::Cancelled,
+            CancelTarget::Answered(id) => Met::Cancelled(self.tag_of(id)),
             CancelTarget::Pending(id) => {
+                let tag = self.tag_of(id);
                 if let Some(relay) = self.servers.path(id).map(|upstream| upstream.relay) {
                     if let Some(call) = self.calls.get_mut(&relay) {
                         call.reason = reasons(request);
@@ -215,9 +218,14 @@ impl Relay {
                         fork.on_cancel(now, effects);
                     });
                 }
-                Met::Cancelled
+                Met::Cancelled(tag)
             }
         }
+    }
+
+    fn tag_of(&self, server: TransactionId) -> Option<Box<str>> {
+        let upstream = self.servers.path(server)?;
+        Some(self.calls.get(&upstream.relay)?.to_tag.clone())
     }
 
     /// Takes a request on.

@@ -60,6 +60,7 @@ flows! {
     early_dialog
     limits
     lost_departures
+    message_one_after_the_other
     message_without_answer_udp
     messages
     no_answer

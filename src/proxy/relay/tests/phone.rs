@@ -112,9 +112,30 @@ impl Phone {
         written(&lines, "")
     }
 
-    /// Whether there is a request that it could answer.
-    pub(super) fn is_asked(&self) -> bool {
-        self.heard.iter().any(|request| is_to_be_answered(request))
+    /// The requests that it has heard, ACKs not counted.
+    pub(super) fn questions(&self) -> Vec<&String> {
+        let counts = |request: &&String| method(request) != "ACK";
+        self.heard.iter().filter(counts).collect()
+    }
+
+    /// All that it has said.
+    pub(super) fn words(&self) -> Vec<&String> {
+        self.asked.iter().chain(&self.answered).collect()
+    }
+
+    /// Whether it could say this.
+    pub(super) fn can_say(&self, wish: &Wish<'_>) -> bool {
+        let invited = || self.asked.iter().any(|request| method(request) == "INVITE");
+        match wish.method {
+            "CANCEL" => invited(),
+            "ACK" => {
+                invited()
+                    && self.final_response(wish).is_some_and(|last| {
+                        status(last) >= Some(300) || self.dialog(wish.call, None).is_some()
+                    })
+            }
+            _ => wish.uri.is_some() || self.dialog(wish.call, wish.to).is_some(),
+        }
     }
 
     /// A request.
@@ -203,6 +224,17 @@ impl Phone {
         }
     }
 
+    fn final_response(&self, wish: &Wish<'_>) -> Option<&String> {
+        self.told.iter().rev().find(|response| {
+            method(response) == "INVITE"
+                && field(response, "Call-ID") == wish.call
+                && status(response).is_some_and(|status| status >= 200)
+                && wish
+                    .to
+                    .is_none_or(|to| tag(field(response, "To")) == Some(to))
+        })
+    }
+
     /// CANCEL or ACK with the branch of an INVITE.
     fn short(&self, method: &str, invite: &str, response: Option<&str>) -> String {
         let mut lines = Vec::new();
@@ -232,6 +264,11 @@ impl Phone {
         };
         let request = self.heard.iter().rev().find(is_it);
         let request = request.unwrap_or_else(|| panic!("{} is asked for nothing", self.name));
+        self.answer(request, code)
+    }
+
+    /// A response to this request.
+    pub(super) fn answer(&self, request: &str, code: u16) -> String {
         let phrase = match code {
             180 => "Ringing",
             183 => "Session Progress",

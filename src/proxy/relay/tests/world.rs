@@ -17,7 +17,8 @@ use crate::auth::{
     SubjectAltName, TokenSecret, Transport,
 };
 use crate::proxy::{
-    Context, Failure, ForkOptions, Forking, Outcome, Policy, Relaying, on_message, test_support,
+    Context, Failure, ForkOptions, Forking, MAX_TARGETS, Outcome, Policy, Relaying, on_message,
+    test_support,
 };
 use crate::registrar::{Aor, FlowId, Location};
 use crate::sip::{Host, Message, Response, SipUri};
@@ -84,8 +85,6 @@ pub(super) struct World {
     held: Vec<(usize, Box<Departure>)>,
     flows: u64,
     tags: u32,
-    /// Most effects that a single event has had.
-    pub(super) most_effects: usize,
     /// Flows that something has come over, or that a request was to go to: others have no part in anything.
     involved: HashSet<FlowId>,
 }
@@ -130,7 +129,6 @@ impl World {
             held: Vec::new(),
             flows: 0,
             tags: 0,
-            most_effects: 0,
             involved: HashSet::new(),
         }
     }
@@ -216,6 +214,7 @@ impl World {
         }
         self.tags += 1;
         let (tag, policy) = (format!("us{}", self.tags), Arc::clone(&self.policy));
+        let bound = self.bound();
         let mut effects = Vec::new();
         let mut out = Vec::new();
         let party = &self.parties[number];
@@ -252,6 +251,7 @@ impl World {
             Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),
             Outcome::Reported { .. } | Outcome::Pending(_) => panic!("nobody is asked here"),
         }
+        assert!(effects.len() <= bound, "{} effects", effects.len());
         self.carry_out(effects);
     }
 
@@ -268,17 +268,6 @@ impl World {
             .into_iter()
             .map(|(_, departure)| Effect::Depart(departure));
         self.carry_out(effects.collect());
-    }
-
-    /// Whether requests are on their way that nothing will be heard of.
-    pub(super) fn is_holding(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// Goes on to this time, with all that falls due before.
-    pub(super) fn wait_until(&mut self, until: Instant) {
-        while self.ring(until) {}
-        self.now = until;
     }
 
     /// Goes on to the next deadline, if it is not later than this, and does what is due; false if there is none.
@@ -312,13 +301,20 @@ impl World {
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Relay, Instant, &mut Vec<Effect>)) {
+        let bound = self.bound();
         let mut effects = Vec::new();
         event(&mut self.relay, self.now, &mut effects);
+        assert!(effects.len() <= bound, "{} effects", effects.len());
         self.carry_out(effects);
     }
 
+    /// No single event has more effects than this: a few for each transaction that there is, and a new one for each target.
+    fn bound(&self) -> usize {
+        let relay = &self.relay;
+        4 * (relay.servers.len() + relay.clients.len() + relay.leaving.len()) + MAX_TARGETS + 8
+    }
+
     fn carry_out(&mut self, effects: Vec<Effect>) {
-        self.most_effects = self.most_effects.max(effects.len());
         for effect in effects {
             match effect {
                 Effect::Send { flow, octets } => {
@@ -393,7 +389,7 @@ impl World {
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
                 Some(via) => break (number, out, via),
-                None => failure = Failure::flow_failed(),
+                None => failure = Failure::not_secure(),
             }
         };
         let flow = self.parties[number].flow;
