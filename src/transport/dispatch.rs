@@ -125,16 +125,8 @@ impl Worker {
     }
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
-<<<<<<< HEAD
-    pub(super) fn leave_by(&mut self, flow: FlowId, journey: Journey) -> Option<Journey> {
-=======
-    pub(super) fn leave_by(
-        &mut self,
-        flow: FlowId,
-        mut journey: Box<Journey>,
-    ) -> Option<Box<Journey>> {
+    pub(super) fn leave_by(&mut self, flow: FlowId, mut journey: Journey) -> Option<Journey> {
         journey.failed(Failure::flow_failed());
->>>>>>> flows
         let mut journey = Some(journey);
         if let FlowId::Connection(number) = flow
             && let Some(slot) = self.outbox.slot_of(number)
@@ -281,7 +273,7 @@ impl Worker {
 }
 
 /// The connection is there, and does not do: its bindings stay.
-fn strand(journey: &mut Option<Box<Journey>>, why: Failure) {
+fn strand(journey: &mut Option<Journey>, why: Failure) {
     if let Some(journey) = journey {
         journey.failed(why);
     }
