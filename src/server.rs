@@ -224,7 +224,8 @@ pub fn load(
 ) -> Result<Loaded, Vec<Fault>> {
     let files = Files::load(path, overrides, checks)?;
     let data = data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
-    let composed = files.with(&data).map_err(|fault| vec![fault])?;
+    let mut composed = files.with(&data).map_err(|fault| vec![fault])?;
+    composed.notes.extend_from_slice(data.notes());
     Ok(Loaded {
         place: data.place(),
         files,
@@ -342,7 +343,8 @@ impl Server {
     ) -> Result<(Self, Vec<String>), Fault> {
         let configuration = &files.configuration;
         let fixed = Fixed::of(configuration);
-        let composed = files.with(&data)?;
+        let mut composed = files.with(&data)?;
+        composed.notes.extend_from_slice(data.notes());
         let in_force = InForce::of(&files, &composed);
         let location = Location::new();
         if let (Some(store), true) = (data.embedded(), configuration.store.persist_registrations) {

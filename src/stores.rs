@@ -11,10 +11,10 @@ use crate::auth::Algorithm;
 use crate::config::{self, Configuration, Override};
 use crate::data::{self, STORE_FILE, Tables};
 use crate::manage::{
-    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener,
+    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
 };
 use crate::process::ProcessOptions;
-use crate::store::embedded::{Access, Embedded};
+use crate::store::embedded::{Access, Embedded, restore};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
@@ -31,6 +31,7 @@ impl StoreOpener for Stores {
             Place::File(path) => {
                 let (store, scratch) = embedded(path, purpose)?;
                 Ok(Opened {
+                    notes: store.notes().to_vec(),
                     store: Held::Embedded(store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
@@ -55,6 +56,29 @@ impl StoreOpener for Stores {
             })?));
         }
         Ok(Box::new(files))
+    }
+
+    fn restore(&self, place: &Place, backup: &Path) -> Result<RestoredTo, Vec<String>> {
+        let (file, process) = match place {
+            Place::File(path) => (path.clone(), None),
+            Place::Configuration(file) => {
+                let (configuration, _) = config::stores(file, &[]).map_err(all_said)?;
+                let Backend::Embedded { directory, .. } = configuration.store.default else {
+                    return Err(vec![
+                        "DefaultDatabase: a backup is put in the place of an embedded store only; use what the data base \
+                         itself has for it"
+                            .to_owned(),
+                    ]);
+                };
+                (directory.join(STORE_FILE), Some(configuration.process))
+            }
+        };
+        let done = restore(&file, backup).map_err(said)?;
+        // What replaces a store belongs to whom that belonged to.
+        if let (None, Some(process)) = (&done.before, process) {
+            give_to_server(&file, &process)?;
+        }
+        Ok(RestoredTo { file, done })
     }
 }
 
@@ -142,6 +166,10 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             Held::Embedded(store)
         }
     };
+    let notes = match &held {
+        Held::Embedded(store) => store.notes().to_vec(),
+        Held::Other(_) => Vec::new(),
+    };
     let store = match (held, data::runtime_of(&configuration.store).map_err(said)?) {
         (held, None) => held,
         (held, Some(runtime)) => Held::Other(Box::new(Parted {
@@ -162,6 +190,7 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         algorithms,
         domains: Some(domains),
         notify,
+        notes,
         _scratch: scratch,
     })
 }
@@ -193,7 +222,7 @@ fn give_to_server(path: &Path, process: &ProcessOptions) -> Result<(), Vec<Strin
             .map_or(user.gid, |group| group.gid),
         None => user.gid,
     };
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-lock"] {
         let mut name = OsString::from(path);
         name.push(suffix);
         let file = PathBuf::from(name);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::auth::Check;
 use crate::proxy::{self, NoDirectory};
-use crate::store::embedded::Embedded;
+use crate::store::embedded::{Embedded, Serving};
 use crate::store::import::Source;
 use crate::store::{Error, Store, StoreOptions};
 
@@ -55,6 +55,8 @@ pub struct Data {
     runtime: Option<Arc<dyn Store>>,
     embedded: Option<Arc<Embedded>>,
     asking: Option<Asking>,
+    /// Given up last of all: what is closed has been written.
+    _serving: Option<Serving>,
 }
 
 impl Data {
@@ -86,6 +88,13 @@ impl Data {
         self.asking
             .as_ref()
             .map(|asking| Arc::clone(&asking.identities))
+    }
+
+    /// What an operator has to know of how the stores were opened, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        self.embedded
+            .as_ref()
+            .map_or(&[], |embedded| embedded.notes())
     }
 
     /// Who knows the users, with these limits for messages.

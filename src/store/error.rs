@@ -53,6 +53,44 @@ pub enum Error {
         /// The newest that we know.
         known: u32,
     },
+    /// A write-ahead log that another store has left, and that cannot be moved out of the way.
+    #[error("{}: it belongs to the store that was here before {} was put in its place{}; SQLite would write it over \
+             that. Nothing was changed: while nobody uses the store, use sipvouch restore BACKUP, or move it and {} away",
+            log.display(), path.display(), by(*pid), index.display())]
+    ForeignLog {
+        /// The store.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// The index of the log.
+        index: PathBuf,
+        /// The process that has the store open, if it is known.
+        pid: Option<i32>,
+    },
+    /// A store that somebody has open and that should be put aside.
+    #[error("{}: {} has this store open; try again when nobody uses it", path.display(),
+            pid.map_or_else(|| "somebody".to_owned(), |pid| format!("process {pid}")))]
+    InUse {
+        /// The store.
+        path: PathBuf,
+        /// The process that has it open, if it is known.
+        pid: Option<i32>,
+    },
+    /// A file that should be copied to itself.
+    #[error("{}: is the store itself, or belongs to it; name another file", path.display())]
+    Itself {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A store that another server serves.
+    #[error("{}: a server{} serves this store already; stop that server, or give this one a DatabasePath of its own",
+            path.display(), number(*pid))]
+    Served {
+        /// The store.
+        path: PathBuf,
+        /// The process of that server, if it is known.
+        pid: Option<i32>,
+    },
     /// A data base that does not answer.
     #[error("{place}: cannot be reached: {why}")]
     Unreachable {
@@ -98,6 +136,14 @@ pub enum Error {
     /// A record that cannot be read or stored.
     #[error("{0}")]
     Record(RecordFault),
+}
+
+fn by(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", and process {pid} uses it"))
+}
+
+fn number(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid},"))
 }
 
 /// A record that cannot be read or stored; others can.

@@ -23,4 +23,5 @@ mod readme;
 mod robustness;
 mod silo;
 mod startup;
+mod store_file;
 mod torture;

@@ -141,6 +141,7 @@ fn damage_in_a_file_too_large_to_look_through_is_found_by_check_and_on_the_way()
         path,
         readers,
         writer: None,
+        notes: Vec::new(),
     };
     assert!(!store.check().unwrap().is_empty());
     let faults: Vec<Error> = Table::ALL

@@ -5,10 +5,13 @@
 
 mod answers;
 mod backup;
+mod beside;
 mod bindings;
 mod change;
+mod incarnation;
 mod place;
 mod readers;
+mod restore;
 mod rows;
 mod schema;
 mod versions;
@@ -24,13 +27,16 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
-use self::place::{Found, Mode};
+use self::beside::Beside;
+use self::place::{Found, MEND, Mode};
 use self::readers::Readers;
 use super::{Error, Store, Table};
 
+pub use self::beside::Serving;
 pub use self::bindings::SavedBinding;
 pub(in crate::store) use self::change::Change;
 pub use self::change::Imported;
+pub use self::restore::{Restored, restore};
 pub(in crate::store) use self::rows::lookup_key;
 pub use self::versions::Versions;
 
@@ -84,17 +90,20 @@ pub struct Embedded {
     readers: Readers,
     /// None for a store that is only read.
     writer: Option<Mutex<Connection>>,
+    /// What an operator has to know of the opening.
+    notes: Vec<String>,
 }
 
 impl Embedded {
-    /// Opens the store, makes it if asked to, and brings its schema up to date.
+    /// Opens the store, makes it if asked to, and brings its schema up to date. A write-ahead log that belonged to another
+    /// file in this place is moved out of the way, and [`Self::notes`] says so.
     ///
     /// # Errors
     /// The file is not there, is something else ([`Error::Foreign`]), damaged ([`Error::Corrupt`]), of a newer version
     /// ([`Error::TooNew`]), or cannot be read or written. It is as it was then.
     pub fn open(path: &Path, access: Access) -> Result<Self, Error> {
         match (place::look(path)?, access) {
-            (Found::Nothing, Access::Create) => place::create(path)?,
+            (Found::Ours, _) | (Found::Nothing | Found::Empty, Access::Create) => {}
             (Found::Nothing, _) => {
                 return Err(Error::Io {
                     path: path.to_owned(),
@@ -107,24 +116,53 @@ impl Embedded {
                     why: "is empty; no store has been made in it yet".to_owned(),
                 });
             }
-            (Found::Empty, Access::Create) | (Found::Ours, _) => {}
         }
-        let mode = match access {
-            Access::ReadOnly if place::is_sealed(path) => Mode::Immutable,
-            _ => Mode::Read,
-        };
-        let readers = Readers::new(path.to_owned(), mode);
-        let writer = if access == Access::ReadOnly {
-            readers.with(|connection| examine(connection, path))?;
-            None
-        } else {
-            Some(Mutex::new(open_writer(path)?))
-        };
+        if access == Access::ReadOnly {
+            return Self::open_for_reading(path);
+        }
+        let real = place::real(path);
+        place::writable(&real)?;
+        let beside = Beside::open(&real)?;
+        beside.lock_opening()?;
+        if access == Access::Create {
+            place::create(path)?;
+        }
+        let notes = incarnation::set_foreign_log_aside(&real, &beside)?;
+        let readers = Readers::new(path.to_owned(), Mode::Read);
+        let writer = open_writer(&real, &beside)?;
         Ok(Self {
             path: path.to_owned(),
             readers,
-            writer,
+            writer: Some(Mutex::new(writer)),
+            notes: notes.into_iter().collect(),
         })
+    }
+
+    fn open_for_reading(path: &Path) -> Result<Self, Error> {
+        let real = place::real(path);
+        let mut notes = None;
+        if incarnation::is_suspect(&real) {
+            let beside = Beside::open(&real).map_err(|_| incarnation::foreign_log(&real, None))?;
+            beside.lock_opening()?;
+            notes = incarnation::set_foreign_log_aside(&real, &beside)?;
+        }
+        let mode = match place::is_sealed(path) {
+            true => Mode::Immutable,
+            false => Mode::Read,
+        };
+        let readers = Readers::new(path.to_owned(), mode);
+        readers.with(|connection| examine(connection, path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            readers,
+            writer: None,
+            notes: notes.into_iter().collect(),
+        })
+    }
+
+    /// What an operator has to know of how it was opened, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether no table has a record.
@@ -168,10 +206,10 @@ impl Embedded {
     /// that name is only replaced when `replace` says so.
     ///
     /// # Errors
-    /// The file is there, or one of the two cannot be read or written; then there is no copy, not half a one.
+    /// The file is there, or is the store itself, or one of the two cannot be read or written; then there is no copy, not
+    /// half a one.
     pub fn backup(&self, to: &Path, replace: bool) -> Result<u64, Error> {
-        self.readers
-            .with(|connection| backup::copy(connection, to, replace))
+        self.with_reader(|connection| backup::copy(connection, &self.path, to, replace))
     }
 
     /// Looks through the whole file; says what is damaged, nothing if nothing is. A million users take seconds.
@@ -242,8 +280,16 @@ impl Embedded {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        self.readers
-            .with(|connection| read(connection).map_err(|error| place::fault(&self.path, &error)))
+        self.with_reader(|connection| {
+            read(connection).map_err(|error| place::fault(&self.path, &error))
+        })
+    }
+
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.readers.with(read)
     }
 
     fn write<T>(
@@ -277,7 +323,8 @@ fn begin(connection: &mut Connection, durability: Durability) -> rusqlite::Resul
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
-fn open_writer(path: &Path) -> Result<Connection, Error> {
+fn open_writer(path: &Path, beside: &Beside) -> Result<Connection, Error> {
+    let is_clean = incarnation::has_no_log(path);
     let mut connection = place::connect(path, Mode::Write)?;
     let sqlite = |error| place::fault(path, &error);
     if schema::version(&connection).map_err(sqlite)? > 0 {
@@ -298,6 +345,9 @@ fn open_writer(path: &Path) -> Result<Connection, Error> {
         .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))
         .map_err(sqlite)?;
     examine(&connection, path)?;
+    if is_clean {
+        incarnation::renew(path, &mut connection, beside)?;
+    }
     Ok(connection)
 }
 
@@ -332,7 +382,7 @@ fn examine(connection: &Connection, path: &Path) -> Result<(), Error> {
     if octets <= CHECKED_AT_OPEN {
         let faults = look_through(connection, "quick_check").map_err(sqlite)?;
         if let Some(first) = faults.first() {
-            return Err(damaged(format!("{first}; put a backup in its place")));
+            return Err(damaged(format!("{first}; {MEND}")));
         }
     }
     Ok(())

@@ -396,7 +396,7 @@ fn nobody_else_may_read_the_files() {
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
         files += 1;
     }
-    assert_eq!(files, 4, "file, log, index of the log, copy");
+    assert_eq!(files, 5, "file, log, index of the log, locks, copy");
 }
 
 #[test]
@@ -558,13 +558,16 @@ fn a_backup_replaces_a_file_only_when_asked() {
         assert_eq!(fs::read(refused).unwrap(), before);
     }
     store.backup(&to, true).unwrap();
-    Embedded::open(&to, Access::Existing).unwrap();
+    Embedded::open(&to, Access::ReadOnly).unwrap();
     let error = store
         .backup(Path::new("/none/backup.db"), false)
         .unwrap_err();
     assert!(error.to_string().contains("/none/backup.db"), "{error}");
     let left = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 4, "the store with its log and index, and the backup");
+    assert_eq!(
+        left, 5,
+        "the store with its log, index and locks, and the backup"
+    );
 }
 
 #[test]

@@ -279,10 +279,15 @@ impl Server {
         None
     }
 
-    /// kill -9, then the same again in the same directory: nothing is cleaned up by hand.
-    pub(crate) fn kill_and_restart(mut self) -> Self {
+    /// kill -9; what is left.
+    pub(crate) fn kill(mut self) -> Setup {
         self.running.end();
-        self.setup.start()
+        self.setup
+    }
+
+    /// kill -9, then the same again in the same directory: nothing is cleaned up by hand.
+    pub(crate) fn kill_and_restart(self) -> Self {
+        self.kill().start()
     }
 
     /// Resident memory, in KiB.
