@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{Server, Setup};
+use crate::harness::{Server, Setup, run_to_end};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,4 +81,31 @@ fn after_a_kill_a_backup_is_restored_by_the_command_and_by_copying_it() {
     );
     assert!(noted.is_some(), "{}", server.log());
     assert_eq!(users(server.setup()), ["alice"]);
+}
+
+#[test]
+fn one_server_serves_a_store_and_commands_work_beside_it() {
+    let server = with_backup();
+    let store = server.dir().to_str().unwrap().to_owned();
+    for socket in ["", "other.sock"] {
+        let second = Setup::usual()
+            .set("DatabasePath", &store)
+            .set("ControlSocket", socket);
+        let (status, said) = run_to_end(&second, PATIENCE);
+        assert_eq!(status.and_then(|s| s.code()), Some(1), "{socket}: {said}");
+        let wanted = format!(
+            "a server, process {}, serves this store already",
+            server.number()
+        );
+        assert!(said.contains(&wanted), "{socket}: {said}");
+    }
+    assert_eq!(users(server.setup()), ["alice", "bob", "carol"]);
+    done(server.setup(), &["user", "remove", "bob@example.org"]);
+    // Whoever is killed holds nothing.
+    let _left = server.kill();
+    let second = Setup::usual()
+        .set("DatabasePath", &store)
+        .set("ControlSocket", "")
+        .start();
+    assert!(second.log().contains("server.ready"));
 }

@@ -257,6 +257,11 @@ impl Server {
         matches!(self.running.child.try_wait(), Ok(None))
     }
 
+    /// Number of the process.
+    pub(crate) fn number(&self) -> i32 {
+        self.running.pid().as_raw()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.running.pid(), signal).expect("a signal to our own child");
