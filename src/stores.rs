@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::auth::Algorithm;
 use crate::config::{self, Configuration, Override};
-use crate::data::{self, STORE_FILE, Tables};
+use crate::data::{self, Tables};
 use crate::manage::{
     ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
 };
@@ -18,7 +18,7 @@ use crate::store::embedded::{Access, Embedded, restore};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
-    Backend, Error, Flow, Put, Record, RecordFault, ReproDirectory, SiloMessage, Store,
+    Backend, Error, Flow, Put, Record, RecordFault, ReproDirectory, STORE_FILE, SiloMessage, Store,
     StoreSource, Table,
 };
 
@@ -143,21 +143,9 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             Ok(Ok(store)) => Held::Embedded(store),
             Err(error) => return Err(said(error)),
         },
-        Backend::Embedded {
-            directory,
-            berkeley,
-        } => {
+        Backend::Embedded { directory, .. } => {
             let path = directory.join(STORE_FILE);
             let is_new = !path.exists();
-            if is_new && purpose == Purpose::Change && berkeley.is_some() {
-                // As its first start would: otherwise the old users would wait behind the new one for ever.
-                data::open(&configuration.store).map_err(said)?;
-            }
-            // Before its first start a server has no store, and its users may be there before it.
-            let purpose = match purpose {
-                Purpose::Change if !path.exists() => Purpose::Fill,
-                purpose => purpose,
-            };
             let (store, made) = embedded(&path, purpose)?;
             scratch = made;
             if is_new && scratch.is_none() {

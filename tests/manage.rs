@@ -1430,3 +1430,97 @@ fn a_backup_is_not_written_over_the_store_itself() {
     }
     assert!(place.done(&["user", "list"]).contains("alice"));
 }
+
+#[test]
+fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_makes_one() {
+    let place = TempDir::new().unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    for (situation, setting, below) in [
+        ("nothing is set", "", ""),
+        ("a relative path", "DatabasePath = db\n", "db"),
+    ] {
+        let directory = place.path().join(below);
+        fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(elsewhere.path().join(below)).unwrap();
+        let config = place.path().join("repro.config");
+        fs::write(
+            &config,
+            format!("TLSDomainName = example.org\nTLSPort = 0\n{setting}"),
+        )
+        .unwrap();
+        let from = |dir: &Path, arguments: &[&str]| {
+            let output = program()
+                .current_dir(dir)
+                .args(arguments)
+                .args(["--config", config.to_str().unwrap()])
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        for arguments in [
+            &["user", "add", "alice@example.org", "--no-password"][..],
+            &["domain", "add", "example.org"],
+            &["domain", "remove", "example.org"],
+            &["user", "change", "alice@example.org", "--name", "A"],
+            &["user", "list"],
+            &["backup", "copy.db"],
+        ] {
+            for dir in [place.path(), elsewhere.path()] {
+                let (status, said) = from(dir, arguments);
+                assert_eq!(status, Some(1), "{situation}: {arguments:?}: {said}");
+                let wanted = format!(
+                    "{}: there is no store here",
+                    directory.join("sipvouch.db").display()
+                );
+                assert!(
+                    said.contains(&wanted) && said.contains("sipvouch import"),
+                    "{said}"
+                );
+            }
+        }
+        for dir in [&directory, &elsewhere.path().join(below)] {
+            let left = fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            assert!(
+                left.map(|name| name.into_string().unwrap())
+                    .all(|name| !name.contains(".db"))
+            );
+        }
+        let store = Embedded::open(&directory.join("sipvouch.db"), Access::Create).unwrap();
+        let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
+        assert_eq!(status, Some(0), "{situation}: {said}");
+        assert!(store.get(Table::Domain, "example.org").unwrap().is_some());
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir_all(place.path()).unwrap();
+    }
+}
+
+#[test]
+fn a_store_where_repro_would_have_looked_is_not_passed_over_in_silence() {
+    let place = TempDir::new().unwrap();
+    let working = TempDir::new().unwrap();
+    let config = place.path().join("repro.config");
+    fs::write(&config, "TLSPort = 0\nTCPPort = 5060\n").unwrap();
+    let check = |dir: &Path| {
+        let output = program()
+            .current_dir(dir)
+            .arg("check")
+            .arg(&config)
+            .output()
+            .unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let other = working.path().join("sipvouch.db");
+    assert!(!check(working.path()).contains("working directory"));
+    Embedded::open(&other, Access::Create).unwrap();
+    Embedded::open(&place.path().join("sipvouch.db"), Access::Create).unwrap();
+    let said = check(working.path());
+    let wanted = format!(
+        "the store in the working directory, {}, is not used",
+        other.display()
+    );
+    assert!(said.contains(&wanted), "{said}");
+    assert!(!check(place.path()).contains("working directory"));
+}

@@ -25,7 +25,7 @@ pub(crate) use delivery::Delivery;
 use directory::Directory;
 use identities::{Asked, Identities};
 use memory::Memory;
-pub use open::{Opened, STORE_FILE, look, open};
+pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, trusted_peer};

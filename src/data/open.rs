@@ -9,10 +9,7 @@ use super::{Asking, Data, Directory, Identities, Memory, Place, judge};
 use crate::store::embedded::{Access, Embedded, Serving};
 use crate::store::import::{Source, import};
 use crate::store::sql::SqlStore;
-use crate::store::{Backend, Error, ReproDirectory, SqlOptions, Store, StoreOptions};
-
-/// Name of the embedded store in its directory.
-pub const STORE_FILE: &str = "sipvouch.db";
+use crate::store::{Backend, Error, ReproDirectory, STORE_FILE, SqlOptions, Store, StoreOptions};
 
 /// Stores that are open.
 pub struct Opened {

@@ -15,6 +15,13 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A store that is not there and is not to be made.
+    #[error("{}: there is no store here; the first start of the server makes one, and so do sipvouch import and sipvouch \
+             restore", path.display())]
+    NoStore {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that is something else than what it should be.
     #[error("{}: {why}", path.display())]
     Foreign {

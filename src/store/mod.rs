@@ -27,6 +27,9 @@ pub use record::{
     Table, User,
 };
 
+/// Name of the embedded store in its directory.
+pub const STORE_FILE: &str = "sipvouch.db";
+
 /// What a `put` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {

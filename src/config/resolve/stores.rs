@@ -106,7 +106,7 @@ fn numbered(
                 }
                 _ => match path {
                     Some(path) => Backend::Embedded {
-                        directory: paths.output(&path),
+                        directory: directory(v, paths, &name("Path"), &path),
                         berkeley: None,
                     },
                     None => embedded(v, paths, None),
@@ -191,15 +191,33 @@ fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, prefix: &str) {
 }
 
 /// The embedded store. Without `DatabasePath` it lies beside the files that it takes over.
-fn embedded(v: &Values<'_>, paths: &Paths, berkeley: Option<PathBuf>) -> Backend {
+fn embedded(v: &mut Values<'_>, paths: &Paths, berkeley: Option<PathBuf>) -> Backend {
     let directory = match (v.find("DatabasePath"), &berkeley) {
         (None, Some(berkeley)) => berkeley.clone(),
-        _ => paths.output(v.text("DatabasePath")),
+        _ => {
+            let path = v.text("DatabasePath").to_owned();
+            directory(v, paths, "DatabasePath", &path)
+        }
     };
     Backend::Embedded {
         directory,
         berkeley,
     }
+}
+
+/// The directory that a setting names for a store.
+fn directory(v: &mut Values<'_>, paths: &Paths, setting: &str, path: &str) -> PathBuf {
+    let directory = paths.store(path);
+    if let Some(elsewhere) = paths.store_elsewhere(path) {
+        let text = format!(
+            "{path}: the store in the working directory, {}, is not used; a relative path is below the directory of the \
+             configuration file and leads to {}: move that store there, or give its absolute path",
+            elsewhere.display(),
+            directory.display()
+        );
+        v.note(NoteClass::Replaced, setting, &text);
+    }
+    directory
 }
 
 #[cfg(test)]
@@ -230,24 +248,33 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_store_lies_where_the_operator_says_or_beside_the_old_files() {
-        for (situation, text, beside, old_files) in [
-            ("nothing", "", false, false),
-            ("a path", "DatabasePath = elsewhere\n", false, false),
+    fn the_embedded_store_lies_where_the_operator_says_beside_the_configuration_or_the_old_files() {
+        const OLD: &str = "DefaultDatabase = 1\nDatabase1Type = BerkeleyDB\nDatabase1Path = db\n";
+        for (situation, text, below, old_files) in [
+            ("nothing", "", "", false),
+            ("a path", "DatabasePath = elsewhere\n", "elsewhere", false),
             (
-                "old files",
-                "DefaultDatabase = 1\nDatabase1Type = BerkeleyDB\nDatabase1Path = db\n",
-                true,
+                "a numbered path",
+                "DefaultDatabase = 1\nDatabase1Type = SQLite\nDatabase1Path = ./elsewhere/\n",
+                "elsewhere",
+                false,
+            ),
+            ("old files", OLD, "db", true),
+            (
+                "old files and a path",
+                &format!("DatabasePath = elsewhere\n{OLD}"),
+                "elsewhere",
                 true,
             ),
             (
-                "old files and a path",
-                "DatabasePath = elsewhere\nDefaultDatabase = 1\nDatabase1Type = berkeleydb\nDatabase1Path = db\n",
+                "an absolute path",
+                "DatabasePath = /srv/sip\n",
+                "/srv/sip",
                 false,
-                true,
             ),
         ] {
             let (directory, options) = stores(text).unwrap();
+            let wanted = directory.path().join(below);
             let old = directory.path().join("db");
             let Backend::Embedded {
                 directory,
@@ -256,7 +283,7 @@ mod tests {
             else {
                 panic!("{situation}");
             };
-            assert_eq!(directory == old, beside, "{situation}: {directory:?}");
+            assert_eq!(directory, wanted, "{situation}");
             let found = berkeley.as_deref();
             assert_eq!(found, old_files.then_some(Path::new(&old)), "{situation}");
         }

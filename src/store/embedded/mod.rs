@@ -105,9 +105,8 @@ impl Embedded {
         match (place::look(path)?, access) {
             (Found::Ours, _) | (Found::Nothing | Found::Empty, Access::Create) => {}
             (Found::Nothing, _) => {
-                return Err(Error::Io {
+                return Err(Error::NoStore {
                     path: path.to_owned(),
-                    source: std::io::ErrorKind::NotFound.into(),
                 });
             }
             (Found::Empty, Access::Existing | Access::ReadOnly) => {

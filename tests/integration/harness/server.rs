@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sipvouch::store::embedded::{Access, Embedded};
 use tempfile::TempDir;
 
 use super::pki::Pki;
@@ -141,8 +142,12 @@ impl Setup {
         )
     }
 
-    /// Puts a user into the store, with the password `pw`.
+    /// Puts a user into the store, with the password `pw`. Before a first start there is none yet.
     pub(crate) fn add_user(&self, user: &str) {
+        let store = self.dir().join(sipvouch::store::STORE_FILE);
+        if !store.exists() {
+            Embedded::open(&store, Access::Create).expect("a store");
+        }
         let (status, said) = self.run_with_input(&["user", "add", user], "pw\n");
         assert_eq!(status, Some(0), "user add {user}: {said}");
     }
