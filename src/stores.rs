@@ -31,7 +31,7 @@ impl StoreOpener for Stores {
             Place::File(path) => {
                 let (store, scratch) = embedded(path, purpose)?;
                 Ok(Opened {
-                    notes: store.notes().to_vec(),
+                    notes: store.notes(),
                     store: Held::Embedded(store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
@@ -155,7 +155,7 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         }
     };
     let notes = match &held {
-        Held::Embedded(store) => store.notes().to_vec(),
+        Held::Embedded(store) => store.notes(),
         Held::Other(_) => Vec::new(),
     };
     let store = match (held, data::runtime_of(&configuration.store).map_err(said)?) {

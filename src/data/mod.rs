@@ -65,6 +65,7 @@ impl Data {
     /// # Errors
     /// The store does not answer.
     pub fn tables(&self) -> Result<Tables, Error> {
+        self.require_in_place()?;
         match &self.whole {
             Place::Store(store) => Tables::of(&**store),
             Place::Source(source) => Tables::read(&mut |table, take| {
@@ -91,10 +92,20 @@ impl Data {
     }
 
     /// What an operator has to know of how the stores were opened, a sentence each.
-    pub fn notes(&self) -> &[String] {
+    pub fn notes(&self) -> Vec<String> {
         self.embedded
             .as_ref()
-            .map_or(&[], |embedded| embedded.notes())
+            .map_or_else(Vec::new, |embedded| embedded.notes())
+    }
+
+    /// Refuses an embedded store whose file has been removed or replaced: what it holds is not what is there.
+    ///
+    /// # Errors
+    /// [`Error::Displaced`].
+    pub fn require_in_place(&self) -> Result<(), Error> {
+        self.embedded
+            .as_ref()
+            .map_or(Ok(()), |embedded| embedded.require_in_place())
     }
 
     /// Who knows the users, with these limits for messages.

@@ -74,6 +74,14 @@ pub enum Error {
         /// The process that has the store open, if it is known.
         pid: Option<i32>,
     },
+    /// A store whose file is not the one of its name any more.
+    #[error("{}: {displacement}", path.display())]
+    Displaced {
+        /// The file.
+        path: PathBuf,
+        /// What has become of it.
+        displacement: Displacement,
+    },
     /// A store that somebody has open and that should be put aside.
     #[error("{}: {} has this store open; try again when nobody uses it", path.display(),
             pid.map_or_else(|| "somebody".to_owned(), |pid| format!("process {pid}")))]
@@ -143,6 +151,28 @@ pub enum Error {
     /// A record that cannot be read or stored.
     #[error("{0}")]
     Record(RecordFault),
+}
+
+/// What has become of the file of a store while it was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Displacement {
+    /// It has been removed.
+    #[error(
+        "the file has been removed while it was open, and nothing is stored any more; put a store there, or stop the \
+         server and use sipvouch restore BACKUP"
+    )]
+    Removed,
+    /// Another file has its name now.
+    #[error(
+        "another file has been put in its place while it was open, and nothing is stored until that can be opened"
+    )]
+    Replaced,
+    /// Its contents are those of another.
+    #[error(
+        "another file has been written over it while it was open, and nothing is stored any more; restart the server to \
+         use the file as it is now, or stop it and use sipvouch restore BACKUP"
+    )]
+    Overwritten,
 }
 
 fn by(pid: Option<i32>) -> String {

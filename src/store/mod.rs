@@ -19,7 +19,7 @@ mod record;
 pub mod sql;
 pub mod text;
 
-pub use error::{Error, RecordFault};
+pub use error::{Displacement, Error, RecordFault};
 pub use legacy::{ReproDirectory, StoreSource};
 pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 pub use record::{

@@ -89,6 +89,16 @@ fn is_foreign(marks: &Marks, own: &Incarnation, salt: u32) -> bool {
     is_another(marks, own) && begun
 }
 
+/// Whether somebody has written another file over the one that is open, in its place.
+pub(super) fn is_overwritten(path: &Path) -> Result<bool, Error> {
+    let beside = Beside::open(path)?;
+    // Who opens the store may be giving it another incarnation just now.
+    if !beside.try_lock_opening()? {
+        return Ok(false);
+    }
+    Ok(is_another(&beside.marks(), &of_file(path)))
+}
+
 /// A suspicion that costs little: a log that is not the file's own by what is known of it.
 pub(super) fn is_suspect(path: &Path) -> bool {
     salt(path).is_some_and(|salt| is_foreign(&Beside::look(path), &of_file(path), salt))
@@ -117,13 +127,7 @@ pub(super) fn set_foreign_log_aside(path: &Path, beside: &Beside) -> Result<Opti
         };
         return Err(foreign_log(path, pid));
     }
-    let moved = set_aside(path, &[LOG, INDEX])?;
-    Ok(Some(format!(
-        "{}: another file has been put in its place, and the write-ahead log beside it belonged to the one before: {} \
-         now, and not used",
-        path.display(),
-        moved
-    )))
+    set_aside(path).map(Some)
 }
 
 /// A log that belongs to another file and has to stay.
@@ -136,19 +140,24 @@ pub(super) fn foreign_log(path: &Path, pid: Option<i32>) -> Error {
     }
 }
 
-/// Moves files beside the store out of the way; says which is where.
-pub(super) fn set_aside(path: &Path, suffixes: &[&str]) -> Result<String, Error> {
+/// Moves the log and its index out of the way; says so, for people.
+pub(super) fn set_aside(path: &Path) -> Result<String, Error> {
     let to = unused_name(path, "foreign");
     let mut moved = Vec::new();
-    for suffix in suffixes {
+    for suffix in [LOG, INDEX] {
         let (from, to) = (with_suffix(path, suffix), with_suffix(&to, suffix));
         match fs::rename(&from, &to) {
-            Ok(()) => moved.push(format!("{} is {}", from.display(), to.display())),
+            Ok(()) => moved.push(format!("{} is {} now", from.display(), to.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::Io { path: from, source }),
         }
     }
-    Ok(moved.join(", "))
+    Ok(format!(
+        "{}: another file has been put in its place, and the write-ahead log beside it belonged to the one before; {}, \
+         and not used",
+        path.display(),
+        moved.join(", ")
+    ))
 }
 
 /// A name beside the store that neither a file nor its log has.

@@ -9,11 +9,13 @@ mod beside;
 mod bindings;
 mod change;
 mod incarnation;
+mod opening;
 mod place;
 mod readers;
 mod restore;
 mod rows;
 mod schema;
+mod standing;
 mod versions;
 
 #[cfg(test)]
@@ -22,15 +24,15 @@ mod damage_tests;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
+use arc_swap::ArcSwap;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use self::beside::Beside;
-use self::place::{Found, MEND, Mode};
-use self::readers::Readers;
-use super::{Error, Store, Table};
+use self::opening::{OpenFile, look_through};
+use self::standing::Looked;
+use super::{Error, Table};
 
 pub use self::beside::Serving;
 pub use self::bindings::SavedBinding;
@@ -38,7 +40,7 @@ pub(in crate::store) use self::change::Change;
 pub use self::change::Imported;
 pub use self::restore::{Restored, restore};
 pub(in crate::store) use self::rows::lookup_key;
-pub use self::versions::Versions;
+pub use self::versions::{HELD, Versions};
 
 /// How long a call waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(5);
@@ -86,12 +88,9 @@ impl Durability {
 #[derive(Debug)]
 pub struct Embedded {
     path: PathBuf,
-    // Closed before the writer: the last connection to be closed puts the log into the file, which readers cannot.
-    readers: Readers,
-    /// None for a store that is only read.
-    writer: Option<Mutex<Connection>>,
-    /// What an operator has to know of the opening.
-    notes: Vec<String>,
+    open: ArcSwap<OpenFile>,
+    /// What the file looked like when it was looked at last.
+    looked: Mutex<Looked>,
 }
 
 impl Embedded {
@@ -102,66 +101,16 @@ impl Embedded {
     /// The file is not there, is something else ([`Error::Foreign`]), damaged ([`Error::Corrupt`]), of a newer version
     /// ([`Error::TooNew`]), or cannot be read or written. It is as it was then.
     pub fn open(path: &Path, access: Access) -> Result<Self, Error> {
-        match (place::look(path)?, access) {
-            (Found::Ours, _) | (Found::Nothing | Found::Empty, Access::Create) => {}
-            (Found::Nothing, _) => {
-                return Err(Error::NoStore {
-                    path: path.to_owned(),
-                });
-            }
-            (Found::Empty, Access::Existing | Access::ReadOnly) => {
-                return Err(Error::Foreign {
-                    path: path.to_owned(),
-                    why: "is empty; no store has been made in it yet".to_owned(),
-                });
-            }
-        }
-        if access == Access::ReadOnly {
-            return Self::open_for_reading(path);
-        }
-        let real = place::real(path);
-        place::writable(&real)?;
-        let beside = Beside::open(&real)?;
-        beside.lock_opening()?;
-        if access == Access::Create {
-            place::create(path)?;
-        }
-        let notes = incarnation::set_foreign_log_aside(&real, &beside)?;
-        let readers = Readers::new(path.to_owned(), Mode::Read);
-        let writer = open_writer(&real, &beside)?;
-        Ok(Self {
+        OpenFile::open(path, access, None).map(|open| Self {
             path: path.to_owned(),
-            readers,
-            writer: Some(Mutex::new(writer)),
-            notes: notes.into_iter().collect(),
-        })
-    }
-
-    fn open_for_reading(path: &Path) -> Result<Self, Error> {
-        let real = place::real(path);
-        let mut notes = None;
-        if incarnation::is_suspect(&real) {
-            let beside = Beside::open(&real).map_err(|_| incarnation::foreign_log(&real, None))?;
-            beside.lock_opening()?;
-            notes = incarnation::set_foreign_log_aside(&real, &beside)?;
-        }
-        let mode = match place::is_sealed(path) {
-            true => Mode::Immutable,
-            false => Mode::Read,
-        };
-        let readers = Readers::new(path.to_owned(), mode);
-        readers.with(|connection| examine(connection, path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            readers,
-            writer: None,
-            notes: notes.into_iter().collect(),
+            open: ArcSwap::from_pointee(open),
+            looked: Mutex::default(),
         })
     }
 
     /// What an operator has to know of how it was opened, a sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        self.open.load().notes.clone()
     }
 
     /// Whether no table has a record.
@@ -288,7 +237,7 @@ impl Embedded {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.readers.with(read)
+        self.open.load_full().readers.with(read)
     }
 
     fn write<T>(
@@ -296,23 +245,28 @@ impl Embedded {
         durability: Durability,
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let mut connection = self.writer()?;
-        begin(&mut connection, durability)
-            .and_then(|transaction| {
-                let done = write(&transaction)?;
-                transaction.commit()?;
-                Ok(done)
-            })
-            .map_err(|error| place::fault(&self.path, &error))
+        self.with_writer(|connection| {
+            begin(connection, durability)
+                .and_then(|transaction| {
+                    let done = write(&transaction)?;
+                    transaction.commit()?;
+                    Ok(done)
+                })
+                .map_err(|error| place::fault(&self.path, &error))
+        })
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Connection>, Error> {
-        let writer = self.writer.as_ref().ok_or_else(|| Error::Query {
-            place: self.place(),
-            why: "is open for reading only".to_owned(),
-        })?;
-        // A panic in a transaction has rolled it back.
-        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Writes, one after the other. What has come into a file that has lost its name meanwhile has not been stored.
+    fn with_writer<T>(
+        &self,
+        write: impl FnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let open = self.open.load_full();
+        let mut connection = open.writer(&self.path)?;
+        open.require_in_place(&self.path)?;
+        let done = write(&mut connection)?;
+        open.require_in_place(&self.path)?;
+        Ok(done)
     }
 }
 
@@ -320,88 +274,4 @@ fn begin(connection: &mut Connection, durability: Durability) -> rusqlite::Resul
     connection.pragma_update(None, "synchronous", durability.word())?;
     // From the start with the write lock: one taken later can fail without waiting.
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-fn open_writer(path: &Path, beside: &Beside) -> Result<Connection, Error> {
-    let is_clean = incarnation::has_no_log(path);
-    let mut connection = place::connect(path, Mode::Write)?;
-    let sqlite = |error| place::fault(path, &error);
-    if schema::version(&connection).map_err(sqlite)? > 0 {
-        examine(&connection, path)?;
-    }
-    // The first step is made before the log is there, so that the header on the disk says whose file it is.
-    schema::migrate(&mut connection, schema::STEPS).map_err(sqlite)?;
-    let mode = write_ahead(&connection).map_err(sqlite)?;
-    if mode != "wal" {
-        return Err(Error::Query {
-            place: path.display().to_string(),
-            why: format!(
-                "SQLite keeps no write-ahead log here (journal mode {mode}); put the file on a local disk"
-            ),
-        });
-    }
-    connection
-        .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))
-        .map_err(sqlite)?;
-    examine(&connection, path)?;
-    if is_clean {
-        incarnation::renew(path, &mut connection, beside)?;
-    }
-    Ok(connection)
-}
-
-/// Has SQLite keep a write-ahead log; answers with the journal mode that it has now. SQLite does not wait here while
-/// another process does the same, so we do.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
-    let deadline = Instant::now() + BUSY;
-    loop {
-        let mode =
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
-        match mode {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            mode => return mode,
-        }
-    }
-}
-
-/// Whether an open file is a store of ours and whole.
-fn examine(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let sqlite = |error| place::fault(path, &error);
-    let damaged = |why| Error::Corrupt {
-        path: path.to_owned(),
-        why,
-    };
-    place::refuse_newer(path, schema::version(connection).map_err(sqlite)?)?;
-    let octets = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if octets <= CHECKED_AT_OPEN {
-        let faults = look_through(connection, "quick_check").map_err(sqlite)?;
-        if let Some(first) = faults.first() {
-            return Err(damaged(format!("{first}; {MEND}")));
-        }
-    }
-    Ok(())
-}
-
-/// Most faults that are listed.
-const MAX_FAULTS: usize = 100;
-
-fn look_through(connection: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>> {
-    let mut faults = Vec::new();
-    connection.pragma_query(None, pragma, |row| {
-        // One row may hold several lines.
-        let text: String = row.get(0)?;
-        let lines = text.lines().filter(|line| *line != "ok");
-        faults.extend(
-            lines
-                .take(MAX_FAULTS.saturating_sub(faults.len()))
-                .map(str::to_owned),
-        );
-        Ok(())
-    })?;
-    Ok(faults)
 }

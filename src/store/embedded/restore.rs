@@ -70,7 +70,7 @@ pub fn restore(store: &Path, backup: &Path) -> Result<Restored, Error> {
             Ok(Restored {
                 octets,
                 before,
-                notes: source.notes().to_vec(),
+                notes: source.notes(),
             })
         });
     if done.is_err() {

@@ -575,8 +575,8 @@ fn who_waits_too_long_for_another_writer_is_told() {
     let (_directory, path, store) = fresh();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    store
-        .writer()
+    let open = store.open.load_full();
+    open.writer(&path)
         .unwrap()
         .busy_timeout(Duration::ZERO)
         .unwrap();
