@@ -91,6 +91,8 @@ const MAX_ANSWERS: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     pub(super) admission: Option<auth::Answers>,
+    /// When the message arrived ([`super::Context::arrived`]), the first time that it was judged.
+    pub(super) arrived: Option<u64>,
     routing: Vec<(Question, Answer)>,
 }
 

@@ -272,7 +272,8 @@ fn absent(
     context: &Context<'_>,
 ) -> Result<(StatusCode, End), Question> {
     let silo = &context.policy.routing.silo;
-    let message = match silo.judge(request, uri, context.flow) {
+    let arrived = answers.arrived.unwrap_or(context.arrived);
+    let message = match silo.judge(request, uri, context.flow, arrived) {
         SiloVerdict::Pass => return Ok((StatusCode::TEMPORARILY_UNAVAILABLE, End::Away)),
         SiloVerdict::Answer(status) => return Ok((status, End::NotKept)),
         SiloVerdict::Keep(message) => message,

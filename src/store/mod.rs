@@ -102,7 +102,8 @@ pub trait Store: Send + Sync {
     /// The store does not answer.
     fn authorizes(&self, peer_names: &[String], identities: &[String]) -> Result<bool, Error>;
 
-    /// Messages kept for this address-of-record (a URI, exactly), oldest first, at most `limit`.
+    /// Messages kept for this address-of-record (a URI, exactly), oldest first, those of one second in the order of their
+    /// `tid`; at most `limit`.
     ///
     /// # Errors
     /// The store does not answer.

@@ -289,6 +289,7 @@ impl Worker {
             flow: FlowId::Connection(connection.id),
             name_reached: self.shared.registered.is_some(),
             now: self.now,
+            arrived: self.shared.arrivals.next(),
             to_tag,
         }
     }
