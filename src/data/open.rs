@@ -148,7 +148,7 @@ pub(crate) fn runtime_of(options: &StoreOptions) -> Result<Option<Arc<SqlStore>>
 fn connect(options: &SqlOptions) -> Result<Arc<SqlStore>, Error> {
     let store = SqlStore::open(options).map_err(|fault| Error::Query {
         place: "data base".to_owned(),
-        why: fault.to_string(),
+        why: format!("{}: {fault}", fault.setting()),
     })?;
     store.check()?;
     Ok(Arc::new(store))

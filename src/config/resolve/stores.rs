@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::{NoteClass, settings, value};
 use super::{Paths, Values};
+use crate::store::sql::SqlStore;
 use crate::store::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 
 /// What all data bases have in common.
@@ -136,7 +137,7 @@ fn numbered(
         query_timeout: common.query,
         pool: common.pool,
     };
-    check(v, &options, &name("Host"), &name("TableNamePrefix"));
+    check(v, &options, &name("Host"), &name);
     Some(Backend::Sql(Box::new(options)))
 }
 
@@ -161,18 +162,29 @@ fn unnumbered(v: &mut Values<'_>, common: &Common, family: &str) -> Option<Backe
         query_timeout: common.query,
         pool: common.pool,
     };
-    check(v, &options, &name("Server"), "TableNamePrefix");
+    // Those that are not of the family have the names of all.
+    let named = |suffix: &str| match suffix {
+        "CustomUserAuthQuery" => "MySQLCustomUserAuthQuery".to_owned(),
+        other => other.to_owned(),
+    };
+    check(v, &options, &name("Server"), &named);
     Some(Backend::Sql(Box::new(options)))
 }
 
-fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, prefix: &str) {
+fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, name: &dyn Fn(&str) -> String) {
     let conninfo = !options.conninfo.reveal().is_empty();
     if options.host.is_empty() && !conninfo {
         v.fault(host, "missing: say where the data base is");
     }
     let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if !options.prefix.bytes().all(letter) {
-        v.fault(prefix, "expected letters, digits and underscores");
+        v.fault(
+            &name("TableNamePrefix"),
+            "expected letters, digits and underscores",
+        );
+    } else if let Err(fault) = SqlStore::examine(options) {
+        // No value in it: some of these settings are secrets.
+        v.fault(&name(fault.setting()), fault.to_string());
     }
     let is_local = options.host == "localhost"
         || options.host.starts_with('/')
@@ -350,6 +362,22 @@ mod tests {
                 "Database1TableNamePrefix: expected letters, digits and underscores",
             ),
             (
+                "DefaultDatabase = 1\nDatabase1Type = PostgreSQL\nDatabase1ConnInfo = host=db password=s3cret hots=x\n",
+                "repro.config:4: Database1ConnInfo: hots is not known here; leave it out",
+            ),
+            (
+                "DefaultDatabase = 2\nDatabase2Type = PostgreSQL\nDatabase2ConnInfo = host=db port=s3cret\n",
+                "repro.config:4: Database2ConnInfo: port must be",
+            ),
+            (
+                "DefaultDatabase = 1\nDatabase1Type = MySQL\nDatabase1Host = ::1\nDatabase1ConnInfo = host=db\n",
+                "repro.config:5: Database1ConnInfo: it is for PostgreSQL only",
+            ),
+            (
+                "MySQLServer = ::1\nMySQLCustomUserAuthQuery = SELECT '$user\n",
+                "repro.config:3: MySQLCustomUserAuthQuery: ",
+            ),
+            (
                 "RequestFilterDatabase = 1\nDatabase1Type = BerkeleyDB\n",
                 "RequestFilterDatabase: it is no PostgreSQL and no MySQL",
             ),
@@ -359,6 +387,7 @@ mod tests {
                 errors.iter().any(|error| error.contains(wanted)),
                 "{text}: {errors:?}"
             );
+            assert!(!errors.join("").contains("s3cret"), "{errors:?}");
         }
     }
 }
