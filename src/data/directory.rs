@@ -128,7 +128,7 @@ impl proxy::Directory for Directory {
                     Err(error) => failed("filter", &error),
                 }
             }
-            Question::Keep(message) => match self.keep(message) {
+            Question::Keep(message) => match self.keep(*message) {
                 Ok(kept) => Answer::Kept(kept),
                 Err(error) => {
                     failed("silo", &error);

@@ -30,7 +30,7 @@ pub enum Question {
         captures: FilterCaptures,
     },
     /// To keep a message for a user who is away.
-    Keep(KeptMessage),
+    Keep(Box<KeptMessage>),
 }
 
 /// What became of a message.

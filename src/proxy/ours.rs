@@ -278,9 +278,11 @@ fn absent(
         SiloVerdict::Answer(status) => return Ok((status, End::NotKept)),
         SiloVerdict::Keep(message) => message,
     };
-    Ok(match ask(Question::Keep(message), answers, context)? {
-        Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
-        // That the user is away is true all the same, and the sender still has the message.
-        _ => (silo.options().failure, End::NotKept),
-    })
+    Ok(
+        match ask(Question::Keep(Box::new(message)), answers, context)? {
+            Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
+            // That the user is away is true all the same, and the sender still has the message.
+            _ => (silo.options().failure, End::NotKept),
+        },
+    )
 }
