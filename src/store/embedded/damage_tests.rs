@@ -138,8 +138,8 @@ fn damage_in_a_file_too_large_to_look_through_is_found_by_check_and_on_the_way()
     // As `open` does with a large file.
     let store = Embedded {
         open: ArcSwap::from_pointee(OpenFile::unexamined(&path)),
+        looked: Mutex::new(Looked::at(&path)),
         path,
-        looked: Mutex::default(),
     };
     assert!(!store.check().unwrap().is_empty());
     let faults: Vec<Error> = Table::ALL

@@ -104,7 +104,7 @@ impl Embedded {
         OpenFile::open(path, access, None).map(|open| Self {
             path: path.to_owned(),
             open: ArcSwap::from_pointee(open),
-            looked: Mutex::default(),
+            looked: Mutex::new(Looked::at(path)),
         })
     }
 

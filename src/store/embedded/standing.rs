@@ -19,11 +19,21 @@ pub(super) struct Stamp {
 }
 
 /// What was seen at the last look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Looked {
     stamp: Option<Stamp>,
     /// It had looked so at the look before.
     is_settled: bool,
+}
+
+impl Looked {
+    /// The first look: what has just been opened is the store.
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            stamp: Stamp::of(path),
+            is_settled: true,
+        }
+    }
 }
 
 impl Stamp {
@@ -80,6 +90,7 @@ impl Embedded {
         }
         let fresh = OpenFile::open(&self.path, Access::Existing, Some(&open))?;
         self.open.store(Arc::new(fresh));
+        *self.lock_looked() = Looked::at(&self.path);
         Ok(true)
     }
 

@@ -625,3 +625,32 @@ fn a_row_that_cannot_be_read_is_a_fault_and_the_rest_goes_on() {
     });
     assert_eq!(store.put(&[mended]).unwrap(), [Put::Changed]);
 }
+
+#[test]
+fn looking_at_a_store_that_changes_takes_no_more_descriptors_each_time() {
+    let (directory, path, store) = fresh();
+    let hand = Connection::open(&path).unwrap();
+    let descriptors = || {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let of_store = |entry: std::io::Result<fs::DirEntry>| {
+            let file = fs::read_link(entry.ok()?.path()).ok()?;
+            file.starts_with(directory.path()).then_some(())
+        };
+        links.filter_map(of_store).count()
+    };
+    let mut first = None;
+    for round in 0..40 {
+        store.put(&[user(&round.to_string(), "x", "h")]).unwrap();
+        hand.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+            .unwrap();
+        assert_eq!(store.look().unwrap(), None);
+        let now = descriptors();
+        // SQLite keeps what it may not close yet, and uses it again.
+        if round >= 2 {
+            assert!(
+                now <= *first.get_or_insert(now),
+                "{round}: {now}, {first:?}"
+            );
+        }
+    }
+}
