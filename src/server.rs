@@ -279,7 +279,8 @@ pub fn load(
 ) -> Result<Loaded, Vec<Fault>> {
     let files = Files::load(path, overrides, checks)?;
     let data = data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
-    let composed = files.with(&data).map_err(|fault| vec![fault])?;
+    let mut composed = files.with(&data).map_err(|fault| vec![fault])?;
+    composed.notes.extend(data.notes());
     Ok(Loaded {
         place: data.place(),
         files,
@@ -397,7 +398,8 @@ impl Server {
     ) -> Result<(Self, Vec<String>), Fault> {
         let configuration = &files.configuration;
         let fixed = Fixed::of(configuration);
-        let composed = files.with(&data)?;
+        let mut composed = files.with(&data)?;
+        composed.notes.extend(data.notes());
         let in_force = InForce::of(&files, &composed);
         let location = Location::new();
         if let (Some(store), true) = (data.embedded(), configuration.store.persist_registrations) {
@@ -474,6 +476,7 @@ impl Server {
     pub fn refresh(&self, tables: &[Table]) -> Result<Option<Reloaded>, Fault> {
         let asked_each_time = [Table::User, Table::Identity, Table::Silo];
         if tables.iter().all(|table| asked_each_time.contains(table)) {
+            self.data.require_in_place()?;
             self.data.forget();
             return Ok(None);
         }

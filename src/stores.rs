@@ -9,16 +9,16 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::auth::Algorithm;
 use crate::config::{self, Configuration, Override};
-use crate::data::{self, STORE_FILE, Tables};
+use crate::data::{self, Tables};
 use crate::manage::{
-    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener,
+    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
 };
 use crate::process::ProcessOptions;
-use crate::store::embedded::{Access, Embedded};
+use crate::store::embedded::{Access, Embedded, restore};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
-    Backend, Error, Flow, Put, Record, RecordFault, ReproDirectory, SiloMessage, Store,
+    Backend, Error, Flow, Put, Record, RecordFault, ReproDirectory, STORE_FILE, SiloMessage, Store,
     StoreSource, Table,
 };
 
@@ -31,6 +31,7 @@ impl StoreOpener for Stores {
             Place::File(path) => {
                 let (store, scratch) = embedded(path, purpose)?;
                 Ok(Opened {
+                    notes: store.notes(),
                     store: Held::Embedded(store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
@@ -55,6 +56,29 @@ impl StoreOpener for Stores {
             })?));
         }
         Ok(Box::new(files))
+    }
+
+    fn restore(&self, place: &Place, backup: &Path) -> Result<RestoredTo, Vec<String>> {
+        let (file, process) = match place {
+            Place::File(path) => (path.clone(), None),
+            Place::Configuration(file) => {
+                let (configuration, _) = config::stores(file, &[]).map_err(all_said)?;
+                let Backend::Embedded { directory, .. } = configuration.store.default else {
+                    return Err(vec![
+                        "DefaultDatabase: a backup is put in the place of an embedded store only; use what the data base \
+                         itself has for it"
+                            .to_owned(),
+                    ]);
+                };
+                (directory.join(STORE_FILE), Some(configuration.process))
+            }
+        };
+        let done = restore(&file, backup).map_err(said)?;
+        // What replaces a store belongs to whom that belonged to.
+        if let (None, Some(process)) = (&done.before, process) {
+            give_to_server(&file, &process)?;
+        }
+        Ok(RestoredTo { file, done })
     }
 }
 
@@ -119,21 +143,9 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             Ok(Ok(store)) => Held::Embedded(store),
             Err(error) => return Err(said(error)),
         },
-        Backend::Embedded {
-            directory,
-            berkeley,
-        } => {
+        Backend::Embedded { directory, .. } => {
             let path = directory.join(STORE_FILE);
             let is_new = !path.exists();
-            if is_new && purpose == Purpose::Change && berkeley.is_some() {
-                // As its first start would: otherwise the old users would wait behind the new one for ever.
-                data::open(&configuration.store).map_err(said)?;
-            }
-            // Before its first start a server has no store, and its users may be there before it.
-            let purpose = match purpose {
-                Purpose::Change if !path.exists() => Purpose::Fill,
-                purpose => purpose,
-            };
             let (store, made) = embedded(&path, purpose)?;
             scratch = made;
             if is_new && scratch.is_none() {
@@ -141,6 +153,10 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             }
             Held::Embedded(store)
         }
+    };
+    let notes = match &held {
+        Held::Embedded(store) => store.notes(),
+        Held::Other(_) => Vec::new(),
     };
     let store = match (held, data::runtime_of(&configuration.store).map_err(said)?) {
         (held, None) => held,
@@ -162,6 +178,7 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         algorithms,
         domains: Some(domains),
         notify,
+        notes,
         _scratch: scratch,
     })
 }
@@ -193,7 +210,7 @@ fn give_to_server(path: &Path, process: &ProcessOptions) -> Result<(), Vec<Strin
             .map_or(user.gid, |group| group.gid),
         None => user.gid,
     };
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-lock"] {
         let mut name = OsString::from(path);
         name.push(suffix);
         let file = PathBuf::from(name);

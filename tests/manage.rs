@@ -1336,3 +1336,191 @@ fn completions_and_pages_are_printed_and_written() {
     assert!(dir.path().join("sipvouch-acl.1").exists());
     assert_eq!(run("", &["man", "--dir", "/nonexistent"]).status, 1);
 }
+
+#[test]
+fn a_backup_is_restored_and_what_was_there_before_is_named() {
+    let place = Place::new();
+    place.add_user("alice@example.org", "alice-pw");
+    let copy = place.dir.path().join("copy.db");
+    let copy = copy.to_str().unwrap();
+    place.done(&["backup", copy]);
+    place.add_user("bob@example.org", "bob-pw");
+    let said = place.run(&["restore", copy, "--json"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    let line = &said.json()[0];
+    assert_eq!(line["file"], place.store().to_str().unwrap());
+    let before = line["before"].as_str().unwrap().to_owned();
+    let users = |store: &str| run("", &["user", "list", "--store", store]).out;
+    assert!(!users(place.store().to_str().unwrap()).contains("bob"));
+    assert!(users(&before).contains("bob"), "{before}");
+    let said = place.done(&["restore", &before]);
+    assert!(
+        said.starts_with("restored ") && said.contains("what was there before is "),
+        "{said}"
+    );
+    assert!(place.done(&["user", "list"]).contains("bob"));
+    assert_eq!(place.done(&["restore", copy, "--quiet"]), "");
+}
+
+#[test]
+fn a_backup_is_restored_where_there_is_no_store_and_only_into_an_embedded_one() {
+    let place = Place::new();
+    let copy = place.dir.path().join("copy.db");
+    let copy = copy.to_str().unwrap();
+    place.done(&["backup", copy]);
+    let config = place.dir.path().join("repro.config");
+    let config_name = config.to_str().unwrap();
+    let new = place.dir.path().join("new");
+    fs::create_dir(&new).unwrap();
+    let write = |more: &str| {
+        let text = format!(
+            "TLSDomainName = example.org\nDatabasePath = {}\n{more}",
+            new.display()
+        );
+        fs::write(&config, text).unwrap();
+    };
+    write("");
+    let said = run("", &["restore", copy, "--config", config_name]);
+    assert_eq!(said.status, 0, "{}", said.err);
+    assert!(!said.out.contains("before"), "{}", said.out);
+    assert!(new.join("sipvouch.db").exists());
+    write("DefaultDatabase = 1\nDatabase1Type = MySQL\nDatabase1Host = 127.0.0.1\n");
+    let said = run("", &["restore", copy, "--config", config_name]);
+    assert_eq!(said.status, 1);
+    assert!(said.err.contains("embedded store only"), "{}", said.err);
+}
+
+#[test]
+fn a_damaged_store_says_what_mends_it() {
+    let place = Place::new();
+    for number in 0..40 {
+        place
+            .create()
+            .put(&[Record::User(User {
+                user: format!("user{number}"),
+                domain: "example.org".into(),
+                password_hash: ALICE.into(),
+                ..User::default()
+            })])
+            .unwrap();
+    }
+    let mut octets = fs::read(place.store()).unwrap();
+    octets.truncate(4096 * 3);
+    fs::write(place.store(), octets).unwrap();
+    let said = place.run(&["user", "list"]);
+    assert_eq!(said.status, 1);
+    for word in ["damaged", "-wal", "-shm", "sipvouch restore BACKUP"] {
+        assert!(said.err.contains(word), "{word}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_backup_is_not_written_over_the_store_itself() {
+    let place = Place::new();
+    place.add_user("alice@example.org", "alice-pw");
+    let store = place.store();
+    let link = place.dir.path().join("link.db");
+    std::os::unix::fs::symlink(&store, &link).unwrap();
+    for to in [&store, &link] {
+        place.refused(
+            1,
+            &["backup", to.to_str().unwrap(), "--replace"],
+            "is the store itself",
+        );
+    }
+    assert!(place.done(&["user", "list"]).contains("alice"));
+}
+
+#[test]
+fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_makes_one() {
+    let place = TempDir::new().unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    for (situation, setting, below) in [
+        ("nothing is set", "", ""),
+        ("a relative path", "DatabasePath = db\n", "db"),
+    ] {
+        let directory = place.path().join(below);
+        fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(elsewhere.path().join(below)).unwrap();
+        let config = place.path().join("repro.config");
+        fs::write(
+            &config,
+            format!("TLSDomainName = example.org\nTLSPort = 0\n{setting}"),
+        )
+        .unwrap();
+        let from = |dir: &Path, arguments: &[&str]| {
+            let output = program()
+                .current_dir(dir)
+                .args(arguments)
+                .args(["--config", config.to_str().unwrap()])
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        for arguments in [
+            &["user", "add", "alice@example.org", "--no-password"][..],
+            &["domain", "add", "example.org"],
+            &["domain", "remove", "example.org"],
+            &["user", "change", "alice@example.org", "--name", "A"],
+            &["user", "list"],
+            &["backup", "copy.db"],
+        ] {
+            for dir in [place.path(), elsewhere.path()] {
+                let (status, said) = from(dir, arguments);
+                assert_eq!(status, Some(1), "{situation}: {arguments:?}: {said}");
+                let wanted = format!(
+                    "{}: there is no store here",
+                    directory.join("sipvouch.db").display()
+                );
+                assert!(
+                    said.contains(&wanted) && said.contains("sipvouch import"),
+                    "{said}"
+                );
+            }
+        }
+        for dir in [&directory, &elsewhere.path().join(below)] {
+            let left = fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            assert!(
+                left.map(|name| name.into_string().unwrap())
+                    .all(|name| !name.contains(".db"))
+            );
+        }
+        let store = Embedded::open(&directory.join("sipvouch.db"), Access::Create).unwrap();
+        let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
+        assert_eq!(status, Some(0), "{situation}: {said}");
+        assert!(store.get(Table::Domain, "example.org").unwrap().is_some());
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir_all(place.path()).unwrap();
+    }
+}
+
+#[test]
+fn a_store_where_repro_would_have_looked_is_not_passed_over_in_silence() {
+    let place = TempDir::new().unwrap();
+    let working = TempDir::new().unwrap();
+    let config = place.path().join("repro.config");
+    fs::write(&config, "TLSPort = 0\nTCPPort = 5060\n").unwrap();
+    let check = |dir: &Path| {
+        let output = program()
+            .current_dir(dir)
+            .arg("check")
+            .arg(&config)
+            .output()
+            .unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let other = working.path().join("sipvouch.db");
+    assert!(!check(working.path()).contains("working directory"));
+    Embedded::open(&other, Access::Create).unwrap();
+    Embedded::open(&place.path().join("sipvouch.db"), Access::Create).unwrap();
+    let said = check(working.path());
+    let wanted = format!(
+        "the store in the working directory, {}, is not used",
+        other.display()
+    );
+    assert!(said.contains(&wanted), "{said}");
+    assert!(!check(place.path()).contains("working directory"));
+}

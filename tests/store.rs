@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sipvouch::store::embedded::{Access, Embedded, SavedBinding};
+use sipvouch::store::embedded::{Access, Embedded, SavedBinding, restore};
 use sipvouch::store::{Error, Flow, Record, Store, Table, User};
 
 /// The store that a child works on.
@@ -159,6 +159,231 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         }
     }
     assert!(acknowledged > Some(KILLS), "{acknowledged:?}");
+}
+
+/// A writer that has been killed after so many acknowledged transactions more than the backup beside it has; gives the
+/// generations of the backup.
+fn killed_after_a_backup(path: &Path, backup: &Path, more: usize) -> BTreeMap<u64, usize> {
+    let mut writer = child("writes_until_it_is_killed", path);
+    let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+    let mut stored = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("stored "));
+    stored.by_ref().take(5).for_each(drop);
+    let store = Embedded::open(path, Access::ReadOnly).unwrap();
+    store.backup(backup, true).unwrap();
+    drop(store);
+    stored.by_ref().take(more).for_each(drop);
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let backup = Embedded::open(backup, Access::ReadOnly).unwrap();
+    generations(&backup)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+#[test]
+fn a_backup_copied_over_a_killed_store_is_the_store_from_then_on() {
+    type Put = fn(&Path, &Path) -> std::io::Result<()>;
+    let copied: Put = |from, to| fs::copy(from, to).map(drop);
+    let moved: Put = |from, to| fs::rename(from, to);
+    for (situation, more, put) in [
+        ("few writes, copied", 1, copied),
+        ("few writes, moved", 1, moved),
+        // So many that the log begins anew several times.
+        ("many writes, copied", 1500, copied),
+        ("many writes, moved", 1500, moved),
+    ] {
+        for access in [Access::Existing, Access::ReadOnly] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("sipvouch.db");
+            let backup = directory.path().join("backup.db");
+            let expected = killed_after_a_backup(&path, &backup, more);
+            assert!(fs::metadata(log_of(&path)).unwrap().len() > 0);
+            put(&backup, &path).unwrap();
+            let store = Embedded::open(&path, access).unwrap();
+            let what = format!("{situation}, {access:?}");
+            assert_eq!(generations(&store), expected, "{what}");
+            assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{what}");
+            let notes = store.notes().join("");
+            for word in ["sipvouch.db-wal is ", "sipvouch.db-shm is ", ".foreign-"] {
+                assert!(notes.contains(word), "{what}: {notes}");
+            }
+            drop(store);
+            let again = Embedded::open(&path, Access::Existing).unwrap();
+            assert_eq!(generations(&again), expected, "{what}: once more");
+            assert!(again.notes().is_empty(), "{what}: {:?}", again.notes());
+        }
+    }
+}
+
+#[test]
+fn the_same_backup_can_be_copied_over_the_store_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sipvouch.db");
+    let (backup, another) = (directory.path().join("b.db"), directory.path().join("c.db"));
+    let expected = killed_after_a_backup(&path, &backup, 3);
+    for round in 0..3 {
+        fs::copy(&backup, &path).unwrap();
+        assert_eq!(
+            generations(&Embedded::open(&path, Access::Existing).unwrap()),
+            expected,
+            "{round}"
+        );
+        killed_after_a_backup(&path, &another, 3);
+    }
+}
+
+#[test]
+fn a_killed_store_that_was_copied_with_its_log_keeps_all_it_had() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        directory.path().join("one.db"),
+        directory.path().join("other.db"),
+    );
+    let backup = directory.path().join("backup.db");
+    killed_after_a_backup(&one, &backup, 3);
+    // Somewhere else, and over the store of another.
+    killed_after_a_backup(&other, &backup, 3);
+    let elsewhere = directory.path().join("elsewhere.db");
+    for to in [&elsewhere, &other] {
+        fs::copy(&one, to).unwrap();
+        fs::copy(log_of(&one), log_of(to)).unwrap();
+    }
+    let expected = generations(&Embedded::open(&one, Access::Existing).unwrap());
+    for to in [&elsewhere, &other] {
+        let store = Embedded::open(to, Access::Existing).unwrap();
+        assert!(store.notes().is_empty(), "{:?}", store.notes());
+        assert_eq!(generations(&store), expected);
+    }
+}
+
+#[test]
+fn a_file_put_over_a_store_in_use_is_refused_and_the_log_of_its_user_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sipvouch.db");
+    let backup = directory.path().join("backup.db");
+    killed_after_a_backup(&path, &backup, 3);
+    let mut writer = child("writes_until_it_is_killed", &path);
+    let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("stored ")));
+    // As cp does: the same file with other contents.
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all(&fs::read(&backup).unwrap()).unwrap();
+    drop(file);
+    let error = Embedded::open(&path, Access::Existing).unwrap_err();
+    let said = error.to_string();
+    let number = format!("process {} uses it", writer.id());
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    for word in ["-wal", "-shm", "sipvouch restore", &number] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(log_of(&path).exists());
+}
+
+#[test]
+fn a_restored_store_is_the_backup_and_what_was_there_before_can_be_restored_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sipvouch.db");
+    let backup = directory.path().join("backup.db");
+    let of_backup = killed_after_a_backup(&path, &backup, 3);
+    let octets = fs::read(&backup).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let done = restore(&path, &backup).unwrap();
+    let before = done.before.expect("there was a store");
+    assert!(log_of(&before).exists() && !log_of(&path).exists());
+    assert!(
+        fs::read(&backup).unwrap() == octets,
+        "the backup is as it was"
+    );
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640, "as readable as the store was");
+    let store = Embedded::open(&path, Access::Existing).unwrap();
+    assert_eq!(generations(&store), of_backup);
+    assert!(store.notes().is_empty(), "{:?}", store.notes());
+    drop(store);
+    restore(&path, &before).unwrap();
+    let store = Embedded::open(&path, Access::Existing).unwrap();
+    let last = |generations: &BTreeMap<u64, usize>| *generations.last_key_value().unwrap().0;
+    assert!(
+        last(&generations(&store)) > last(&of_backup),
+        "with its log"
+    );
+}
+
+#[test]
+fn what_cannot_be_restored_is_told_and_the_store_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sipvouch.db");
+    let store = Embedded::open(&path, Access::Create).unwrap();
+    store.put(&[user("a".into(), "7".into())]).unwrap();
+    let backup = directory.path().join("backup.db");
+    store.backup(&backup, false).unwrap();
+    drop(store);
+    let whole = fs::read(&backup).unwrap();
+    let edited = |name: &str, edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut octets = whole.clone();
+        edit(&mut octets);
+        let path = directory.path().join(name);
+        fs::write(&path, octets).unwrap();
+        path
+    };
+    let before = fs::read(&path).unwrap();
+    for (situation, backup, expected) in [
+        (
+            "nothing",
+            directory.path().join("none.db"),
+            "none.db: No such file",
+        ),
+        ("itself", path.clone(), "is the store itself"),
+        (
+            "text",
+            edited("text.db", &|octets| *octets = b"hello".repeat(99)),
+            "is no SQLite file",
+        ),
+        (
+            "cut off",
+            edited("cut.db", &|octets| octets.truncate(whole.len() - 4096)),
+            "damaged",
+        ),
+        (
+            "a page of zeros",
+            edited("zeros.db", &|octets| octets[4096 * 5..4096 * 6].fill(0)),
+            "damaged",
+        ),
+        (
+            "a newer one",
+            edited("newer.db", &|octets| {
+                octets[60..64].copy_from_slice(&[0, 0, 0, 9])
+            }),
+            "schema 9 is newer",
+        ),
+    ] {
+        let error = restore(&path, &backup).unwrap_err().to_string();
+        assert!(error.contains(expected), "{situation}: {error}");
+        assert!(fs::read(&path).unwrap() == before, "{situation}");
+    }
+    let left: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("partial") || name.contains("before"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+    // While somebody has it open.
+    let mut writer = child("writes_until_it_is_killed", &path);
+    let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("stored ")));
+    let error = restore(&path, &backup).unwrap_err().to_string();
+    let number = format!("process {} has this store open", writer.id());
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    assert!(error.contains(&number), "{error}");
+    restore(&path, &backup).unwrap();
 }
 
 #[test]

@@ -58,6 +58,9 @@ _sipvouch() {
             sipvouch,registration)
                 cmd="sipvouch__subcmd__registration"
                 ;;
+            sipvouch,restore)
+                cmd="sipvouch__subcmd__restore"
+                ;;
             sipvouch,route)
                 cmd="sipvouch__subcmd__route"
                 ;;
@@ -209,7 +212,7 @@ _sipvouch() {
 
     case "${cmd}" in
         sipvouch)
-            opts="-h --help check settings certs explain user domain route acl filter identity registration import export backup completions man ctl"
+            opts="-h --help check settings certs explain user domain route acl filter identity registration import export backup restore completions man ctl"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1483,6 +1486,28 @@ _sipvouch() {
         sipvouch__subcmd__registration__subcmd__show)
             opts="-q -h --config --store --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sipvouch__subcmd__restore)
+            opts="-q -h --config --store --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

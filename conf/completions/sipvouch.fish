@@ -39,6 +39,7 @@ complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "registration" -d 
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "import" -d 'Take over what repro has stored, or an export of ours'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "export" -d 'Write every table as a file of readable lines; the hashes of passwords are in it'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "backup" -d 'Copy the store to one file while the server runs'
+complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "restore" -d 'Put a backup in the place of the store, which is moved aside; no server may run'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "ctl" -d 'Ask a running server, or tell it something, over its control socket'
@@ -423,6 +424,11 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand backup" -l replace -d 
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand backup" -l json -d 'Print JSON, one object a line'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand backup" -s q -l quiet -d 'Do not say what was done'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand backup" -s h -l help -d 'Print help'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand restore" -l config -d 'The configuration that says where the store is' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand restore" -l store -d 'The file of an embedded store, without any configuration' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand restore" -l json -d 'Print JSON, one object a line'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand restore" -s q -l quiet -d 'Do not say what was done'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand restore" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand man" -l dir -d 'Write every page into this directory instead' -r -f -a "(__fish_complete_directories)"
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand man" -s h -l help -d 'Print help'

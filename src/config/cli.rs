@@ -13,7 +13,7 @@ use super::settings;
 const DEFAULT_FILE: &str = "repro.config";
 
 /// Words about the store and about the program itself, whose arguments `manage` parses.
-pub const MANAGED: [&str; 12] = [
+pub const MANAGED: [&str; 13] = [
     "user",
     "domain",
     "route",
@@ -24,6 +24,7 @@ pub const MANAGED: [&str; 12] = [
     "import",
     "export",
     "backup",
+    "restore",
     "completions",
     "man",
 ];

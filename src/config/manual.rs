@@ -30,8 +30,8 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch user | domain | route | acl | filter | identity | registration
            add | change | remove | list | show ...
       what the store holds; sipvouch user verify tries a password
-  sipvouch import SOURCE | export DIR | backup FILE
-      a whole store in or out
+  sipvouch import SOURCE | export DIR | backup FILE | restore BACKUP
+      a whole store in or out; restore while no server runs
   sipvouch completions SHELL | man [COMMAND]
       completions for bash, zsh and fish; manual pages
   sipvouch --version | --help

@@ -45,7 +45,7 @@ impl Delivery {
             let destination = format!("{scheme}:{}", aor.as_str());
             found.extend(self.store.messages_for(&destination, MOST_AT_ONCE)?);
         }
-        found.sort_by_key(|message| message.original_sent_time);
+        found.sort_by(|a, b| (a.original_sent_time, &a.tid).cmp(&(b.original_sent_time, &b.tid)));
         let age = self.options.load().expiration_seconds;
         let oldest = match age {
             0 => 0,
@@ -175,6 +175,7 @@ fn written(message: &SiloMessage, contact: &[u8], add_date: bool) -> Option<Vec<
     let kept = KeptMessage {
         destination: message.dest_uri.clone(),
         source: message.source_uri.clone(),
+        arrived: 0,
         transaction: String::new(),
         content_type: message.mime_type.clone(),
         body: message.message_body.clone(),

@@ -89,8 +89,10 @@ impl Directory {
         let record = Record::Silo(SiloMessage {
             dest_uri: message.destination,
             source_uri: message.source,
-            original_sent_time: unix_now(),
-            tid: message.transaction,
+            original_sent_time: message.arrived / 1_000_000,
+            // Every store gives messages of one second in the order of this text: as they arrived, in whatever order the
+            // lookup threads come here.
+            tid: format!("{:020}-{}", message.arrived, message.transaction),
             mime_type: message.content_type,
             message_body: message.body,
         });
@@ -126,7 +128,7 @@ impl proxy::Directory for Directory {
                     Err(error) => failed("filter", &error),
                 }
             }
-            Question::Keep(message) => match self.keep(message) {
+            Question::Keep(message) => match self.keep(*message) {
                 Ok(kept) => Answer::Kept(kept),
                 Err(error) => {
                     failed("silo", &error);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::auth::Check;
 use crate::proxy::{self, NoDirectory};
-use crate::store::embedded::Embedded;
+use crate::store::embedded::{Embedded, Serving};
 use crate::store::import::Source;
 use crate::store::{Error, Store, StoreOptions};
 
@@ -25,7 +25,7 @@ pub(crate) use delivery::Delivery;
 use directory::Directory;
 use identities::{Asked, Identities};
 use memory::Memory;
-pub use open::{Opened, STORE_FILE, look, open};
+pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, trusted_peer};
@@ -55,6 +55,8 @@ pub struct Data {
     runtime: Option<Arc<dyn Store>>,
     embedded: Option<Arc<Embedded>>,
     asking: Option<Asking>,
+    /// Given up last of all: what is closed has been written.
+    _serving: Option<Serving>,
 }
 
 impl Data {
@@ -63,6 +65,7 @@ impl Data {
     /// # Errors
     /// The store does not answer.
     pub fn tables(&self) -> Result<Tables, Error> {
+        self.require_in_place()?;
         match &self.whole {
             Place::Store(store) => Tables::of(&**store),
             Place::Source(source) => Tables::read(&mut |table, take| {
@@ -86,6 +89,23 @@ impl Data {
         self.asking
             .as_ref()
             .map(|asking| Arc::clone(&asking.identities))
+    }
+
+    /// What an operator has to know of how the stores were opened, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        self.embedded
+            .as_ref()
+            .map_or_else(Vec::new, |embedded| embedded.notes())
+    }
+
+    /// Refuses an embedded store whose file has been removed or replaced: what it holds is not what is there.
+    ///
+    /// # Errors
+    /// [`Error::Displaced`].
+    pub fn require_in_place(&self) -> Result<(), Error> {
+        self.embedded
+            .as_ref()
+            .map_or(Ok(()), |embedded| embedded.require_in_place())
     }
 
     /// Who knows the users, with these limits for messages.

@@ -6,13 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Asking, Data, Directory, Identities, Memory, Place, judge};
-use crate::store::embedded::{Access, Embedded};
+use crate::store::embedded::{Access, Embedded, Serving};
 use crate::store::import::{Source, import};
 use crate::store::sql::SqlStore;
-use crate::store::{Backend, Error, ReproDirectory, SqlOptions, Store, StoreOptions};
-
-/// Name of the embedded store in its directory.
-pub const STORE_FILE: &str = "sipvouch.db";
+use crate::store::{Backend, Error, ReproDirectory, STORE_FILE, SqlOptions, Store, StoreOptions};
 
 /// Stores that are open.
 pub struct Opened {
@@ -47,14 +44,15 @@ impl Any {
     }
 }
 
-/// Opens the stores for a server: the embedded one is created if it is not there. The first time, repro's Berkeley DB
-/// files are taken over; they themselves stay as they are.
+/// Opens the stores for a server: the embedded one is created if it is not there, and no other server serves it from then
+/// on. The first time, repro's Berkeley DB files are taken over; they themselves stay as they are.
 ///
 /// # Errors
-/// A store that cannot be had; files of repro's that are damaged, and then nothing was taken over.
+/// A store that cannot be had, or that another server has; files of repro's that are damaged, and then nothing was taken over.
 pub fn open(options: &StoreOptions) -> Result<Opened, Error> {
     let mut imported = None;
     let mut notes = Vec::new();
+    let mut serving = None;
     let default = match &options.default {
         Backend::Sql(sql) => Any::Sql(connect(sql)?),
         Backend::Embedded {
@@ -66,14 +64,19 @@ pub fn open(options: &StoreOptions) -> Result<Opened, Error> {
                 path: directory.clone(),
                 source,
             })?;
-            let store = Embedded::open(&directory.join(STORE_FILE), Access::Create)?;
+            let path = directory.join(STORE_FILE);
+            serving = Some(Serving::take(&path)?);
+            let store = Embedded::open(&path, Access::Create)?;
             if let Some(berkeley) = berkeley {
                 imported = take_over(&store, berkeley, &mut notes)?;
             }
             Any::Embedded(Arc::new(store))
         }
     };
-    let data = compose(options, &default)?;
+    let data = Data {
+        _serving: serving,
+        ..compose(options, &default)?
+    };
     Ok(Opened {
         data,
         imported,
@@ -106,6 +109,7 @@ pub fn look(options: &StoreOptions) -> Result<Data, Error> {
                     runtime: None,
                     embedded: None,
                     asking: None,
+                    _serving: None,
                 });
             }
             Any::Embedded(Arc::new(Embedded::open(&path, Access::ReadOnly)?))
@@ -144,7 +148,7 @@ pub(crate) fn runtime_of(options: &StoreOptions) -> Result<Option<Arc<SqlStore>>
 fn connect(options: &SqlOptions) -> Result<Arc<SqlStore>, Error> {
     let store = SqlStore::open(options).map_err(|fault| Error::Query {
         place: "data base".to_owned(),
-        why: fault.to_string(),
+        why: format!("{}: {fault}", fault.setting()),
     })?;
     store.check()?;
     Ok(Arc::new(store))
@@ -183,6 +187,7 @@ fn compose(options: &StoreOptions, default: &Any) -> Result<Data, Error> {
             Any::Sql(_) => None,
         },
         asking: Some(asking),
+        _serving: None,
     })
 }
 

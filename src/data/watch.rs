@@ -1,4 +1,4 @@
-//! The thread `data`: sees that a store has changed, writes registrations down, throws away what is too old.
+//! The thread `data`: sees that a store has changed, or is another, writes registrations down, throws away what is too old.
 
 use std::io;
 use std::sync::Arc;
@@ -6,11 +6,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use log::{info, warn};
+use log::{error, info, warn};
 
 use super::directory::unix_now;
 use super::{Data, registrations};
-use crate::store::embedded::{Embedded, Versions};
+use crate::registrar::Changed;
+use crate::store::embedded::{Embedded, HELD, Versions};
 use crate::store::{Error, Store, Table};
 use crate::transport::EngineHandle;
 
@@ -43,6 +44,7 @@ impl Watch {
             silo_expiration,
             engine,
             seen: None,
+            said: None,
             untold: Vec::new(),
             refreshed: Instant::now(),
             // Once soon after the start.
@@ -77,6 +79,8 @@ struct Watcher {
     silo_expiration: Duration,
     engine: EngineHandle,
     seen: Option<Versions>,
+    /// What was said last about a store that is not in its place.
+    said: Option<String>,
     /// Tables whose change nobody has taken up yet.
     untold: Vec<Table>,
     refreshed: Instant,
@@ -92,7 +96,70 @@ impl Watcher {
         self.embedded.as_ref()?.versions().map_err(told).ok()
     }
 
+    /// Whether the embedded store is in its place, or there is none; another that has been put there is taken up.
+    fn stands(&mut self) -> bool {
+        let Some(embedded) = self.embedded.clone() else {
+            return true;
+        };
+        let displacement = match embedded.look() {
+            Ok(None) => {
+                if self.said.take().is_some() {
+                    info!("store.back path={:?}", embedded.place());
+                }
+                return true;
+            }
+            Ok(Some(displacement)) => displacement,
+            Err(error) => {
+                self.say_once(&format!("store.not_watched {error}"));
+                return true;
+            }
+        };
+        match embedded.reopen() {
+            Ok(true) => {
+                self.said = None;
+                for note in embedded.notes() {
+                    warn!("config.note {note}");
+                }
+                info!("store.reopened path={:?}", embedded.place());
+                self.take_up_another();
+                true
+            }
+            Ok(false) => {
+                let path = embedded.place();
+                self.say_once(&format!("store.displaced path={path:?} {displacement}"));
+                false
+            }
+            Err(error) => {
+                self.say_once(&format!("store.not_reopened {error}"));
+                false
+            }
+        }
+    }
+
+    /// Says it as long as it is something else than what was said last.
+    fn say_once(&mut self, what: &str) {
+        if self.said.as_deref() != Some(what) {
+            error!("{what}");
+            self.said = Some(what.to_owned());
+        }
+    }
+
+    /// Everything is another now, as far as anybody can tell; and registrations have to be written whole.
+    fn take_up_another(&mut self) {
+        self.seen = self.versions();
+        self.untold = HELD.to_vec();
+        self.swept = None;
+        if self.persists {
+            self.engine
+                .location()
+                .give_back_changed(Changed::Everything);
+        }
+    }
+
     fn look(&mut self, changed: &impl Fn(Vec<Table>) -> bool) {
+        if !self.stands() {
+            return;
+        }
         if let Some(now) = self.versions() {
             if let Some(seen) = &self.seen {
                 self.untold.extend(now.changed_since(seen));

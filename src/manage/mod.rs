@@ -1,5 +1,5 @@
 //! The operator's commands on the store: users, domains, routes, ACL, filters, identities, static registrations; import,
-//! export and backup; completions and manual pages.
+//! export, backup and restore; completions and manual pages.
 //!
 //! [`run`] takes the command line and a [`StoreOpener`] from the composition root. What is stored has been checked
 //! before, by the same types that the server reads it with; the server is told, or finds the change by itself.
@@ -34,7 +34,9 @@ use refusal::Refusal;
 use table::Session;
 
 pub(crate) use notify::ControlSocket;
-pub(crate) use place::{Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener};
+pub(crate) use place::{
+    Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
+};
 
 /// Does what the arguments after the program's name ask, and says how it went: 0 done, 1 refused, not there or failed, 2
 /// the command line is not understood.
@@ -83,6 +85,7 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
             };
             done.and(output.finish())
         }
+        "restore" => transfer::restore(given, &place(given), opener),
         "import" | "export" | "backup" => {
             let purpose = match word {
                 "import" if given.get_flag("dry-run") => Purpose::Try,
@@ -139,6 +142,9 @@ fn open(
     opener: &dyn StoreOpener,
 ) -> Result<Session, Refusal> {
     let mut opened = opener.open(&place(given), purpose).map_err(Refusal::Open)?;
+    for note in &opened.notes {
+        complain(note);
+    }
     if let Ok(Some(socket)) = given.try_get_one::<String>("socket") {
         opened.notify = Box::new(notify::ControlSocket(PathBuf::from(socket)));
     }

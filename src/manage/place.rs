@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::auth::Algorithm;
-use crate::store::embedded::Embedded;
+use crate::store::embedded::{Embedded, Restored};
 use crate::store::import::Source;
 use crate::store::{Store, Table};
 
@@ -65,8 +65,18 @@ pub(crate) struct Opened {
     pub(crate) domains: Option<Vec<String>>,
     /// How the server is told.
     pub(crate) notify: Box<dyn Notify>,
+    /// What there is to know of how it was opened, a sentence each.
+    pub(crate) notes: Vec<String>,
     /// Where the store of a trial is; it goes with this.
     pub(crate) _scratch: Option<tempfile::TempDir>,
+}
+
+/// A backup that was put in the place of a store.
+pub(crate) struct RestoredTo {
+    /// The store.
+    pub(crate) file: PathBuf,
+    /// What was done.
+    pub(crate) done: Restored,
 }
 
 /// Opens stores. The composition root knows how a configuration names one; the commands do not.
@@ -82,6 +92,12 @@ pub(crate) trait StoreOpener {
     /// # Errors
     /// A sentence for each reason why it cannot be.
     fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+
+    /// Puts a backup in the place of the store.
+    ///
+    /// # Errors
+    /// A sentence for each reason why it cannot be.
+    fn restore(&self, place: &Place, backup: &Path) -> Result<RestoredTo, Vec<String>>;
 }
 
 /// Tells the server that a store has changed.

@@ -1,11 +1,11 @@
-//! `sipvouch import`, `export` and `backup`: whole stores in and out.
+//! `sipvouch import`, `export`, `backup` and `restore`: whole stores in and out.
 
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::output::{complain, shown};
+use super::output::{Output, complain, shown};
 use super::place::{Place, StoreOpener};
 use super::refusal::Refusal;
 use super::table::Session;
@@ -116,6 +116,33 @@ pub(super) fn backup(given: &ArgMatches, session: &mut Session) -> Result<(), Re
     Ok(())
 }
 
+/// `sipvouch restore`. The store is not opened for it: it may be damaged.
+pub(super) fn restore(
+    given: &ArgMatches,
+    place: &Place,
+    opener: &dyn StoreOpener,
+) -> Result<(), Refusal> {
+    let backup = path(given, "BACKUP");
+    let restored = opener.restore(place, &backup).map_err(Refusal::Open)?;
+    for note in &restored.done.notes {
+        complain(note);
+    }
+    let (file, before) = (&restored.file, &restored.done.before);
+    let mut output = Output::new(given.get_flag("json"), given.get_flag("quiet"));
+    if output.json {
+        let octets = restored.done.octets;
+        let line = json!({ "file": file, "octets": octets, "before": before });
+        output.line(&line.to_string());
+    } else if !output.quiet {
+        let backup = backup.display();
+        output.line(&format!("restored {} from {backup}", file.display()));
+        if let Some(before) = before {
+            output.line(&format!("what was there before is {}", before.display()));
+        }
+    }
+    output.finish()
+}
+
 fn path(given: &ArgMatches, name: &str) -> PathBuf {
     given
         .get_one::<PathBuf>(name)
@@ -142,6 +169,7 @@ mod tests {
                 algorithms: Vec::new(),
                 domains: None,
                 notify: Box::new(NobodyToTell),
+                notes: Vec::new(),
                 _scratch: None,
             },
             output: Output::new(false, false),

@@ -171,6 +171,19 @@ fn transfers() -> Vec<Command> {
                 ),
         )
         .after_help("Example:\n  sipvouch backup /var/backups/sipvouch.db --replace"),
+        common(
+            Command::new("restore")
+                .about("Put a backup in the place of the store, which is moved aside; no server may run")
+                .arg(
+                    Arg::new("BACKUP")
+                        .required(true).value_parser(value_parser!(PathBuf))
+                        .value_hint(ValueHint::FilePath)
+                        .help("What sipvouch backup has written, or a store that was moved aside; it is looked through first"),
+                ),
+        )
+        .after_help(
+            "Example:\n  sipvouch restore /var/backups/sipvouch.db --config /etc/repro/repro.config",
+        ),
     ]
 }
 

@@ -34,6 +34,8 @@ pub struct Context<'c> {
     pub name_reached: bool,
     /// The time.
     pub now: Instant,
+    /// When it arrived: microseconds since 1970, and more for each message than for those before it.
+    pub arrived: u64,
     /// Tag for an answer of ours.
     pub to_tag: &'c str,
 }
@@ -241,6 +243,8 @@ fn step(
     if message.is_response() {
         return Outcome::Dropped("a response to nothing of ours");
     }
+    // It arrives once, however often it is judged.
+    answers.arrived.get_or_insert(context.arrived);
     let rules = &context.policy.rules;
     let request = match Request::read(message, rules.identity.from_rule()) {
         Ok(request) => request,
@@ -471,6 +475,7 @@ mod tests {
             local: "192.0.2.1".parse().unwrap(),
             name_reached: false,
             now: Instant::now(),
+            arrived: 0,
             to_tag: "ours",
         };
         let mut out = Vec::new();

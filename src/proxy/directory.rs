@@ -30,7 +30,7 @@ pub enum Question {
         captures: FilterCaptures,
     },
     /// To keep a message for a user who is away.
-    Keep(KeptMessage),
+    Keep(Box<KeptMessage>),
 }
 
 /// What became of a message.
@@ -91,6 +91,8 @@ const MAX_ANSWERS: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     pub(super) admission: Option<auth::Answers>,
+    /// When the message arrived ([`super::Context::arrived`]), the first time that it was judged.
+    pub(super) arrived: Option<u64>,
     routing: Vec<(Question, Answer)>,
 }
 

@@ -294,14 +294,17 @@ fn absent(
     context: &Context<'_>,
 ) -> Result<(StatusCode, End), Question> {
     let silo = &context.policy.routing.silo;
-    let message = match silo.judge(request, uri, context.flow) {
+    let arrived = answers.arrived.unwrap_or(context.arrived);
+    let message = match silo.judge(request, uri, context.flow, arrived) {
         SiloVerdict::Pass => return Ok((StatusCode::TEMPORARILY_UNAVAILABLE, End::Away)),
         SiloVerdict::Answer(status) => return Ok((status, End::NotKept)),
         SiloVerdict::Keep(message) => message,
     };
-    Ok(match ask(Question::Keep(message), answers, context)? {
-        Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
-        // That the user is away is true all the same, and the sender still has the message.
-        _ => (silo.options().failure, End::NotKept),
-    })
+    Ok(
+        match ask(Question::Keep(Box::new(message)), answers, context)? {
+            Answer::Kept(Kept::Stored) => (silo.options().success, End::Kept),
+            // That the user is away is true all the same, and the sender still has the message.
+            _ => (silo.options().failure, End::NotKept),
+        },
+    )
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ use crate::auth::{
 use crate::registrar::{FlowId, Location};
 use crate::sip::{FromRule, Message, Request, StatusCode};
 use crate::transaction::TransactionOptions;
+
+static ARRIVALS: AtomicU64 = AtomicU64::new(1);
 
 /// Knows eve and alice, answers queries with what stands behind `SELECT `, and keeps what fits.
 #[derive(Default)]
@@ -113,6 +116,8 @@ impl World {
             local: "192.0.2.1".parse().unwrap(),
             name_reached: false,
             now: Instant::now(),
+            // Another each time that the message is judged; what is kept must not be asked for anew.
+            arrived: ARRIVALS.fetch_add(1, Ordering::Relaxed),
             to_tag: "ours",
         }
     }

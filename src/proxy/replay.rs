@@ -107,6 +107,7 @@ mod tests {
         KeptMessage {
             destination: "sip:eve@example.org".to_owned(),
             source: "\"Alice\" <sip:alice@example.org>".to_owned(),
+            arrived: 0,
             transaction: "7-x".to_owned(),
             content_type: "multipart/mixed;boundary=\"b;\"".to_owned(),
             body: b"--b;\r\n\r\n\0\xff\r\n--b;--\r\n".to_vec(),

@@ -62,7 +62,7 @@ impl Default for SiloOptions {
     }
 }
 
-/// A message to be kept; whoever keeps it adds the time.
+/// A message to be kept.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeptMessage {
     /// Whom it is for: scheme, user and host of the Request-URI.
@@ -71,6 +71,8 @@ pub struct KeptMessage {
     pub destination: String,
     /// Who sent it: From as a name-addr without parameters.
     pub source: String,
+    /// When it arrived: microseconds since 1970, and more for each message than for those before it.
+    pub arrived: u64,
     /// What it is told apart by from others of the same second: connection and branch, so that no peer can write over
     /// the message of another.
     pub transaction: String,
@@ -173,6 +175,7 @@ impl Silo {
         request: &Request<'_>,
         target: &SipUri<'_>,
         flow: FlowId,
+        arrived: u64,
     ) -> SiloVerdict {
         let options = &self.options;
         let (message, body) = (request.message, request.message.body());
@@ -210,6 +213,7 @@ impl Silo {
         SiloVerdict::Keep(KeptMessage {
             destination,
             source,
+            arrived,
             transaction: transaction(request, flow),
             content_type,
             body: body.to_vec(),
@@ -273,7 +277,7 @@ mod tests {
         let target = *request.uri.sip().unwrap();
         Silo::new(options)
             .0
-            .judge(&request, &target, FlowId::Connection(7))
+            .judge(&request, &target, FlowId::Connection(7), 9)
     }
 
     fn on() -> SiloOptions {
@@ -301,6 +305,7 @@ mod tests {
             SiloVerdict::Keep(KeptMessage {
                 destination: "sip:Eve@example.org".to_owned(),
                 source: "\"Alice; \\\"A\\\"\" <sip:alice@example.org;x=y>".to_owned(),
+                arrived: 9,
                 transaction: "7-z9hG4bKx".to_owned(),
                 content_type: "text/plain;charset=utf-8".to_owned(),
                 body: "Hello\0\u{fc}\r\n".as_bytes().to_vec(),

@@ -15,6 +15,13 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A store that is not there and is not to be made.
+    #[error("{}: there is no store here; the first start of the server makes one, and so do sipvouch import and sipvouch \
+             restore", path.display())]
+    NoStore {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that is something else than what it should be.
     #[error("{}: {why}", path.display())]
     Foreign {
@@ -52,6 +59,52 @@ pub enum Error {
         found: u32,
         /// The newest that we know.
         known: u32,
+    },
+    /// A write-ahead log that another store has left, and that cannot be moved out of the way.
+    #[error("{}: it belongs to the store that was here before {} was put in its place{}; SQLite would write it over \
+             that. Nothing was changed: while nobody uses the store, use sipvouch restore BACKUP, or move it and {} away",
+            log.display(), path.display(), by(*pid), index.display())]
+    ForeignLog {
+        /// The store.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+        /// The index of the log.
+        index: PathBuf,
+        /// The process that has the store open, if it is known.
+        pid: Option<i32>,
+    },
+    /// A store whose file is not the one of its name any more.
+    #[error("{}: {displacement}", path.display())]
+    Displaced {
+        /// The file.
+        path: PathBuf,
+        /// What has become of it.
+        displacement: Displacement,
+    },
+    /// A store that somebody has open and that should be put aside.
+    #[error("{}: {} has this store open; try again when nobody uses it", path.display(),
+            pid.map_or_else(|| "somebody".to_owned(), |pid| format!("process {pid}")))]
+    InUse {
+        /// The store.
+        path: PathBuf,
+        /// The process that has it open, if it is known.
+        pid: Option<i32>,
+    },
+    /// A file that should be copied to itself.
+    #[error("{}: is the store itself, or belongs to it; name another file", path.display())]
+    Itself {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A store that another server serves.
+    #[error("{}: a server{} serves this store already; stop that server, or give this one a DatabasePath of its own",
+            path.display(), number(*pid))]
+    Served {
+        /// The store.
+        path: PathBuf,
+        /// The process of that server, if it is known.
+        pid: Option<i32>,
     },
     /// A data base that does not answer.
     #[error("{place}: cannot be reached: {why}")]
@@ -98,6 +151,36 @@ pub enum Error {
     /// A record that cannot be read or stored.
     #[error("{0}")]
     Record(RecordFault),
+}
+
+/// What has become of the file of a store while it was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Displacement {
+    /// It has been removed.
+    #[error(
+        "the file has been removed while it was open, and nothing is stored any more; put a store there, or stop the \
+         server and use sipvouch restore BACKUP"
+    )]
+    Removed,
+    /// Another file has its name now.
+    #[error(
+        "another file has been put in its place while it was open, and nothing is stored until that can be opened"
+    )]
+    Replaced,
+    /// Its contents are those of another.
+    #[error(
+        "another file has been written over it while it was open, and nothing is stored any more; restart the server to \
+         use the file as it is now, or stop it and use sipvouch restore BACKUP"
+    )]
+    Overwritten,
+}
+
+fn by(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", and process {pid} uses it"))
+}
+
+fn number(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", process {pid},"))
 }
 
 /// A record that cannot be read or stored; others can.

@@ -19,13 +19,16 @@ mod record;
 pub mod sql;
 pub mod text;
 
-pub use error::{Error, RecordFault};
+pub use error::{Displacement, Error, RecordFault};
 pub use legacy::{ReproDirectory, StoreSource};
 pub use options::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 pub use record::{
     Acl, Domain, Filter, FilterAction, Identity, Record, Route, SiloMessage, StaticRegistration,
     Table, User,
 };
+
+/// Name of the embedded store in its directory.
+pub const STORE_FILE: &str = "sipvouch.db";
 
 /// What a `put` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,8 @@ pub trait Store: Send + Sync {
     /// The store does not answer.
     fn authorizes(&self, peer_names: &[String], identities: &[String]) -> Result<bool, Error>;
 
-    /// Messages kept for this address-of-record (a URI, exactly), oldest first, at most `limit`.
+    /// Messages kept for this address-of-record (a URI, exactly), oldest first, those of one second in the order of their
+    /// `tid`; at most `limit`.
     ///
     /// # Errors
     /// The store does not answer.

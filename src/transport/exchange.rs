@@ -486,6 +486,7 @@ fn context<'c>(
         local: connection.local.ip(),
         name_reached: shared.registered.is_some(),
         now,
+        arrived: shared.arrivals.next(),
         to_tag,
     }
 }

@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod admission;
+mod arrivals;
 mod connection;
 mod deadline;
 mod dial;

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::admission::{Admission, AdmissionLimits};
+use super::arrivals::Arrivals;
 use super::dial::Dialled;
 use super::handle::Registered;
 use super::limiter::Limiter;
@@ -105,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) registered: Option<Arc<dyn Registered>>,
     pub(crate) limiter: Limiter,
     pub(crate) counters: Counters,
+    pub(crate) arrivals: Arrivals,
     pub(crate) listeners: Vec<SocketAddr>,
     mailboxes: Vec<Mailbox>,
     next_worker: AtomicUsize,
@@ -148,6 +150,7 @@ impl Shared {
             registered,
             limiter: Limiter::new(Instant::now()),
             counters: Counters::default(),
+            arrivals: Arrivals::default(),
             listeners,
             mailboxes,
             next_worker: AtomicUsize::new(0),

@@ -27,6 +27,10 @@ struct Served {
 
 impl Served {
     fn start(database: &Database<'_>) -> Self {
+        Self::start_with(database, "")
+    }
+
+    fn start_with(database: &Database<'_>, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
         let kind = match database.server.kind {
@@ -39,7 +43,7 @@ impl Served {
              TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
              UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
              Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
-             Database7User = {}\nDatabase7Password = {PASSWORD}\n",
+             Database7User = {}\nDatabase7Password = {PASSWORD}\n{more}",
             options.port, options.database, options.user
         );
         std::fs::write(directory.path().join("repro.config"), text).unwrap();
@@ -68,7 +72,8 @@ impl Served {
         own
     }
 
-    fn wait_for(&self, word: &str) {
+    /// The next line with this in it.
+    fn wait_for(&self, word: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut said = String::new();
         while let Ok(line) = self
@@ -77,7 +82,7 @@ impl Served {
         {
             assert!(!line.contains(PASSWORD), "{line}");
             if line.contains(word) {
-                return;
+                return line;
             }
             let _ = writeln!(said, "{line}");
         }
@@ -182,6 +187,28 @@ pub(crate) fn a_server_lives_with_its_data_base_without_it_and_with_it_again(kin
     server.run();
     served.message_until("sip:alice@example.org", 480);
     assert_eq!(served.message("sip:nobody@example.org"), 404);
+}
+
+#[test]
+fn what_postgresql_has_to_say_is_an_event_like_any_other() {
+    let database = Server::shared(SqlKind::PostgreSql).database();
+    database.run(
+        "CREATE FUNCTION loud(name text) RETURNS text LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE WARNING 'this is loud'; RETURN NULL; END $$",
+    );
+    let served = Served::start_with(
+        &database,
+        "LogLevel = DEBUG\nDomains = example.org\nDatabase7CustomUserAuthQuery = SELECT loud('$user')\n",
+    );
+    database.store().put(&[user("alice", "h")]).unwrap();
+    // A row without a hash is a user.
+    assert_eq!(served.message("sip:nobody@example.org"), 480);
+    let line = served.wait_for("this is loud");
+    assert!(
+        line.contains("DEBUG") && line.contains("store.notice place="),
+        "{line}"
+    );
+    assert!(line.contains("severity=\"WARNING\""), "{line}");
 }
 
 pub(crate) fn a_data_base_is_imported_into_a_store_of_ours(kind: SqlKind) {

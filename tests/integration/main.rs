@@ -27,4 +27,5 @@ mod readme;
 mod robustness;
 mod silo;
 mod startup;
+mod store_file;
 mod torture;

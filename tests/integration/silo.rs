@@ -140,3 +140,27 @@ fn limits_and_filters_of_the_silo_are_honoured() {
     register(&mut phone, "bob");
     assert_eq!(take(&mut phone, 200), ["1", "2"]);
 }
+
+#[test]
+fn messages_that_come_in_one_breath_are_delivered_in_their_order() {
+    const MESSAGES: usize = 200;
+    let server = setup()
+        .set("MessageSiloMaximumPerUser", "1000")
+        .set("NumAuthGrabberWorkerThreads", "8")
+        .start();
+    let expected: Vec<String> = (0..MESSAGES).map(|number| format!("p{number}")).collect();
+    let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
+    let (transport, local) = (alice.transport(), alice.local());
+    let octets: Vec<u8> = expected
+        .iter()
+        .flat_map(|body| message("sip:bob@example.org", body).octets(transport, local))
+        .collect();
+    alice.send(&octets).unwrap();
+    for _ in 0..MESSAGES {
+        let answer = alice.next(PATIENCE).response();
+        assert_eq!(answer.status, 202, "{}", server.log());
+    }
+    let mut bob = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut bob, "bob");
+    assert_eq!(take(&mut bob, 200), expected);
+}

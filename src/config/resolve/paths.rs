@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::store::STORE_FILE;
+
 /// The working directory of the start. It is kept because in the background it is `/` afterwards, and a reload has to
 /// find the same files as the start did.
 pub(in crate::config) fn working_directory() -> &'static Path {
@@ -49,6 +51,23 @@ impl Paths {
         } else {
             self.working.join(name)
         }
+    }
+
+    /// The directory of a store, absolute: a relative one is below that of the configuration file, wherever the server and
+    /// the commands are started.
+    ///
+    /// Deviation: repro looked in the working directory, so that each command would find, or make, another store.
+    pub(super) fn store(&self, name: &str) -> PathBuf {
+        self.beside.join(name).components().collect()
+    }
+
+    /// A store where repro would have looked for it, if there is one and it is not the one that is meant.
+    pub(super) fn store_elsewhere(&self, name: &str) -> Option<PathBuf> {
+        let elsewhere = self.working.join(name).join(STORE_FILE);
+        let meant = self.store(name).join(STORE_FILE);
+        let real = |path: &Path| path.canonicalize().ok();
+        (elsewhere.exists() && real(&elsewhere) != real(&meant))
+            .then(|| elsewhere.components().collect())
     }
 
     /// A file to write: in the working directory of the start.

@@ -447,7 +447,7 @@ pub(super) fn control(v: &mut Values<'_>, paths: &Paths, store: &StoreOptions) -
         } else {
             let directory = match &store.default {
                 Backend::Embedded { directory, .. } => directory.clone(),
-                Backend::Sql(_) => paths.output(v.text("DatabasePath")),
+                Backend::Sql(_) => paths.store(v.text("DatabasePath")),
             };
             directory.join(name)
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::{NoteClass, settings, value};
 use super::{Paths, Values};
+use crate::store::sql::SqlStore;
 use crate::store::{Backend, Password, SqlKind, SqlOptions, SqlTls, StoreOptions};
 
 /// What all data bases have in common.
@@ -106,7 +107,7 @@ fn numbered(
                 }
                 _ => match path {
                     Some(path) => Backend::Embedded {
-                        directory: paths.output(&path),
+                        directory: directory(v, paths, &name("Path"), &path),
                         berkeley: None,
                     },
                     None => embedded(v, paths, None),
@@ -136,7 +137,7 @@ fn numbered(
         query_timeout: common.query,
         pool: common.pool,
     };
-    check(v, &options, &name("Host"), &name("TableNamePrefix"));
+    check(v, &options, &name("Host"), &name);
     Some(Backend::Sql(Box::new(options)))
 }
 
@@ -161,18 +162,29 @@ fn unnumbered(v: &mut Values<'_>, common: &Common, family: &str) -> Option<Backe
         query_timeout: common.query,
         pool: common.pool,
     };
-    check(v, &options, &name("Server"), "TableNamePrefix");
+    // Those that are not of the family have the names of all.
+    let named = |suffix: &str| match suffix {
+        "CustomUserAuthQuery" => "MySQLCustomUserAuthQuery".to_owned(),
+        other => other.to_owned(),
+    };
+    check(v, &options, &name("Server"), &named);
     Some(Backend::Sql(Box::new(options)))
 }
 
-fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, prefix: &str) {
+fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, name: &dyn Fn(&str) -> String) {
     let conninfo = !options.conninfo.reveal().is_empty();
     if options.host.is_empty() && !conninfo {
         v.fault(host, "missing: say where the data base is");
     }
     let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if !options.prefix.bytes().all(letter) {
-        v.fault(prefix, "expected letters, digits and underscores");
+        v.fault(
+            &name("TableNamePrefix"),
+            "expected letters, digits and underscores",
+        );
+    } else if let Err(fault) = SqlStore::examine(options) {
+        // No value in it: some of these settings are secrets.
+        v.fault(&name(fault.setting()), fault.to_string());
     }
     let is_local = options.host == "localhost"
         || options.host.starts_with('/')
@@ -191,15 +203,33 @@ fn check(v: &mut Values<'_>, options: &SqlOptions, host: &str, prefix: &str) {
 }
 
 /// The embedded store. Without `DatabasePath` it lies beside the files that it takes over.
-fn embedded(v: &Values<'_>, paths: &Paths, berkeley: Option<PathBuf>) -> Backend {
+fn embedded(v: &mut Values<'_>, paths: &Paths, berkeley: Option<PathBuf>) -> Backend {
     let directory = match (v.find("DatabasePath"), &berkeley) {
         (None, Some(berkeley)) => berkeley.clone(),
-        _ => paths.output(v.text("DatabasePath")),
+        _ => {
+            let path = v.text("DatabasePath").to_owned();
+            directory(v, paths, "DatabasePath", &path)
+        }
     };
     Backend::Embedded {
         directory,
         berkeley,
     }
+}
+
+/// The directory that a setting names for a store.
+fn directory(v: &mut Values<'_>, paths: &Paths, setting: &str, path: &str) -> PathBuf {
+    let directory = paths.store(path);
+    if let Some(elsewhere) = paths.store_elsewhere(path) {
+        let text = format!(
+            "{path}: the store in the working directory, {}, is not used; a relative path is below the directory of the \
+             configuration file and leads to {}: move that store there, or give its absolute path",
+            elsewhere.display(),
+            directory.display()
+        );
+        v.note(NoteClass::Replaced, setting, &text);
+    }
+    directory
 }
 
 #[cfg(test)]
@@ -230,24 +260,33 @@ mod tests {
     }
 
     #[test]
-    fn the_embedded_store_lies_where_the_operator_says_or_beside_the_old_files() {
-        for (situation, text, beside, old_files) in [
-            ("nothing", "", false, false),
-            ("a path", "DatabasePath = elsewhere\n", false, false),
+    fn the_embedded_store_lies_where_the_operator_says_beside_the_configuration_or_the_old_files() {
+        const OLD: &str = "DefaultDatabase = 1\nDatabase1Type = BerkeleyDB\nDatabase1Path = db\n";
+        for (situation, text, below, old_files) in [
+            ("nothing", "", "", false),
+            ("a path", "DatabasePath = elsewhere\n", "elsewhere", false),
             (
-                "old files",
-                "DefaultDatabase = 1\nDatabase1Type = BerkeleyDB\nDatabase1Path = db\n",
-                true,
+                "a numbered path",
+                "DefaultDatabase = 1\nDatabase1Type = SQLite\nDatabase1Path = ./elsewhere/\n",
+                "elsewhere",
+                false,
+            ),
+            ("old files", OLD, "db", true),
+            (
+                "old files and a path",
+                &format!("DatabasePath = elsewhere\n{OLD}"),
+                "elsewhere",
                 true,
             ),
             (
-                "old files and a path",
-                "DatabasePath = elsewhere\nDefaultDatabase = 1\nDatabase1Type = berkeleydb\nDatabase1Path = db\n",
+                "an absolute path",
+                "DatabasePath = /srv/sip\n",
+                "/srv/sip",
                 false,
-                true,
             ),
         ] {
             let (directory, options) = stores(text).unwrap();
+            let wanted = directory.path().join(below);
             let old = directory.path().join("db");
             let Backend::Embedded {
                 directory,
@@ -256,7 +295,7 @@ mod tests {
             else {
                 panic!("{situation}");
             };
-            assert_eq!(directory == old, beside, "{situation}: {directory:?}");
+            assert_eq!(directory, wanted, "{situation}");
             let found = berkeley.as_deref();
             assert_eq!(found, old_files.then_some(Path::new(&old)), "{situation}");
         }
@@ -323,6 +362,22 @@ mod tests {
                 "Database1TableNamePrefix: expected letters, digits and underscores",
             ),
             (
+                "DefaultDatabase = 1\nDatabase1Type = PostgreSQL\nDatabase1ConnInfo = host=db password=s3cret hots=x\n",
+                "repro.config:4: Database1ConnInfo: hots is not known here; leave it out",
+            ),
+            (
+                "DefaultDatabase = 2\nDatabase2Type = PostgreSQL\nDatabase2ConnInfo = host=db port=s3cret\n",
+                "repro.config:4: Database2ConnInfo: port must be",
+            ),
+            (
+                "DefaultDatabase = 1\nDatabase1Type = MySQL\nDatabase1Host = ::1\nDatabase1ConnInfo = host=db\n",
+                "repro.config:5: Database1ConnInfo: it is for PostgreSQL only",
+            ),
+            (
+                "MySQLServer = ::1\nMySQLCustomUserAuthQuery = SELECT '$user\n",
+                "repro.config:3: MySQLCustomUserAuthQuery: ",
+            ),
+            (
                 "RequestFilterDatabase = 1\nDatabase1Type = BerkeleyDB\n",
                 "RequestFilterDatabase: it is no PostgreSQL and no MySQL",
             ),
@@ -332,6 +387,7 @@ mod tests {
                 errors.iter().any(|error| error.contains(wanted)),
                 "{text}: {errors:?}"
             );
+            assert!(!errors.join("").contains("s3cret"), "{errors:?}");
         }
     }
 }

@@ -17,8 +17,8 @@ const ROWS: &[Setting] = &[
         "ControlSocket",
         Path,
         "sipvouch.sock",
-        "Unix socket that a running server takes commands on (sipvouch ctl). A name alone is in DatabasePath, a \
-         relative path in the working directory of the start. Empty: none.",
+        "Unix socket that a running server takes commands on (sipvouch ctl). A name alone is beside the store, a \
+         relative path with a slash in the working directory of the start. Empty: none.",
     ),
     honoured(
         "ControlSocketGroup",

@@ -16,8 +16,8 @@ const ROWS: &[Setting] = &[
         "DatabasePath",
         Path,
         "./",
-        "Directory of the embedded store, the file sipvouch.db. Absent: the directory of the Berkeley DB files, if there \
-         are some.",
+        "Directory of the embedded store, the file sipvouch.db; a relative one is below the directory of the configuration \
+         file. Absent: the directory of the Berkeley DB files, if there are some.",
     ),
     honoured(
         "DefaultDatabase",

@@ -96,7 +96,7 @@ impl Store for Embedded {
             connection
                 .prepare_cached(
                     "SELECT key, dest_uri, source_uri, original_sent_time, tid, mime_type, message_body \
-                     FROM silo WHERE dest_uri = ?1 ORDER BY original_sent_time, rowid LIMIT ?2",
+                     FROM silo WHERE dest_uri = ?1 ORDER BY original_sent_time, tid LIMIT ?2",
                 )?
                 .query_map(
                     params![dest_uri, i64::try_from(limit).unwrap_or(i64::MAX)],

@@ -84,18 +84,19 @@ impl Embedded {
         &self,
         run: impl FnOnce(&Change<'_>) -> Result<(T, bool), Error>,
     ) -> Result<T, Error> {
-        let mut connection = self.writer()?;
         let fault = |error| place::fault(&self.path, &error);
-        let transaction = begin(&mut connection, Durability::Disk).map_err(fault)?;
-        let (done, commit) = run(&Change {
-            transaction: &transaction,
-            path: &self.path,
-        })?;
-        if commit {
-            transaction.commit().map_err(fault)?;
-        } else {
-            transaction.rollback().map_err(fault)?;
-        }
-        Ok(done)
+        self.with_writer(|connection| {
+            let transaction = begin(connection, Durability::Disk).map_err(fault)?;
+            let (done, commit) = run(&Change {
+                transaction: &transaction,
+                path: &self.path,
+            })?;
+            if commit {
+                transaction.commit().map_err(fault)?;
+            } else {
+                transaction.rollback().map_err(fault)?;
+            }
+            Ok(done)
+        })
     }
 }

@@ -136,11 +136,10 @@ fn damage_in_a_file_too_large_to_look_through_is_found_by_check_and_on_the_way()
     octets.chunks_mut(4096).rfind(hashes).unwrap().fill(0);
     let path = damaged(directory.path(), &octets);
     // As `open` does with a large file.
-    let readers = Readers::new(path.clone(), Mode::Read);
     let store = Embedded {
+        open: ArcSwap::from_pointee(OpenFile::unexamined(&path)),
+        looked: Mutex::new(Looked::at(&path)),
         path,
-        readers,
-        writer: None,
     };
     assert!(!store.check().unwrap().is_empty());
     let faults: Vec<Error> = Table::ALL

@@ -5,12 +5,17 @@
 
 mod answers;
 mod backup;
+mod beside;
 mod bindings;
 mod change;
+mod incarnation;
+mod opening;
 mod place;
 mod readers;
+mod restore;
 mod rows;
 mod schema;
+mod standing;
 mod versions;
 
 #[cfg(test)]
@@ -19,20 +24,23 @@ mod damage_tests;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
+use arc_swap::ArcSwap;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use self::place::{Found, Mode};
-use self::readers::Readers;
-use super::{Error, Store, Table};
+use self::opening::{OpenFile, look_through};
+use self::standing::Looked;
+use super::{Error, Table};
 
+pub use self::beside::Serving;
 pub use self::bindings::SavedBinding;
 pub(in crate::store) use self::change::Change;
 pub use self::change::Imported;
+pub use self::restore::{Restored, restore};
 pub(in crate::store) use self::rows::lookup_key;
-pub use self::versions::Versions;
+pub use self::versions::{HELD, Versions};
 
 /// How long a call waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(5);
@@ -80,51 +88,29 @@ impl Durability {
 #[derive(Debug)]
 pub struct Embedded {
     path: PathBuf,
-    // Closed before the writer: the last connection to be closed puts the log into the file, which readers cannot.
-    readers: Readers,
-    /// None for a store that is only read.
-    writer: Option<Mutex<Connection>>,
+    open: ArcSwap<OpenFile>,
+    /// What the file looked like when it was looked at last.
+    looked: Mutex<Looked>,
 }
 
 impl Embedded {
-    /// Opens the store, makes it if asked to, and brings its schema up to date.
+    /// Opens the store, makes it if asked to, and brings its schema up to date. A write-ahead log that belonged to another
+    /// file in this place is moved out of the way, and [`Self::notes`] says so.
     ///
     /// # Errors
     /// The file is not there, is something else ([`Error::Foreign`]), damaged ([`Error::Corrupt`]), of a newer version
     /// ([`Error::TooNew`]), or cannot be read or written. It is as it was then.
     pub fn open(path: &Path, access: Access) -> Result<Self, Error> {
-        match (place::look(path)?, access) {
-            (Found::Nothing, Access::Create) => place::create(path)?,
-            (Found::Nothing, _) => {
-                return Err(Error::Io {
-                    path: path.to_owned(),
-                    source: std::io::ErrorKind::NotFound.into(),
-                });
-            }
-            (Found::Empty, Access::Existing | Access::ReadOnly) => {
-                return Err(Error::Foreign {
-                    path: path.to_owned(),
-                    why: "is empty; no store has been made in it yet".to_owned(),
-                });
-            }
-            (Found::Empty, Access::Create) | (Found::Ours, _) => {}
-        }
-        let mode = match access {
-            Access::ReadOnly if place::is_sealed(path) => Mode::Immutable,
-            _ => Mode::Read,
-        };
-        let readers = Readers::new(path.to_owned(), mode);
-        let writer = if access == Access::ReadOnly {
-            readers.with(|connection| examine(connection, path))?;
-            None
-        } else {
-            Some(Mutex::new(open_writer(path)?))
-        };
-        Ok(Self {
+        OpenFile::open(path, access, None).map(|open| Self {
             path: path.to_owned(),
-            readers,
-            writer,
+            open: ArcSwap::from_pointee(open),
+            looked: Mutex::new(Looked::at(path)),
         })
+    }
+
+    /// What an operator has to know of how it was opened, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        self.open.load().notes.clone()
     }
 
     /// Whether no table has a record.
@@ -168,10 +154,10 @@ impl Embedded {
     /// that name is only replaced when `replace` says so.
     ///
     /// # Errors
-    /// The file is there, or one of the two cannot be read or written; then there is no copy, not half a one.
+    /// The file is there, or is the store itself, or one of the two cannot be read or written; then there is no copy, not
+    /// half a one.
     pub fn backup(&self, to: &Path, replace: bool) -> Result<u64, Error> {
-        self.readers
-            .with(|connection| backup::copy(connection, to, replace))
+        self.with_reader(|connection| backup::copy(connection, &self.path, to, replace))
     }
 
     /// Looks through the whole file; says what is damaged, nothing if nothing is. A million users take seconds.
@@ -242,8 +228,16 @@ impl Embedded {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        self.readers
-            .with(|connection| read(connection).map_err(|error| place::fault(&self.path, &error)))
+        self.with_reader(|connection| {
+            read(connection).map_err(|error| place::fault(&self.path, &error))
+        })
+    }
+
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.open.load_full().readers.with(read)
     }
 
     fn write<T>(
@@ -251,23 +245,28 @@ impl Embedded {
         durability: Durability,
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let mut connection = self.writer()?;
-        begin(&mut connection, durability)
-            .and_then(|transaction| {
-                let done = write(&transaction)?;
-                transaction.commit()?;
-                Ok(done)
-            })
-            .map_err(|error| place::fault(&self.path, &error))
+        self.with_writer(|connection| {
+            begin(connection, durability)
+                .and_then(|transaction| {
+                    let done = write(&transaction)?;
+                    transaction.commit()?;
+                    Ok(done)
+                })
+                .map_err(|error| place::fault(&self.path, &error))
+        })
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Connection>, Error> {
-        let writer = self.writer.as_ref().ok_or_else(|| Error::Query {
-            place: self.place(),
-            why: "is open for reading only".to_owned(),
-        })?;
-        // A panic in a transaction has rolled it back.
-        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Writes, one after the other. What has come into a file that has lost its name meanwhile has not been stored.
+    fn with_writer<T>(
+        &self,
+        write: impl FnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let open = self.open.load_full();
+        let mut connection = open.writer(&self.path)?;
+        open.require_in_place(&self.path)?;
+        let done = write(&mut connection)?;
+        open.require_in_place(&self.path)?;
+        Ok(done)
     }
 }
 
@@ -275,84 +274,4 @@ fn begin(connection: &mut Connection, durability: Durability) -> rusqlite::Resul
     connection.pragma_update(None, "synchronous", durability.word())?;
     // From the start with the write lock: one taken later can fail without waiting.
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-fn open_writer(path: &Path) -> Result<Connection, Error> {
-    let mut connection = place::connect(path, Mode::Write)?;
-    let sqlite = |error| place::fault(path, &error);
-    if schema::version(&connection).map_err(sqlite)? > 0 {
-        examine(&connection, path)?;
-    }
-    // The first step is made before the log is there, so that the header on the disk says whose file it is.
-    schema::migrate(&mut connection, schema::STEPS).map_err(sqlite)?;
-    let mode = write_ahead(&connection).map_err(sqlite)?;
-    if mode != "wal" {
-        return Err(Error::Query {
-            place: path.display().to_string(),
-            why: format!(
-                "SQLite keeps no write-ahead log here (journal mode {mode}); put the file on a local disk"
-            ),
-        });
-    }
-    connection
-        .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))
-        .map_err(sqlite)?;
-    examine(&connection, path)?;
-    Ok(connection)
-}
-
-/// Has SQLite keep a write-ahead log; answers with the journal mode that it has now. SQLite does not wait here while
-/// another process does the same, so we do.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
-    let deadline = Instant::now() + BUSY;
-    loop {
-        let mode =
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
-        match mode {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            mode => return mode,
-        }
-    }
-}
-
-/// Whether an open file is a store of ours and whole.
-fn examine(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let sqlite = |error| place::fault(path, &error);
-    let damaged = |why| Error::Corrupt {
-        path: path.to_owned(),
-        why,
-    };
-    place::refuse_newer(path, schema::version(connection).map_err(sqlite)?)?;
-    let octets = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if octets <= CHECKED_AT_OPEN {
-        let faults = look_through(connection, "quick_check").map_err(sqlite)?;
-        if let Some(first) = faults.first() {
-            return Err(damaged(format!("{first}; put a backup in its place")));
-        }
-    }
-    Ok(())
-}
-
-/// Most faults that are listed.
-const MAX_FAULTS: usize = 100;
-
-fn look_through(connection: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>> {
-    let mut faults = Vec::new();
-    connection.pragma_query(None, pragma, |row| {
-        // One row may hold several lines.
-        let text: String = row.get(0)?;
-        let lines = text.lines().filter(|line| *line != "ok");
-        faults.extend(
-            lines
-                .take(MAX_FAULTS.saturating_sub(faults.len()))
-                .map(str::to_owned),
-        );
-        Ok(())
-    })?;
-    Ok(faults)
 }

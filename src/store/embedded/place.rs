@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, OpenFlags};
 
+use super::incarnation::LOG;
 use super::schema::{APPLICATION_ID, STEPS, newest};
 use super::{BUSY, CACHE_KIB};
 use crate::store::Error;
@@ -18,6 +20,10 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Octets of SQLite's header.
 const HEADER: usize = 100;
+
+/// How a damaged store is mended. A copy to its place is not enough: SQLite would write the log of what was there over it.
+pub(super) const MEND: &str = "sipvouch restore BACKUP puts a backup in its place, and moves this file and what SQLite has \
+     beside it (-wal, -shm) out of the way";
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +65,9 @@ pub(super) fn look(path: &Path) -> Result<Found, Error> {
         return Ok(Found::Empty);
     }
     if !header.starts_with(MAGIC) {
-        return Err(foreign(
-            "is no SQLite file; if it was the store, its beginning is damaged: put a backup in its place",
-        ));
+        return Err(foreign(&format!(
+            "is no SQLite file; if it was the store, its beginning is damaged: {MEND}"
+        )));
     }
     let word = |at: usize| {
         let octets = header.get(at..)?.first_chunk::<4>()?;
@@ -70,7 +76,7 @@ pub(super) fn look(path: &Path) -> Result<Found, Error> {
     let (Some(schema), Some(application)) = (word(60), word(68)) else {
         return Err(Error::Corrupt {
             path: path.to_owned(),
-            why: "ends within its header; put a backup in its place".to_owned(),
+            why: format!("ends within its header; {MEND}"),
         });
     };
     if application != APPLICATION_ID {
@@ -112,6 +118,24 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Refuses a store that we may not write, if it is there, or whose directory we may not.
+pub(super) fn writable(path: &Path) -> Result<(), Error> {
+    // SQLite would fall back to reading only, or say that it "cannot open" without what.
+    for needed in [path, directory(path)] {
+        match access(needed, AccessFlags::R_OK | AccessFlags::W_OK) {
+            Err(Errno::ENOENT) if needed == path => {}
+            Err(errno) => {
+                return Err(Error::Io {
+                    path: needed.to_owned(),
+                    source: errno.into(),
+                });
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
 /// How to open a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -126,13 +150,7 @@ pub(super) enum Mode {
 /// Opens a connection that behaves as all of ours do.
 pub(super) fn connect(path: &Path, mode: Mode) -> Result<Connection, Error> {
     if mode == Mode::Write {
-        // SQLite would fall back to reading only, or say that it "cannot open" without what.
-        for needed in [path, directory(path)] {
-            access(needed, AccessFlags::R_OK | AccessFlags::W_OK).map_err(|errno| Error::Io {
-                path: needed.to_owned(),
-                source: errno.into(),
-            })?;
-        }
+        writable(path)?;
     }
     let flags = match mode {
         Mode::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
@@ -176,9 +194,40 @@ fn immutable_uri(path: &Path) -> PathBuf {
 /// Whether nobody has the file open for changes and we could not make the files that readers need: a file on a medium
 /// or in a directory that is closed to us.
 pub(super) fn is_sealed(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    access(directory(path), AccessFlags::W_OK).is_err() && !Path::new(&log).exists()
+    access(directory(path), AccessFlags::W_OK).is_err() && !with_suffix(path, LOG).exists()
+}
+
+/// The name of a file with something behind it, as SQLite names what it has beside a file.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The name beside which SQLite looks for the log: a symbolic link is followed.
+pub(super) fn real(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// That of the file that has this name now.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
 }
 
 /// The directory of a file.
@@ -195,7 +244,7 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => Error::Corrupt {
             path,
-            why: format!("{error}; put a backup in its place"),
+            why: format!("{error}; {MEND}"),
         },
         Some(ErrorCode::NotADatabase) => Error::Foreign {
             path,

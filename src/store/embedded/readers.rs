@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::place::{self, Mode};
-use crate::store::Error;
+use super::place::{self, FileId, Mode};
+use crate::store::{Displacement, Error};
 
 /// Most connections that are kept open while nobody reads.
 const MAX_IDLE: usize = 8;
@@ -17,14 +17,17 @@ const MAX_IDLE: usize = 8;
 pub(super) struct Readers {
     path: PathBuf,
     mode: Mode,
+    file: FileId,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, mode: Mode) -> Self {
+    /// Of this file, as long as it has that name.
+    pub(super) fn new(path: PathBuf, mode: Mode, file: FileId) -> Self {
         Self {
             path,
             mode,
+            file,
             idle: Mutex::default(),
         }
     }
@@ -37,7 +40,7 @@ impl Readers {
         let idle = self.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => place::connect(&self.path, self.mode)?,
+            None => self.connect()?,
         };
         let result = read(&connection);
         // One that met a fault is closed; it may hold more of what it met in its cache.
@@ -48,6 +51,24 @@ impl Readers {
             }
         }
         result
+    }
+
+    /// A new connection to the same file: by its name one would come to another that has been put there.
+    fn connect(&self) -> Result<Connection, Error> {
+        self.require_in_place()?;
+        let connection = place::connect(&self.path, self.mode)?;
+        self.require_in_place()?;
+        Ok(connection)
+    }
+
+    fn require_in_place(&self) -> Result<(), Error> {
+        if FileId::of(&self.path).is_ok_and(|file| file == self.file) {
+            return Ok(());
+        }
+        Err(Error::Displaced {
+            path: self.path.clone(),
+            displacement: Displacement::Replaced,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: u32 = 0x5370_5663;
 
 /// One step for each version, the first from an empty file. A released step is never edited.
-pub(super) const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The newest schema of these steps.
 pub(super) fn newest(steps: &[&str]) -> u32 {
@@ -16,6 +16,11 @@ pub(super) fn newest(steps: &[&str]) -> u32 {
 /// The schema that a file has; 0 is an empty file.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Whether the file has an incarnation: from schema 2 on.
+pub(super) fn has_incarnations(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(connection)? >= 2)
 }
 
 /// Takes the file to the newest schema, each step in a transaction of its own. Another process may do the same at the

@@ -3,7 +3,7 @@
 use crate::store::Table;
 
 /// Tables that a server holds in memory or caches answers of.
-const HELD: [Table; 7] = [
+pub const HELD: [Table; 7] = [
     Table::Domain,
     Table::Acl,
     Table::Route,

@@ -26,6 +26,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// There was no connection in this time.
+    pub(super) fn no_connection(within: Duration) -> Self {
+        Self::Lost(format!("no connection within {within:?}"))
+    }
+
     /// Whether the connection can go on.
     pub(super) fn is_of_the_connection(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Stuck | Self::InDoubt)

@@ -47,6 +47,31 @@ pub struct SqlStore {
     tls_query: Option<Arc<Template>>,
 }
 
+fn dialect(kind: SqlKind) -> Dialect {
+    match kind {
+        SqlKind::PostgreSql => Dialect::PostgreSql,
+        SqlKind::MySql => Dialect::MySql,
+    }
+}
+
+/// The operator's own statements for users and for TLS peer identities.
+fn queries(options: &SqlOptions) -> Result<[Option<Arc<Template>>; 2], OptionsFault> {
+    let template = |text: &Option<String>, purpose, setting| {
+        text.as_deref()
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| {
+                Template::parse(text, purpose, dialect(options.kind))
+                    .map(Arc::new)
+                    .map_err(|fault| OptionsFault::Query { setting, fault })
+            })
+            .transpose()
+    };
+    Ok([
+        template(&options.user_query, Purpose::User, "CustomUserAuthQuery")?,
+        template(&options.tls_query, Purpose::Tls, "CustomTlsAuthQuery")?,
+    ])
+}
+
 impl SqlStore {
     /// Reads the options. Connections are made when they are needed: [`Self::check`] makes one.
     ///
@@ -54,23 +79,11 @@ impl SqlStore {
     /// Options that cannot be used.
     pub fn open(options: &SqlOptions) -> Result<Self, OptionsFault> {
         let target = Target::of(options)?;
-        let (dialect, dial): (_, Arc<dyn Dial>) = match options.kind {
-            SqlKind::PostgreSql => (
-                Dialect::PostgreSql,
-                Arc::new(postgresql::PostgreSql::new(&target)?),
-            ),
-            SqlKind::MySql => (Dialect::MySql, Arc::new(mysql::MySql::new(&target))),
+        let dial: Arc<dyn Dial> = match options.kind {
+            SqlKind::PostgreSql => Arc::new(postgresql::PostgreSql::new(&target)?),
+            SqlKind::MySql => Arc::new(mysql::MySql::new(&target)),
         };
-        let template = |text: &Option<String>, purpose, setting| {
-            text.as_deref()
-                .filter(|text| !text.trim().is_empty())
-                .map(|text| {
-                    Template::parse(text, purpose, dialect)
-                        .map(Arc::new)
-                        .map_err(|fault| OptionsFault::Query { setting, fault })
-                })
-                .transpose()
-        };
+        let [user_query, tls_query] = queries(options)?;
         Ok(Self {
             place: target.place(options.kind),
             patience: target.statement_timeout,
@@ -80,10 +93,19 @@ impl SqlStore {
                 target.connect_timeout,
                 target.statement_timeout,
             ),
-            statements: Arc::new(Statements::new(dialect, &options.prefix)),
-            user_query: template(&options.user_query, Purpose::User, "CustomUserAuthQuery")?,
-            tls_query: template(&options.tls_query, Purpose::Tls, "CustomTlsAuthQuery")?,
+            statements: Arc::new(Statements::new(dialect(options.kind), &options.prefix)),
+            user_query,
+            tls_query,
         })
+    }
+
+    /// Holds the options against what can be used, and opens nothing: no file, no connection.
+    ///
+    /// # Errors
+    /// Options that cannot be used.
+    pub fn examine(options: &SqlOptions) -> Result<(), OptionsFault> {
+        Target::of(options)?;
+        queries(options).map(drop)
     }
 
     /// Connects, and asks the server for a sign of life.
@@ -455,7 +477,64 @@ fn is_positive(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
+    use crate::store::{Password, SqlTls};
+
+    #[test]
+    fn a_server_that_takes_a_connection_and_says_too_little_is_told_alike_and_in_time() {
+        for (kind, said) in [
+            (SqlKind::PostgreSql, &b""[..]),
+            (SqlKind::MySql, b""),
+            // The head of a packet.
+            (SqlKind::MySql, b"\x4a\0\0\0"),
+        ] {
+            for (connect, query) in [(1, 1), (1, 3), (2, 1)] {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let port = listener.local_addr().unwrap().port();
+                let silent = thread::spawn(move || {
+                    let (mut peer, _) = listener.accept().unwrap();
+                    peer.write_all(said).unwrap();
+                    peer
+                });
+                let store = SqlStore::open(&SqlOptions {
+                    kind,
+                    host: "127.0.0.1".into(),
+                    port,
+                    database: "repro".into(),
+                    user: "repro".into(),
+                    password: Password::default(),
+                    conninfo: Password::default(),
+                    prefix: String::new(),
+                    user_query: None,
+                    tls_query: None,
+                    tls: SqlTls::Off,
+                    ca_file: None,
+                    connect_timeout: Duration::from_secs(connect),
+                    query_timeout: Duration::from_secs(query),
+                    pool: 1,
+                })
+                .unwrap();
+                let began = Instant::now();
+                let error = store.check().unwrap_err().to_string();
+                let took = began.elapsed();
+                let situation = format!("{kind:?} {said:?} {connect} {query}: {error} {took:?}");
+                let wanted = format!("cannot be reached: no connection within {connect}s");
+                assert!(error.ends_with(&wanted), "{situation}");
+                let at_least = Duration::from_secs(connect);
+                assert!(took >= at_least, "{situation}");
+                // The pool waits half a second more for the client library, and the machine may be busy.
+                assert!(took < at_least + Duration::from_secs(2), "{situation}");
+                drop(silent.join().unwrap());
+            }
+        }
+    }
 
     #[test]
     fn a_number_above_nothing_authorizes() {

@@ -1,5 +1,6 @@
 //! MySQL and MariaDB over the `mysql` client.
 
+use std::error::Error as _;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -25,14 +26,17 @@ const SOCKETS: [&str; 4] = [
 pub(super) struct MySql {
     opts: Opts,
     tls: TlsMode,
+    connect_timeout: Duration,
     statement_timeout: Duration,
 }
 
 impl MySql {
     /// For this server.
     pub(super) fn new(target: &Target) -> Self {
-        // The server gives up first, if it is alive.
+        // The server gives up first, if it is alive. The client has one time for the handshake and for statements, and
+        // the pool has an eye on each of them: here the longer one counts.
         let client_timeout = target.statement_timeout + Duration::from_millis(400);
+        let client_timeout = client_timeout.max(target.connect_timeout);
         let mut builder = OptsBuilder::new()
             .user(Some(target.user.clone()))
             .pass(target.password.as_ref().map(|p| p.reveal().to_owned()))
@@ -68,6 +72,7 @@ impl MySql {
         Self {
             opts: builder.into(),
             tls: target.tls,
+            connect_timeout: target.connect_timeout,
             statement_timeout: target.statement_timeout,
         }
     }
@@ -105,9 +110,9 @@ impl MySql {
 
 impl Dial for MySql {
     fn dial(&self) -> Result<Box<dyn Driver>, Fault> {
-        let mut conn = self.connect().map_err(|error| connect_fault(&error))?;
-        self.set_up(&mut conn)
-            .map_err(|error| connect_fault(&error))?;
+        let fault = |error: Error| connect_fault(&error, self.connect_timeout);
+        let mut conn = self.connect().map_err(fault)?;
+        self.set_up(&mut conn).map_err(fault)?;
         Ok(Box::new(Connected(conn)))
     }
 }
@@ -204,7 +209,7 @@ fn cell(value: Value, kind: ColumnType, at: usize) -> Result<Cell, Fault> {
 const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// A failure before there is a connection.
-fn connect_fault(error: &Error) -> Fault {
+fn connect_fault(error: &Error, patience: Duration) -> Fault {
     match fault(error) {
         Fault::Query(why) => match error {
             Error::DriverError(
@@ -214,9 +219,14 @@ fn connect_fault(error: &Error) -> Fault {
             ) => Fault::Refused(why),
             _ => Fault::Lost(why),
         },
-        Fault::Stuck => Fault::Lost("no answer in time".into()),
+        Fault::Stuck => Fault::no_connection(patience),
         other => other,
     }
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 fn fault(error: &Error) -> Fault {
@@ -240,9 +250,7 @@ fn fault(error: &Error) -> Fault {
                 _ => Fault::Query(why),
             }
         }
-        Error::IoError(io) if matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            Fault::Stuck
-        }
+        Error::IoError(io) if is_timeout(io) => Fault::Stuck,
         Error::IoError(io) => Fault::Lost(one_line(&io.to_string())),
         Error::DriverError(DriverError::CouldNotConnect(Some((_, why, _)))) => {
             Fault::Lost(one_line(why))
@@ -256,6 +264,8 @@ fn fault(error: &Error) -> Fault {
             | DriverError::CleartextPluginDisabled),
         ) => Fault::Query(one_line(&driver.to_string())),
         Error::DriverError(driver) => Fault::Lost(one_line(&driver.to_string())),
+        // In the middle of a packet, or where one should have begun.
+        Error::CodecError(codec) if codec.source().is_some_and(is_timeout) => Fault::Stuck,
         Error::CodecError(codec) => Fault::Lost(one_line(&codec.to_string())),
         Error::TlsError(tls) => Fault::Lost(one_line(&format!("TLS: {tls}"))),
         // Their text would be a row.

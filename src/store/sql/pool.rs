@@ -296,10 +296,7 @@ impl Pool {
                 Ok(result) => result,
                 Err(RecvTimeoutError::Timeout) => {
                     self.shared.lock().give_up(thread);
-                    Err(Fault::Lost(format!(
-                        "no connection within {:?}",
-                        self.shared.connect_timeout
-                    )))
+                    Err(Fault::no_connection(self.shared.connect_timeout))
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     Err(Fault::Lost("the client library failed".into()))

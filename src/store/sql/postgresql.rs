@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use log::debug;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
@@ -14,7 +15,7 @@ use super::fault::{Fault, one_line, quoted_name};
 use super::session::{Cell, Dial, Driver, Row};
 use super::target::{OptionsFault, Target, TlsMode};
 use super::tls;
-use crate::store::Flow;
+use crate::store::{Flow, SqlKind};
 
 /// Where libpq looks for a server when it is told no host.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
@@ -76,6 +77,16 @@ impl PostgreSql {
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3);
+        // The client would log it in its own way.
+        let place = target.place(SqlKind::PostgreSql);
+        config.notice_callback(move |notice| {
+            debug!(
+                "store.notice place={place:?} severity={:?} code={} text={:?}",
+                notice.severity(),
+                notice.code().code(),
+                one_line(notice.message())
+            );
+        });
         Ok(Self {
             config,
             connector: tls::connector(target)?,

@@ -127,16 +127,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsFault {
     /// A prefix that is no part of a name.
-    #[error("TableNamePrefix {0:?}: letters, digits, \"_\", and a schema with its \".\" only")]
+    #[error("{0:?}: letters, digits, \"_\", and a schema with its \".\" only")]
     Prefix(String),
     /// A conninfo that libpq would not read either.
-    #[error("ConnInfo: {0}")]
+    #[error("{0}")]
     Conninfo(&'static str),
     /// A key of a conninfo that means nothing here.
-    #[error("ConnInfo: {0} is not known here; leave it out")]
+    #[error("{0} is not known here; leave it out")]
     UnknownKey(String),
     /// A value of a conninfo that is none of its key.
-    #[error("ConnInfo: {key} must be {expected}")]
+    #[error("{key} must be {expected}")]
     BadValue {
         /// The key.
         key: &'static str,
@@ -144,10 +144,10 @@ pub enum OptionsFault {
         expected: &'static str,
     },
     /// A conninfo for MySQL.
-    #[error("ConnInfo is for PostgreSQL only")]
+    #[error("it is for PostgreSQL only")]
     ConninfoOfMySql,
     /// A custom query that cannot be used.
-    #[error("{setting}: {fault}")]
+    #[error("{fault}")]
     Query {
         /// The end of the name of its setting.
         setting: &'static str,
@@ -157,6 +157,21 @@ pub enum OptionsFault {
     /// The file of CAs, or a certificate of ours, that cannot be used.
     #[error("TLS to the data base: {0}")]
     Tls(String),
+}
+
+impl OptionsFault {
+    /// The end of the name of the setting that it is about.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Prefix(_) => "TableNamePrefix",
+            Self::Conninfo(_)
+            | Self::UnknownKey(_)
+            | Self::BadValue { .. }
+            | Self::ConninfoOfMySql => "ConnInfo",
+            Self::Query { setting, .. } => setting,
+            Self::Tls(_) => "CAFile",
+        }
+    }
 }
 
 /// The prefix stands in the text of statements, where nothing can be bound.

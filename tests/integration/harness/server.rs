@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sipvouch::store::embedded::{Access, Embedded};
 use tempfile::TempDir;
 
 use super::name_server::Server as NameServer;
@@ -149,8 +150,12 @@ impl Setup {
         )
     }
 
-    /// Puts a user into the store, with the password `pw`.
+    /// Puts a user into the store, with the password `pw`. Before a first start there is none yet.
     pub(crate) fn add_user(&self, user: &str) {
+        let store = self.dir().join(sipvouch::store::STORE_FILE);
+        if !store.exists() {
+            Embedded::open(&store, Access::Create).expect("a store");
+        }
         let (status, said) = self.run_with_input(&["user", "add", user], "pw\n");
         assert_eq!(status, Some(0), "user add {user}: {said}");
     }
@@ -265,6 +270,11 @@ impl Server {
         matches!(self.running.child.try_wait(), Ok(None))
     }
 
+    /// Number of the process.
+    pub(crate) fn number(&self) -> i32 {
+        self.running.pid().as_raw()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.running.pid(), signal).expect("a signal to our own child");
@@ -287,10 +297,15 @@ impl Server {
         None
     }
 
-    /// kill -9, then the same again in the same directory: nothing is cleaned up by hand.
-    pub(crate) fn kill_and_restart(mut self) -> Self {
+    /// kill -9; what is left.
+    pub(crate) fn kill(mut self) -> Setup {
         self.running.end();
-        self.setup.start()
+        self.setup
+    }
+
+    /// kill -9, then the same again in the same directory: nothing is cleaned up by hand.
+    pub(crate) fn kill_and_restart(self) -> Self {
+        self.kill().start()
     }
 
     /// Resident memory, in KiB.

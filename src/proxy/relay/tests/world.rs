@@ -231,6 +231,7 @@ impl World {
             local: OURS.parse().unwrap(),
             name_reached: false,
             now: self.now,
+            arrived: 0,
             to_tag: &tag,
         };
         let mut relaying = Relaying {
