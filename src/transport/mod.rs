@@ -25,6 +25,7 @@ mod outgoing;
 mod outgoing_tests;
 mod places;
 mod proxy_protocol;
+mod resolving;
 mod shared;
 mod socket;
 mod tags;
