@@ -129,10 +129,15 @@ fn who_is_called_by_us_proves_itself_like_anyone_else() {
     let mut carol = remote.accept();
     let asked = carol.next_request(PATIENCE).expect("a MESSAGE");
     carol.send(&asked.answer(200, "OK")).expect("a connection");
-    for from in [ALICE, "sip:dave@elsewhere.test"] {
-        let forged = Request::new("MESSAGE", BOB, from);
-        assert_eq!(carol.ask(&forged).response().status, 403, "{from}");
+    // It has proved to be whom we asked for, toward what we send. For what it wants it has to come itself.
+    for from in [ALICE, "sip:dave@elsewhere.test", CAROL] {
+        let own = Request::new("MESSAGE", BOB, from);
+        assert_eq!(carol.ask(&own).response().status, 403, "{from}");
     }
+    assert!(bob.next_request(WHILE).is_none());
+    let mut carol = TlsPeer::named("server-partner")
+        .connect(server.tls())
+        .expect("a handshake");
     let own = Request::new("MESSAGE", BOB, CAROL);
     carol.send_request(&own).expect("a connection");
     let asked = bob.next_request(PATIENCE).expect("a MESSAGE");

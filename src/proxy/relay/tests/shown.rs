@@ -29,7 +29,7 @@ impl Names {
             out.push_str(before);
             let end = found.find([';', ',', ' ']).unwrap_or(found.len());
             let (branch, behind) = found.split_at(end);
-            let is_ours = branch.len() > BRANCH_HEAD && branch.as_bytes()[BRANCH_HEAD - 1] == b'.';
+            let is_ours = branch.as_bytes().get(BRANCH_HEAD - 1) == Some(&b'.');
             match is_ours {
                 true => write!(out, "<b{}>", number(&mut self.branches, branch)).unwrap(),
                 false => out.push_str(branch),
