@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    ALICE, BOB, CAROL, PATIENCE, answer, call, leading_to, nothing_left, registered, setup, user,
-    while_pinging,
+    ALICE, BOB, CAROL, PATIENCE, answer, call, leading_to, nothing_left, register, registered,
+    setup, user, while_pinging,
 };
-use crate::harness::{Answer, Remote, Request, TlsPeer};
+use crate::harness::{Answer, NameServer, Remote, Request, TlsPeer, tcp_from};
 
 const WHILE: Duration = Duration::from_millis(300);
 
@@ -194,4 +194,29 @@ fn acknowledgements_to_nowhere_leave_nothing() {
     });
     drop(alice);
     nothing_left(&mut server, before);
+}
+
+#[test]
+fn a_domain_that_leads_back_to_us_is_a_loop_and_sips_does_not_end_at_a_phone_over_tcp() {
+    let port = crate::harness::free_port();
+    let record = format!("_sip._tcp.loop.test 60 SRV 0 0 {port} local.loop.test");
+    let names = NameServer::new(&[&record, "local.loop.test 60 A 127.0.0.1"]);
+    let setup = setup(&names).set("TCPPort", &port.to_string());
+    // Whoever comes over TCP from here is trusted: we are.
+    let (status, said) = setup.run(&["acl", "add", "localhost", "--transport", "tcp"]);
+    assert_eq!(status, Some(0), "{said}");
+    let mut server = setup.start();
+    let before = server.descriptors();
+    let mut alice = user(&server, "alice");
+    while_pinging(server.tls(), || {
+        let invite = Request::new("INVITE", "sip:x@loop.test;transport=tcp", ALICE);
+        assert_eq!(alice.ask(&invite).response().status, 482);
+        let mut bob = tcp_from([127, 0, 0, 1].into(), server.tcp());
+        register(&mut bob, "bob");
+        let secret = Request::new("MESSAGE", "sips:bob@example.org", ALICE);
+        assert_eq!(alice.ask(&secret).response().status, 480);
+        assert!(bob.next_request(WHILE).is_none());
+    });
+    // One connection to ourselves, with two ends, is kept for the next.
+    nothing_left(&mut server, before + 3);
 }
