@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use log::{debug, info, warn};
 use mio::{Interest, Token};
@@ -13,11 +12,11 @@ use super::deadline::Limit;
 use super::journey::Journey;
 use super::socket::{Connected, Socket};
 use super::wire::Wire;
-use super::worker::{Fate, Mail, Worker};
+use super::worker::{Fate, Worker};
 use crate::auth::{Identities, Transport};
 use crate::proxy::Failure;
 use crate::registrar::FlowId;
-use crate::resolve::{Destination, Resolved, TransportKind, Wanted};
+use crate::resolve::{Destination, Resolved, TransportKind};
 use crate::tls::{ConnectStep, EstablishedServer, ServerExpectation, ServerRefusal, TlsStream};
 
 /// Requests that may wait for one connection to open.
@@ -81,25 +80,6 @@ impl Dial {
 }
 
 impl Worker {
-    /// Finds out where a URI leads; gives the request back when that is known already.
-    pub(super) fn resolve(&mut self, mut journey: Journey, wanted: Wanted) -> Option<Journey> {
-        if let Some(resolved) = self.shared.resolver.recall(&wanted, self.now) {
-            journey.resolved(resolved);
-            return Some(journey);
-        }
-        let Some(place) = self.shared.lookups.place() else {
-            self.shared.counters.lookups_refused.add(1);
-            journey.failed(Failure::overloaded());
-            return Some(journey);
-        };
-        let (shared, worker) = (Arc::clone(&self.shared), self.number);
-        self.shared.lookups.run(place, move || {
-            let resolved = shared.resolver.resolve(&wanted, Instant::now());
-            shared.post_waiting(worker, Mail::Resolved(journey, resolved));
-        });
-        None
-    }
-
     /// Goes on with a request whose destinations are known now.
     pub(super) fn take_resolved(&mut self, mut journey: Journey, resolved: Resolved) {
         journey.resolved(resolved);
@@ -134,7 +114,9 @@ impl Worker {
             match self.leave_by(flow, journey) {
                 None => return None,
                 // It has just gone: another is opened.
-                Some(stranded) => journey = stranded,
+                Some(stranded) if stranded.lost_its_flow() => journey = stranded,
+                // It takes no more, and a second one would only have more wait.
+                full => return full,
             }
         }
         let mut journey = Some(journey);

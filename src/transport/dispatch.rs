@@ -83,6 +83,11 @@ impl Worker {
     /// Goes on with a request until it is sent, waits for something, or has nowhere to go any more.
     pub(super) fn travel(&mut self, mut journey: Journey) {
         loop {
+            if journey.departure.is_given_up(self.now) {
+                // Whoever waited has been answered: nobody could cancel what would ring now.
+                debug!("sip.given_up method={}", journey.departure.method());
+                return;
+            }
             match journey.next() {
                 Leg::Over(flow) if self.is_mine(flow) => match self.leave_by(flow, journey) {
                     None => return,
@@ -126,7 +131,7 @@ impl Worker {
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
     pub(super) fn leave_by(&mut self, flow: FlowId, mut journey: Journey) -> Option<Journey> {
-        journey.failed(Failure::flow_failed());
+        journey.lost();
         let mut journey = Some(journey);
         if let FlowId::Connection(number) = flow
             && let Some(slot) = self.outbox.slot_of(number)
@@ -148,6 +153,7 @@ impl Worker {
             if let Some(dial) = &mut connection.dial {
                 dial.wait(journey);
             }
+            strand(journey, Failure::overloaded());
             return Fate::Keep;
         }
         if !matches!(connection.stage, Stage::Open(_)) || connection.ending.is_some() {
@@ -156,6 +162,9 @@ impl Worker {
         let Some(departure) = journey.as_ref().map(|journey| &journey.departure) else {
             return Fate::Keep;
         };
+        if departure.is_given_up(self.now) {
+            return Fate::Keep;
+        }
         // What would have a slow peer closed is better not said.
         let queued = connection.queued().saturating_add(departure.room());
         if queued > self.shared.options.max_queued_bytes {
@@ -220,13 +229,22 @@ impl Worker {
 
     /// Takes over a request that another worker sends over a flow of this one.
     pub(super) fn take_journey(&mut self, journey: Journey, flow: FlowId) {
-        if let Some(stranded) = self.leave_by(flow, journey) {
+        if let Some(mut stranded) = self.leave_by(flow, journey) {
+            // The connection has ended meanwhile, the server at its other end need not have.
+            if stranded.lost_its_flow() {
+                stranded.again();
+            }
             self.journeys.push(stranded);
         }
     }
 
     /// Gives a response to the worker whose request it answers. False when it answers none of a relay's.
-    pub(super) fn take_relayed(&mut self, flow: FlowId, response: &Message<'_>) -> bool {
+    pub(super) fn take_relayed(
+        &mut self,
+        flow: FlowId,
+        homes: u64,
+        response: &Message<'_>,
+    ) -> bool {
         let Some(read) = Response::read(response) else {
             return false;
         };
@@ -238,6 +256,10 @@ impl Worker {
                 .relay
                 .on_response(&read, flow, self.now, &mut self.effects);
         }
+        // Nothing of that worker's has left by this connection: its mail is not for whoever likes to write some.
+        if !is_home(homes, home) {
+            return false;
+        }
         let owned = Box::new(response.clone().into_owned());
         self.shared.post(home, Mail::Response(owned, flow)).is_ok()
     }
@@ -246,7 +268,7 @@ impl Worker {
     pub(super) fn flow_gone(&mut self, flow: FlowId, homes: u64) {
         self.relay.on_flow_closed(flow, self.now, &mut self.effects);
         for home in 0..self.shared.workers() {
-            if home != self.number && homes & (1 << home.min(63)) != 0 {
+            if home != self.number && is_home(homes, home) {
                 // Without this their requests time out.
                 let _ = self.shared.post(home, Mail::FlowGone(flow));
             }
@@ -270,6 +292,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether requests of this worker have left by a connection.
+fn is_home(homes: u64, home: usize) -> bool {
+    homes & (1 << home.min(63)) != 0
 }
 
 /// The connection is there, and does not do: its bindings stay.

@@ -262,7 +262,8 @@ impl Worker {
         );
         let flow = FlowId::Connection(connection.id);
         if message.is_response()
-            && (self.take_relayed(flow, message) || self.take_response(connection, message))
+            && (self.take_relayed(flow, connection.homes, message)
+                || self.take_response(connection, message))
         {
             return;
         }

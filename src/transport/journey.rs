@@ -26,6 +26,10 @@ pub(crate) struct Journey {
     pub(crate) reference: Option<ReferenceName>,
     /// Why the last way did not do.
     failure: Failure,
+    /// Set when that was because a connection had ended before anything was sent over it.
+    lost: bool,
+    /// The destination that is being tried.
+    current: Option<Destination>,
 }
 
 /// What to try next.
@@ -50,6 +54,8 @@ impl Journey {
             tried: 0,
             reference: None,
             failure: Failure::no_transport(),
+            lost: false,
+            current: None,
         }
     }
 
@@ -59,9 +65,11 @@ impl Journey {
             && let Some(destination) = self.destinations.pop_front()
         {
             self.tried += 1;
+            self.current = Some(destination);
             return Leg::To(destination);
         }
         self.destinations.clear();
+        self.current = None;
         loop {
             let Some(hop) = self.departure.hops.get(self.hop) else {
                 return Leg::Nowhere(self.failure.clone());
@@ -84,6 +92,25 @@ impl Journey {
     /// The last way did not do.
     pub(crate) fn failed(&mut self, why: Failure) {
         self.failure = why;
+        self.lost = false;
+    }
+
+    /// The flow is not there any more, as long as nothing else is said.
+    pub(crate) fn lost(&mut self) {
+        self.failed(Failure::flow_failed());
+        self.lost = true;
+    }
+
+    /// Whether the last flow was not there any more.
+    pub(crate) fn lost_its_flow(&self) -> bool {
+        self.lost
+    }
+
+    /// Has the same destination tried once more, within the number that one request tries.
+    pub(crate) fn again(&mut self) {
+        if let Some(destination) = self.current.take() {
+            self.destinations.push_front(destination);
+        }
     }
 
     /// What the hop leads to.

@@ -27,10 +27,10 @@ pub(crate) struct LookupPool {
 pub struct PoolIsFull;
 
 impl LookupPool {
-    pub(crate) fn new(threads: usize, places: usize) -> Self {
+    pub(crate) fn new(name: &str, threads: usize, places: usize) -> Self {
         let pool = threadpool::Builder::new()
             .num_threads(threads)
-            .thread_name("lookup".to_owned())
+            .thread_name(name.to_owned())
             .build();
         Self {
             pool: Mutex::new(pool),
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_full_pool_refuses_and_a_panicking_job_gives_its_place_back() {
-        let pool = LookupPool::new(1, 2);
+        let pool = LookupPool::new("lookup", 1, 2);
         let (go, wait) = crossbeam_channel::bounded::<()>(0);
         pool.submit(move || wait.recv().unwrap()).unwrap();
         pool.submit(|| panic!("a check that panics")).unwrap();

@@ -26,6 +26,7 @@ mod outgoing;
 mod outgoing_tests;
 mod places;
 mod proxy_protocol;
+mod resolving;
 mod shared;
 mod socket;
 mod tags;

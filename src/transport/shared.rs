@@ -16,6 +16,7 @@ use super::limiter::Limiter;
 use super::lookup::LookupPool;
 use super::options::EngineOptions;
 use super::places::Places;
+use super::resolving::Resolving;
 use super::worker::{Answered, Mail};
 use crate::proxy::Policy;
 use crate::registrar::{FlowId, Location};
@@ -98,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) lookups: LookupPool,
     /// Where URIs lead.
     pub(crate) resolver: Resolver,
+    /// Requests that wait for it.
+    pub(crate) resolving: Resolving,
     /// Connections that we have opened.
     pub(crate) dialled: Dialled,
     /// Places for requests of our own.
@@ -145,7 +148,12 @@ impl Shared {
             location,
             resolver,
             dialled: Dialled::default(),
-            lookups: LookupPool::new(options.lookup_threads.get(), options.max_pending_lookups),
+            lookups: LookupPool::new(
+                "lookup",
+                options.lookup_threads.get(),
+                options.max_pending_lookups,
+            ),
+            resolving: Resolving::new(options.max_pending_lookups),
             outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
             registered,
             limiter: Limiter::new(Instant::now()),

@@ -356,7 +356,7 @@ impl Worker {
                 Ok(Mail::Departed(departed)) => self.departed(departed),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
                 Ok(Mail::Response(response, flow)) => {
-                    self.take_relayed(flow, &response);
+                    self.take_relayed(flow, 0, &response);
                 }
                 Ok(Mail::FlowGone(flow)) => {
                     self.relay.on_flow_closed(flow, self.now, &mut self.effects);

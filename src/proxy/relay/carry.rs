@@ -193,16 +193,18 @@ impl Relay {
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
         let name = self.branch(original, &call.policy);
+        let until = self.leave(attempt, now);
         call.attempts.push(Branch {
             number: attempt.branch,
             draft: Arc::clone(&draft),
             name: Arc::clone(&name),
-            state: self.leave(attempt, now),
+            state: State::Leaving { until },
             cancel: Cancel::No,
             registered: target.registered(&original.routes.uri),
         });
         out.push(Effect::Depart(Box::new(Departure {
             attempt: Some(attempt),
+            until: Some(until),
             home: self.home,
             hops,
             own: own_domain(original.request, &call.policy),

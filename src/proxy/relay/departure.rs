@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::options::{Face, RelayPolicy};
 use super::record::Recording;
@@ -51,6 +52,8 @@ pub struct Departure {
     /// Whose outcome is to be told to [`super::Relay::on_sent`] and [`super::Relay::on_unsent`]; none for an ACK, which has
     /// no transaction.
     pub attempt: Option<Attempt>,
+    /// When it is given up: what is sent later would be answered to nobody, and could not be cancelled.
+    pub(super) until: Option<Instant>,
     /// The worker that it belongs to.
     pub home: usize,
     /// Where it may go, in this order.
@@ -74,6 +77,11 @@ impl Departure {
     /// How many octets it will be at most, as long as nobody has a longer name than others.
     pub fn room(&self) -> usize {
         self.draft.len() + 512
+    }
+
+    /// Whether nobody waits for it any more.
+    pub fn is_given_up(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 
     /// Method.

@@ -18,11 +18,11 @@ impl Relay {
     }
 
     /// An attempt sets out. What becomes of it may never be told, where a mailbox was full: it is given up when a client
-    /// transaction would be.
-    pub(super) fn leave(&mut self, attempt: Attempt, now: Instant) -> State {
+    /// transaction would be. Answers with when that is.
+    pub(super) fn leave(&mut self, attempt: Attempt, now: Instant) -> Instant {
         let until = now + self.options.timers.lifetime();
         self.leaving.insert((until, attempt));
-        State::Leaving { until }
+        until
     }
 
     /// A departure has been sent. One that has been given up is not followed: who waited for it has been answered.

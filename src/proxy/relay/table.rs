@@ -291,6 +291,7 @@ impl Relay {
         };
         let departure = Departure {
             attempt: None,
+            until: None,
             home: self.home,
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),

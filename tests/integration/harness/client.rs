@@ -284,6 +284,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// One that a server of the test has accepted.
+    pub(crate) fn accepted(stream: SslStream<TcpStream>, local: SocketAddr) -> Self {
+        Self {
+            stream: Stream::Tls(Box::new(stream)),
+            buffer: Vec::new(),
+            requests: VecDeque::new(),
+            local,
+        }
+    }
+
     /// Our own address.
     pub(crate) fn local(&self) -> SocketAddr {
         self.local

@@ -12,6 +12,7 @@ mod name_server;
 mod pki;
 mod ports;
 mod process;
+mod remote;
 mod selfcheck;
 mod server;
 mod sipp;
@@ -22,11 +23,12 @@ pub(crate) use client::{
 };
 pub(crate) use echo::echo;
 pub(crate) use kamailio::{Kamailio, KamailioSetup};
-pub(crate) use message::{Request, Response};
-pub(crate) use name_server::Server as NameServer;
+pub(crate) use message::{Incoming, Request, Response};
+pub(crate) use name_server::{Fault as NameFault, Server as NameServer};
 pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
 pub(crate) use process::Watched;
+pub(crate) use remote::Remote;
 pub(crate) use server::{Server, Setup, run_to_end};
 pub(crate) use sipp::{Sipp, Tunnel};
 
