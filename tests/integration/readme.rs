@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Server, Setup, report};
+use crate::harness::{Server, Setup, free_port, report};
+
+/// Where the gateway of the README listens, and sends `demo/gateway.sip`.
+const GATEWAY: &str = "127.0.0.9:5071";
 
 #[test]
 fn the_lines_of_the_readme_and_of_the_demo_print_what_they_say() {
@@ -21,13 +24,17 @@ fn the_lines_of_the_readme_and_of_the_demo_print_what_they_say() {
         ("README.md", read(&root.join("README.md"))),
         ("demo/TRY", read(&setup.dir().join("demo/TRY"))),
     ];
+    let gateway = format!("127.0.0.9:{}", free_port());
+    let message = setup.dir().join("demo/gateway.sip");
+    fs::write(&message, read(&message).replace(GATEWAY, &gateway)).expect("demo/gateway.sip");
     let server = setup.with(&config).start();
     let mut run = 0;
     for (name, text) in &texts {
-        let lines = promises(text);
+        let text = text.replace(GATEWAY, &gateway);
+        let lines = promises(&text);
         assert!(lines.len() >= 5, "{name} promises {} lines", lines.len());
         for (command, promised) in &lines {
-            let printed = shell(&server, text, command);
+            let printed = shell(&server, &text, command);
             let kept = promised
                 .split('…')
                 .all(|part| printed.contains(part.trim()));
@@ -80,10 +87,11 @@ fn demo() -> Setup {
     setup
 }
 
-/// Commands and what is promised of them: indented lines with `# ` behind a request that is sent.
+/// Commands and what is promised of them: indented lines with `# ` behind a request that is sent, or a call that is made.
 fn promises(text: &str) -> Vec<(&str, &str)> {
     text.lines()
-        .filter(|line| line.starts_with("    ") && line.contains(".sip "))
+        .filter(|line| line.starts_with("    "))
+        .filter(|line| line.contains(".sip ") || line.contains("demo/phone "))
         .filter_map(|line| line.split_once("# "))
         .map(|(command, promised)| (command.trim(), promised.trim()))
         .collect()
@@ -91,10 +99,15 @@ fn promises(text: &str) -> Vec<(&str, &str)> {
 
 /// Runs one command with the functions that the text defines, against our server instead of port 5061.
 fn shell(server: &Server, text: &str, command: &str) -> String {
+    let mut in_function = false;
     let functions: Vec<&str> = text
         .lines()
-        .skip_while(|line| !line.trim_start().starts_with("try()"))
-        .take_while(|line| line.starts_with("    ") && !line.contains("# "))
+        .filter(|line| {
+            in_function |= line.starts_with("    ") && line.contains("() {");
+            let is_part = in_function;
+            in_function &= !line.ends_with('}');
+            is_part
+        })
         .collect();
     let script = format!("{}\n{command}\n", functions.join("\n"));
     let script = script.replace("127.0.0.1:5061", &server.tls().to_string());

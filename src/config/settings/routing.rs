@@ -48,7 +48,8 @@ const ROWS: &[Setting] = &[
         "",
         "URI that requests record on their way through us, for listeners without a Transport<N>RecordRouteUri of their own. Its \
          host must lead back to us; its scheme becomes that of the request, its user the token of the dialog. auto or empty: \
-         for each listener its domain, or without one our end of the connection, its port and transport.",
+         toward servers of domains the domain of the listener, toward others, or without a domain, our end of the connection; \
+         with its port and transport.",
     ),
     honoured(
         "ForceRecordRouting",

@@ -82,8 +82,8 @@ const ROWS: &[Setting] = &[
         "Transport<N>RecordRouteUri",
         RecordRoute,
         "",
-        "As RecordRouteUri, for listener N. auto: the domain of listener N, or without one our end of the connection, its port \
-         and transport. Absent or empty: RecordRouteUri decides.",
+        "As RecordRouteUri, for listener N. auto: toward servers of domains the domain of listener N, toward others, or without \
+         one, our end of the connection; with its port and transport. Absent or empty: RecordRouteUri decides.",
     ),
     not_yet(
         "Transport<N>RcvBufLen",

@@ -22,29 +22,6 @@ impl Failure {
         )
     }
 
-    /// The other side is not who it was asked to be (RFC 5922 §7.3).
-    pub fn name_mismatch() -> Self {
-        Self::told(StatusCode::SERVICE_UNAVAILABLE, "Certificate Name Mismatch")
-    }
-
-    /// The other side's certificate is not good.
-    pub fn certificate() -> Self {
-        Self::told(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Certificate Validation Failure",
-        )
-    }
-
-    /// The name leads nowhere.
-    pub fn no_dns_results() -> Self {
-        Self::told(StatusCode::SERVICE_UNAVAILABLE, "No DNS results")
-    }
-
-    /// Nobody says where the name leads.
-    pub fn dns_timeout() -> Self {
-        Self::told(StatusCode::SERVICE_UNAVAILABLE, "DNS Timeout")
-    }
-
     /// We speak no transport that would lead there.
     pub fn no_transport() -> Self {
         Self::told(

@@ -1,7 +1,7 @@
 //! What comes out, as a golden file shows it: names in place of what differs from run to run, and of a message that is sent on
 //! only what has changed.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fmt::Write as _;
 

@@ -21,7 +21,7 @@ use crate::proxy::{
     test_support,
 };
 use crate::registrar::{Aor, FlowId, Location};
-use crate::sip::{Host, Message, Response, SipUri};
+use crate::sip::{Host, Message, Response, SipUri, StatusCode};
 use crate::transaction::TransactionOptions;
 
 /// Our address, whichever the transport.
@@ -362,7 +362,7 @@ impl World {
                         Failure::flow_failed(),
                     )
                 }
-                Some(Hop::Uri(uri)) => (self.place_of(uri), Failure::no_dns_results()),
+                Some(Hop::Uri(uri)) => (self.place_of(uri), nobody_there()),
             };
             let Some(number) = number else {
                 failure = why;
@@ -429,6 +429,14 @@ impl World {
 /// Whose phone it is: `bob2` is one of bob's.
 pub(super) fn user(name: &str) -> &str {
     name.trim_end_matches(char::is_numeric)
+}
+
+/// What the transport room says of a name that leads nowhere.
+fn nobody_there() -> Failure {
+    Failure {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        phrase: "No DNS results".into(),
+    }
 }
 
 fn listener(transport: Transport) -> usize {
