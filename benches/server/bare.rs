@@ -77,7 +77,11 @@ pub(crate) fn serve(address: &str, directory: &str) {
     let mut next = 0;
     let mut scratch = vec![0; 65536];
     loop {
-        poll.poll(&mut events, None).unwrap();
+        match poll.poll(&mut events, None) {
+            // Somebody traces it.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            polled => polled.unwrap(),
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut socket, _)) = listener.accept() {

@@ -134,6 +134,8 @@ impl Pairs {
             for event in &events {
                 let Token(number) = event.token();
                 if event.token() == TIMER {
+                    // The kernel winds it up again only when it is read.
+                    self.timer.wait().unwrap();
                     continue;
                 }
                 if self.pairs[number / 2].heard(number % 2 == 1) {
