@@ -23,6 +23,7 @@ pub(super) struct Call {
     pub(super) source: std::net::SocketAddr,
     pub(super) to_tag: Box<str>,
     pub(super) request: Message<'static>,
+    pub(super) loop_key: u64,
     pub(super) fork: Fork,
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,

@@ -11,7 +11,6 @@ use super::table::{ClientPath, Effect, Relay, RelayId, Role, Upstream};
 use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
-use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
@@ -26,6 +25,8 @@ use crate::transaction::{
 pub(super) struct Original<'o> {
     pub(super) request: &'o Request<'o>,
     pub(super) routes: &'o Routes<'o>,
+    /// What loops are found by (RFC 5393 §4.2).
+    pub(super) loop_key: u64,
 }
 
 impl Original<'_> {
@@ -92,13 +93,12 @@ impl Relay {
         }
     }
 
-    /// A branch for a request of ours: what loops are found by (RFC 5393 §4.2), our number, and what nobody can guess.
-    pub(super) fn branch(&mut self, original: &Original<'_>, policy: &Policy) -> Arc<str> {
+    /// A branch for a request of ours: what loops are found by, our number, and what nobody can guess.
+    pub(super) fn branch(&mut self, original: &Original<'_>) -> Arc<str> {
         self.count = self.count.wrapping_add(1);
         let secret = self.names.hash_one(self.count);
         let opaque = format!("{:x}-{:x}{secret:016x}", self.home, self.count);
-        let Original { request, routes } = original;
-        branch::make(loop_key(request, routes, &policy.relay.keys.loops), &opaque).into()
+        branch::make(original.loop_key, &opaque).into()
     }
 
     /// Does what a fork wants done. `original` is its request already read, if it is at hand, `response` what has just come in.
@@ -184,6 +184,7 @@ impl Relay {
             let original = Original {
                 request: &request,
                 routes: &routes,
+                loop_key: call.loop_key,
             };
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);
@@ -192,7 +193,7 @@ impl Relay {
             return false;
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
-        let name = self.branch(original, &call.policy);
+        let name = self.branch(original);
         call.attempts.push(Branch {
             number: attempt.branch,
             draft: Arc::clone(&draft),

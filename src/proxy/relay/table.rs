@@ -85,6 +85,8 @@ pub struct Begin<'b> {
     pub request: &'b Request<'b>,
     /// Its Route header fields, ours taken off.
     pub routes: &'b Routes<'b>,
+    /// Its [`crate::proxy::loop_key`].
+    pub loop_key: u64,
     /// The flow that it came over.
     pub flow: FlowId,
     /// Who sent it.
@@ -260,6 +262,7 @@ impl Relay {
             source: begin.source,
             to_tag: begin.to_tag.into(),
             request: request.message.clone().into_owned(),
+            loop_key: begin.loop_key,
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
@@ -273,6 +276,7 @@ impl Relay {
         let original = Original {
             request,
             routes: begin.routes,
+            loop_key: begin.loop_key,
         };
         self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
         self.keep(relay, call);
@@ -285,6 +289,7 @@ impl Relay {
         let original = Original {
             request: begin.request,
             routes: begin.routes,
+            loop_key: begin.loop_key,
         };
         let Ok(draft) = original.draft(target, None, begin.source) else {
             return false;
@@ -295,7 +300,7 @@ impl Relay {
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
             draft: Arc::new(draft),
-            branch: self.branch(&original, begin.policy),
+            branch: self.branch(&original),
             recording: None,
             policy: Arc::clone(begin.policy),
         };
