@@ -1,6 +1,6 @@
 //! The relayed requests of one worker, and what they are told of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::proxy::target::{Target, TargetSet};
 use crate::registrar::{Aor, FlowId};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
-    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Received, TransactionId,
+    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Numbered, Received, TransactionId,
     TransactionOptions,
 };
 
@@ -128,7 +128,7 @@ pub struct Relay {
     pub(super) count: u64,
     pub(super) servers: Layer<Upstream>,
     pub(super) clients: ClientLayer<ClientPath>,
-    pub(super) calls: HashMap<RelayId, Box<Call>>,
+    pub(super) calls: Numbered<RelayId, Box<Call>>,
     /// Requests that came (`None`), and attempts that went, over each flow.
     pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
     pub(super) alarms: BTreeSet<(Instant, RelayId)>,
@@ -153,7 +153,7 @@ impl Relay {
             count: 0,
             servers: Layer::new(options),
             clients: ClientLayer::new(options),
-            calls: HashMap::new(),
+            calls: Numbered::default(),
             uses: BTreeSet::new(),
             alarms: BTreeSet::new(),
             leaving: BTreeSet::new(),
