@@ -14,7 +14,7 @@ use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
-use crate::proxy::upstream::{can_go_on, write_response};
+use crate::proxy::upstream::{can_go_on, write_passable, write_response};
 use crate::registrar::FlowId;
 use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
 use crate::transaction::{
@@ -81,6 +81,10 @@ pub(super) fn client_scope(flow: FlowId) -> Scope {
     }
 }
 
+fn is_success(status: StatusCode) -> bool {
+    (200..300).contains(&status.as_u16())
+}
+
 /// Marks scopes that are no connections.
 const DATAGRAMS: u64 = 1 << 63;
 
@@ -97,7 +101,11 @@ impl Relay {
     pub(super) fn branch(&mut self, original: &Original<'_>) -> Arc<str> {
         self.count = self.count.wrapping_add(1);
         let secret = self.names.hash_one(self.count);
-        let opaque = format!("{:x}-{:x}{secret:016x}", self.home, self.count);
+        let mut opaque = String::with_capacity(48);
+        branch::push_hex(self.home as u64, 1, &mut opaque);
+        opaque.push('-');
+        branch::push_hex(self.count, 1, &mut opaque);
+        branch::push_hex(secret, 16, &mut opaque);
         branch::make(original.loop_key, &opaque).into()
     }
 
@@ -274,11 +282,14 @@ impl Relay {
         let StartLine::Response { status, .. } = response.start_line() else {
             return;
         };
+        // That a 2xx can go on was asked before the fork was told of it.
+        if !is_success(status) && !can_go_on(response) {
+            return;
+        }
         let server = call.policy.proxy.server_text.as_deref();
         let mut octets = Vec::with_capacity(response.as_bytes().len());
-        if write_response(response, None, b"", server, &mut octets) {
-            self.respond(call.server, status, octets, now, out);
-        }
+        write_passable(response, None, b"", server, &mut octets);
+        self.respond(call.server, status, octets, now, out);
     }
 
     /// Gives the final answer.
@@ -438,7 +449,7 @@ impl Relay {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
-                    if (200..300).contains(&status.as_u16()) && !can_go_on(response) {
+                    if is_success(status) && !can_go_on(response) {
                         // The caller would be left with nothing: for the fork he is served.
                         let failure = Failure::unpassable();
                         call.fork.on_failed(number, failure, now, &mut effects);
