@@ -182,7 +182,9 @@ impl Relay {
     ) -> bool {
         let Some(original) = original else {
             let policy = Arc::clone(&call.policy);
-            let message = call.request.clone();
+            let Some(message) = call.request.clone() else {
+                return false;
+            };
             let Ok(request) = Request::read(&message, FromRule::First) else {
                 return false;
             };
@@ -329,6 +331,9 @@ impl Relay {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        let Some(request) = &call.request else {
+            return;
+        };
         let mut octets = Vec::with_capacity(512);
         Reply {
             status,
@@ -339,7 +344,7 @@ impl Relay {
             server: call.policy.proxy.server_text.as_deref(),
             headers,
         }
-        .write(&call.request, &mut octets);
+        .write(request, &mut octets);
         self.respond(call.server, status, octets, now, out);
     }
 

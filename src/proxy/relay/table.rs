@@ -261,7 +261,7 @@ impl Relay {
             upstream: begin.flow,
             source: begin.source,
             to_tag: begin.to_tag.into(),
-            request: request.message.clone().into_owned(),
+            request: Some(Box::new(request.message.clone().into_owned())),
             loop_key: begin.loop_key,
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
@@ -418,6 +418,9 @@ impl Relay {
             }
             self.alarms.extend(deadline.map(|at| (at, relay)));
             call.alarm = deadline;
+        }
+        if call.fork.is_settled() {
+            call.request = None;
         }
         if ended {
             self.uses.remove(&(call.upstream, relay, None));
