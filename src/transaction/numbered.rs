@@ -15,8 +15,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
-        // A table takes the lowest bits and the highest ones; those of a product are made of few of the factor's.
-        self.0 ^ (self.0 >> 32)
+        self.0
     }
 
     fn write(&mut self, octets: &[u8]) {
@@ -26,7 +25,9 @@ impl Hasher for NumberHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0 ^ number).wrapping_mul(SPREAD);
+        let product = u128::from(self.0 ^ number) * u128::from(SPREAD);
+        // The lower half alone would leave its lowest bits, by which a table goes, to the lowest ones of the number.
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
 }
 
