@@ -24,7 +24,8 @@ pub fn write_response(
     server: Option<&str>,
     out: &mut Vec<u8>,
 ) -> bool {
-    let passes = response.is_response() && can_go_on(response);
+    let is_read = matches!(response.start_line(), StartLine::Response { .. });
+    let passes = is_read && can_go_on(response);
     if passes {
         write_passable(response, status, extra, server, out);
     }
