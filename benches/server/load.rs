@@ -26,6 +26,11 @@ pub(crate) struct Phone {
 }
 
 impl Phone {
+    /// Its user's number, and its connection.
+    pub(crate) fn into_parts(self) -> (usize, SslStream<TcpStream>) {
+        (self.user, self.stream)
+    }
+
     pub(crate) fn options(&mut self) -> String {
         self.sequence += 1;
         format!(

@@ -20,6 +20,7 @@ mod bare;
 mod load;
 mod measure;
 mod pki;
+mod relay;
 mod subject;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use load::{Load, Phone};
 use measure::Cost;
 use pki::Pki;
+use relay::{Job, Latencies, Pairs};
 use subject::{Kind, Subject};
 
 fn main() {
@@ -86,6 +88,23 @@ fn main() {
             median_of(|[bare, _]| bare.switches()),
             median_of(|[_, ours]| ours.switches()),
         );
+    }
+    let kinds: Vec<Kind> = [Kind::Bare, Kind::Sipvouch, Kind::Kamailio]
+        .into_iter()
+        .filter(|kind| kind.is_installed())
+        .collect();
+    for (name, job, count, per_second) in [
+        (
+            "MESSAGE relayed between two phones, 2,000/s",
+            Job::Message,
+            scale(20_000),
+            2000.0,
+        ),
+        ("call, INVITE to BYE, 300/s", Job::Call, scale(5000), 300.0),
+    ] {
+        if wanted(name) {
+            relayed(name, job, count, per_second, &kinds, &pki);
+        }
     }
     if !wanted("memory") {
         return;
@@ -173,6 +192,69 @@ impl Work {
                 })
             }
         }
+    }
+}
+
+/// One line for what is relayed, one for Kamailio where it is there, and one of latencies.
+fn relayed(name: &str, job: Job, count: usize, per_second: f64, kinds: &[Kind], pki: &Pki) {
+    let mut subjects: Vec<(Subject, Pairs)> = kinds
+        .iter()
+        .map(|kind| {
+            let subject = Subject::start(*kind, pki);
+            let address = subject.address;
+            let mut pairs = Pairs::connect(&Load { address, pki });
+            pairs.run(job, 100, per_second);
+            (subject, pairs)
+        })
+        .collect();
+    let mut costs: Vec<Vec<Cost>> = Vec::new();
+    let mut latencies: Vec<Vec<Latencies>> = kinds.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        let round = subjects.iter_mut().zip(&mut latencies);
+        let round = round.map(|((subject, pairs), latencies)| {
+            subject.cost_of(count / ROUNDS, || {
+                latencies.push(pairs.run(job, count / ROUNDS, per_second));
+            })
+        });
+        costs.push(round.collect());
+    }
+    let of = |at: usize, figure: &dyn Fn(&Cost, &Cost) -> f64| {
+        median(
+            costs
+                .iter()
+                .map(|round| figure(&round[at], &round[0]))
+                .collect(),
+        )
+    };
+    let cpu = |at| of(at, &|cost, _| cost.cpu_us());
+    let ratio = |at| of(at, &|cost, bare| cost.cpu_us() / bare.cpu_us());
+    let switches = |at| of(at, &|cost, _| cost.switches());
+    println!(
+        "{name:<44} {:>8.1}us {:>8.1}us {:>7.2} {:>9.2} {:>9.2}",
+        cpu(0),
+        cpu(1),
+        ratio(1),
+        switches(0),
+        switches(1),
+    );
+    if kinds.len() > 2 {
+        println!(
+            "{:<44} {:>10} {:>8.1}us {:>7.2} {:>9} {:>9.2}",
+            "  Kamailio, the same",
+            "",
+            cpu(2),
+            ratio(2),
+            "",
+            switches(2),
+        );
+    }
+    for (kind, rounds) in kinds.iter().zip(latencies) {
+        let all = Latencies::of_all(rounds.into_iter());
+        println!(
+            "  latency, {kind:?}: p50 {} us, p99 {} us",
+            all.percentile(50),
+            all.percentile(99)
+        );
     }
 }
 

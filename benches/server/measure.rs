@@ -20,7 +20,7 @@ impl Cost {
     }
 }
 
-/// Nanoseconds on a CPU and context switches of all threads of a process so far.
+/// Nanoseconds on a CPU and context switches of all threads of a process, and of those that it has started, so far.
 pub(crate) fn spent(pid: u32) -> (u64, u64) {
     let mut total = (0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
@@ -37,6 +37,11 @@ pub(crate) fn spent(pid: u32) -> (u64, u64) {
         total.1 += switches
             .map(|(_, n)| n.trim().parse::<u64>().unwrap_or(0))
             .sum::<u64>();
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().flat_map(str::parse) {
+            let (cpu_ns, switches) = spent(child);
+            total = (total.0 + cpu_ns, total.1 + switches);
+        }
     }
     total
 }

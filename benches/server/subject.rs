@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::measure::{Cost, resident_kib, spent};
 use crate::pki::Pki;
 
@@ -14,7 +17,19 @@ use crate::pki::Pki;
 pub(crate) enum Kind {
     Bare,
     Sipvouch,
+    /// Where it is installed, for what is relayed.
+    Kamailio,
 }
+
+impl Kind {
+    pub(crate) fn is_installed(self) -> bool {
+        self != Self::Kamailio || Command::new("kamailio").arg("-v").output().is_ok()
+    }
+}
+
+const KAMAILIO_TLS: &str = "[server:default]\nmethod = TLSv1.2+\nverify_certificate = yes\nrequire_certificate = yes\n\
+    private_key = @DIR@/domain_key_example.org.pem\ncertificate = @DIR@/domain_cert_example.org.pem\n\
+    ca_list = @DIR@/root_cert_bench.pem\n";
 
 pub(crate) struct Subject {
     process: Child,
@@ -43,7 +58,7 @@ impl Subject {
                      TLSDomainName = example.org\nDomains = example.org\nCertificatePath = {}\n\
                      TLSClientVerification = Mandatory\nEnableCertificateAuthenticator = true\nDisableAuth = true\n\
                      WorkerThreads = 1\nMaximumConnectionsPerSource = 20000\nMaximumHandshakes = 18000\n\
-                     FirstMessageTimeout = 600\n",
+                     FirstMessageTimeout = 600\nForceRecordRouting = true\n",
                     address.port(),
                     pki.directory.display(),
                 );
@@ -64,6 +79,27 @@ impl Subject {
                         .for_each(|line| eprintln!("  {line}"))
                 });
                 process
+            }
+            Kind::Kamailio => {
+                let directory = pki.directory.display().to_string();
+                for (name, text) in [
+                    ("kamailio.cfg", include_str!("kamailio.cfg")),
+                    ("kamailio-tls.cfg", KAMAILIO_TLS),
+                ] {
+                    let filled = text
+                        .replace("@DIR@", &directory)
+                        .replace("@PORT@", &address.port().to_string());
+                    std::fs::write(pki.directory.join(name), filled).unwrap();
+                }
+                // No core of its own, and half a gigabyte for transactions that wait for their end.
+                Command::new("kamailio")
+                    .args(["-DD", "-E", "-m", "512", "-M", "16", "-Y", &directory, "-f"])
+                    .arg(pki.directory.join("kamailio.cfg"))
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap()
             }
         };
         let until = Instant::now() + Duration::from_secs(10);
@@ -114,6 +150,13 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
+        // Kamailio ends its other processes only when it is asked.
+        let asked = i32::try_from(self.process.id())
+            .is_ok_and(|id| kill(Pid::from_raw(id), Signal::SIGTERM).is_ok());
+        let until = Instant::now() + Duration::from_secs(5);
+        while asked && Instant::now() < until && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

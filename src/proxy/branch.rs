@@ -11,14 +11,27 @@ const DIGITS: usize = 16;
 pub fn make(loop_key: u64, opaque: &str) -> String {
     let mut branch = String::with_capacity(MAGIC_COOKIE.len() + DIGITS + 1 + opaque.len());
     branch.push_str(&String::from_utf8_lossy(MAGIC_COOKIE));
-    for place in (0..DIGITS).rev() {
-        // Four bits are always a digit.
-        let bits = (loop_key >> (4 * place)) as u32 & 0xf;
-        branch.extend(char::from_digit(bits, 16));
-    }
+    push_hex(loop_key, DIGITS, &mut branch);
     branch.push('.');
     branch.push_str(opaque);
     branch
+}
+
+/// Appends a number in hexadecimal digits: as many as it needs, but no fewer than `least`.
+pub(super) fn push_hex(number: u64, least: usize, text: &mut String) {
+    let mut digits = [b'0'; DIGITS];
+    let mut rest = number;
+    for place in digits.iter_mut().rev() {
+        *place = match (rest & 0xf) as u8 {
+            digit @ 0..10 => b'0' + digit,
+            digit => b'a' + digit - 10,
+        };
+        rest >>= 4;
+    }
+    let needed = DIGITS - number.leading_zeros() as usize / 4;
+    let written = digits.get(DIGITS - needed.max(least).clamp(1, DIGITS)..);
+    // Hexadecimal digits are always UTF-8.
+    text.push_str(std::str::from_utf8(written.unwrap_or_default()).unwrap_or_default());
 }
 
 /// Key and opaque part of a branch that [`make`] has made; `None` for one that it cannot have made.
@@ -52,6 +65,24 @@ mod tests {
             let branch = make(key, opaque);
             assert_eq!(branch, wanted);
             assert_eq!(parse(branch.as_bytes()), Some((key, opaque)));
+        }
+    }
+
+    #[test]
+    fn a_number_has_the_digits_that_it_needs_and_no_fewer_than_are_wanted() {
+        for (number, least, wanted) in [
+            (0, 0, "0"),
+            (0, 1, "0"),
+            (0xf, 1, "f"),
+            (0x10, 1, "10"),
+            (0x10, 4, "0010"),
+            (0xa0b0, 2, "a0b0"),
+            (1, 16, "0000000000000001"),
+            (u64::MAX, 1, "ffffffffffffffff"),
+        ] {
+            let mut text = String::new();
+            push_hex(number, least, &mut text);
+            assert_eq!(text, wanted, "{number:x} {least}");
         }
     }
 

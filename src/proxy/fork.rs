@@ -237,11 +237,15 @@ impl Fork {
             .min()
     }
 
+    /// Whether no more targets are tried and no answer of our own is given: the caller has its answer, or is gone.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.caller, Caller::Served | Caller::Gone)
+    }
+
     /// Whether nothing can come out any more: the caller is served, and all branches have ended. After a 2xx to INVITE that
     /// is some time later, as it may come again.
     pub fn has_ended(&self) -> bool {
-        matches!(self.caller, Caller::Served | Caller::Gone)
-            && self.branches.iter().all(|b| b.state == State::Ended)
+        self.is_settled() && self.branches.iter().all(|b| b.state == State::Ended)
     }
 
     fn on_provisional(

@@ -180,9 +180,11 @@ fn send(
         .first()
         .and_then(|group| group.first())
         .cloned();
+    let key = loop_key(request, course.routes, &context.policy.relay.keys.loops);
     let begin = Begin {
         request,
         routes: course.routes,
+        loop_key: key,
         flow: context.flow,
         source: context.peer.source,
         reliable: context.peer.transport.is_reliable(),
@@ -200,7 +202,6 @@ fn send(
             false => Outcome::Dropped("an ACK that leads nowhere"),
         };
     }
-    let key = loop_key(request, course.routes, &context.policy.relay.keys.loops);
     // Nobody else makes the same key: whose Via it is need not be asked.
     if loops(request, |_| true, key) {
         return context.answer(message, StatusCode::LOOP_DETECTED, b"", out);

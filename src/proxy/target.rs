@@ -70,7 +70,8 @@ impl Target {
 
     /// Whether its URI is a SIPS URI.
     pub(super) fn is_secure(&self) -> bool {
-        SipUri::parse(&self.uri).is_some_and(|uri| uri.secure)
+        let scheme = self.uri.as_bytes().get(..5);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
     }
 
     /// Whether a request sent to both would go to one place twice.

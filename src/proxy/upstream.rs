@@ -24,16 +24,30 @@ pub fn write_response(
     server: Option<&str>,
     out: &mut Vec<u8>,
 ) -> bool {
+    let is_read = matches!(response.start_line(), StartLine::Response { .. });
+    let passes = is_read && can_go_on(response);
+    if passes {
+        write_passable(response, status, extra, server, out);
+    }
+    passes
+}
+
+/// The same for a response of which it is known that it can go on.
+pub(super) fn write_passable(
+    response: &Message<'_>,
+    status: Option<(StatusCode, &str)>,
+    extra: &[u8],
+    server: Option<&str>,
+    out: &mut Vec<u8>,
+) {
     let StartLine::Response {
         status: own,
         reason,
     } = response.start_line()
     else {
-        return false;
+        return;
     };
-    if !can_go_on(response) {
-        return false;
-    }
+    debug_assert!(can_go_on(response));
     debug_assert!(are_header_lines(extra));
     let (status, reason) = match status {
         Some((status, phrase)) => (status, phrase.as_bytes()),
@@ -90,7 +104,6 @@ pub fn write_response(
     }
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(response.body());
-    true
 }
 
 /// Room for the names of fields and numbers that are put in.

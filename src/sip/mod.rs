@@ -44,7 +44,7 @@ pub use start_line::StartLine;
 pub use status::StatusCode;
 pub(crate) use text::{
     are_header_lines, is_header_text, is_token, split_list as list_elements, split_quoted,
-    write_number,
+    write_ip, write_number,
 };
 pub use uri::{SipUri, Uri};
 pub(crate) use via::first_value as first_via;

@@ -1,10 +1,9 @@
 //! What whoever receives a request notes in its topmost Via: RFC 3261 §18.2.1, RFC 3581 §4.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::host::Host;
-use super::text::trim_end;
+use super::text::{trim_end, write_ip, write_number};
 use super::via::{Via, first_value};
 
 /// A topmost Via that must be written anew: with `received`, since the sender's address is not what it wrote, and with
@@ -59,10 +58,11 @@ impl<'v> Received<'v> {
                 out.extend_from_slice(parameter);
             }
         }
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, ";received={}", self.ip);
+        out.extend_from_slice(b";received=");
+        write_ip(self.ip, out);
         if let Some(port) = self.port {
-            let _ = write!(out, ";rport={port}");
+            out.extend_from_slice(b";rport=");
+            write_number(usize::from(port), out);
         }
         out.extend_from_slice(self.field.get(self.value.len()..).unwrap_or_default());
         out.extend_from_slice(b"\r\n");

@@ -123,7 +123,14 @@ impl<'a> SipUri<'a> {
     pub fn address_of_record(&self) -> String {
         let host = self.host.canonical();
         match self.user {
-            Some(user) => format!("{}@{host}", canonical_user(user)),
+            Some(user) => {
+                let user = canonical_user(user);
+                let mut text = String::with_capacity(user.len() + 1 + host.len());
+                text.push_str(&user);
+                text.push('@');
+                text.push_str(&host);
+                text
+            }
             None => host.into_owned(),
         }
     }

@@ -1,6 +1,6 @@
 //! key → client machine; routes responses and deadlines to the right one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use super::effect::{ClientEffect, TransactionId};
 use super::invite_client::InviteClient;
 use super::key::Kind;
 use super::layer::{NotBegun, shrink};
+use super::numbered::Numbered;
 use super::options::TransactionOptions;
 use super::timer::Timers;
 use crate::sip::StatusCode;
@@ -71,7 +72,7 @@ struct Entry<P> {
 pub struct ClientLayer<P> {
     options: TransactionOptions,
     index: HashMap<Arc<[u8]>, TransactionId>,
-    entries: HashMap<TransactionId, Entry<P>>,
+    entries: Numbered<TransactionId, Entry<P>>,
     deadlines: BTreeSet<(Instant, TransactionId)>,
     next_id: u64,
     /// Effects of the machine that is being driven; kept for its capacity.
@@ -84,7 +85,7 @@ impl<P: Clone> ClientLayer<P> {
         Self {
             options,
             index: HashMap::new(),
-            entries: HashMap::new(),
+            entries: Numbered::default(),
             deadlines: BTreeSet::new(),
             next_id: 0,
             effects: Vec::new(),
@@ -110,9 +111,10 @@ impl<P: Clone> ClientLayer<P> {
             Kind::Invite => Machine::Invite(InviteClient::new(again, timers, now)),
             Kind::Cancel | Kind::Other => Machine::Other(Client::new(again, timers, now)),
         };
-        if self.index.contains_key(key.as_bytes()) {
-            return Err(NotBegun::Known);
-        }
+        let entry = match self.index.entry(key.as_bytes().into()) {
+            hash_map::Entry::Occupied(_) => return Err(NotBegun::Known),
+            hash_map::Entry::Vacant(entry) => entry,
+        };
         let limit = self.options.max_transactions.get();
         if self.entries.len() >= limit {
             return Err(NotBegun::Full { limit });
@@ -123,8 +125,8 @@ impl<P: Clone> ClientLayer<P> {
         if let Some(at) = scheduled {
             self.deadlines.insert((at, id));
         }
-        let key: Arc<[u8]> = key.as_bytes().into();
-        self.index.insert(key.clone(), id);
+        let key = Arc::clone(entry.key());
+        entry.insert(id);
         self.entries.insert(
             id,
             Entry {

@@ -1,7 +1,7 @@
 //! key → machine; routes requests, responses and deadlines to the right one.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
+use std::collections::{BTreeSet, HashMap, hash_map};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::effect::{Effect, Output, TransactionId};
 use super::invite_server::InviteServer;
 use super::key::{Key, Kind};
+use super::numbered::Numbered;
 use super::options::TransactionOptions;
 use super::server::Server;
 use super::timer::Timers;
@@ -101,7 +102,7 @@ struct Entry<P> {
 pub struct Layer<P> {
     options: TransactionOptions,
     index: HashMap<Arc<[u8]>, TransactionId>,
-    entries: HashMap<TransactionId, Entry<P>>,
+    entries: Numbered<TransactionId, Entry<P>>,
     deadlines: BTreeSet<(Instant, TransactionId)>,
     next_id: u64,
     /// Effects of the machine that is being driven; kept for its capacity.
@@ -114,7 +115,7 @@ impl<P: Clone> Layer<P> {
         Self {
             options,
             index: HashMap::new(),
-            entries: HashMap::new(),
+            entries: Numbered::default(),
             deadlines: BTreeSet::new(),
             next_id: 0,
             effects: Vec::new(),
@@ -167,9 +168,10 @@ impl<P: Clone> Layer<P> {
             Kind::Cancel | Kind::Other => Machine::Other(Server::new(reliable, timers, now)),
         };
         let limit = self.options.max_transactions.get();
-        if self.index.contains_key(key.as_bytes()) {
-            return Err(NotBegun::Known);
-        }
+        let entry = match self.index.entry(key.as_bytes().into()) {
+            hash_map::Entry::Occupied(_) => return Err(NotBegun::Known),
+            hash_map::Entry::Vacant(entry) => entry,
+        };
         if self.entries.len() >= limit {
             return Err(NotBegun::Full { limit });
         }
@@ -179,8 +181,8 @@ impl<P: Clone> Layer<P> {
         if let Some(at) = scheduled {
             self.deadlines.insert((at, id));
         }
-        let key: Arc<[u8]> = key.as_bytes().into();
-        self.index.insert(key.clone(), id);
+        let key = Arc::clone(entry.key());
+        entry.insert(id);
         self.entries.insert(
             id,
             Entry {
@@ -327,7 +329,7 @@ impl<P: Clone> Layer<P> {
 }
 
 /// Gives memory back once a table is mostly empty; rarely enough that filling and emptying does not thrash.
-pub(super) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+pub(super) fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if table.capacity() > 1024 && table.len() < table.capacity() / 8 {
         let room = table.len() * 2;
         table.shrink_to(room);

@@ -15,6 +15,7 @@ mod invite_client;
 mod invite_server;
 mod key;
 mod layer;
+mod numbered;
 mod options;
 mod server;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use invite_client::InviteClient;
 pub use invite_server::InviteServer;
 pub use key::{Key, Kind, Scope};
 pub use layer::{CancelTarget, Layer, NotBegun, Received};
+pub use numbered::{NumberHasher, Numbered};
 pub use options::TransactionOptions;
 pub use server::Server;
 pub use timer::Timers;

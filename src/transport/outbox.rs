@@ -13,13 +13,13 @@ use super::worker::{Fate, Mail, Worker};
 use crate::registrar::FlowId;
 use crate::sip::{Message, Response};
 use crate::transaction::{
-    ClientEffect, ClientKey, ClientLayer, ClientOutput, Scope, TransactionId,
+    ClientEffect, ClientKey, ClientLayer, ClientOutput, Numbered, Scope, TransactionId,
 };
 
 /// A worker's requests. Holds next to nothing while there are none.
 pub(super) struct Outbox {
     /// Slot of each open connection, by its number.
-    slots: HashMap<u64, usize>,
+    slots: Numbered<u64, usize>,
     layer: ClientLayer<usize>,
     /// Who waits for a final response.
     askers: HashMap<TransactionId, Asker>,
@@ -35,7 +35,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(options: OutgoingOptions) -> Self {
         Self {
-            slots: HashMap::new(),
+            slots: Numbered::default(),
             layer: ClientLayer::new(options.transactions),
             askers: HashMap::new(),
             under_way: HashMap::new(),

@@ -22,7 +22,10 @@ pub(super) struct Call {
     pub(super) upstream: FlowId,
     pub(super) source: std::net::SocketAddr,
     pub(super) to_tag: Box<str>,
-    pub(super) request: Message<'static>,
+    /// It as it came, as long as something may be made of it: a request for another target, or an answer. A call that
+    /// stands waits half a minute for more answers, and there are many such.
+    pub(super) request: Option<Box<Message<'static>>>,
+    pub(super) loop_key: u64,
     pub(super) fork: Fork,
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,

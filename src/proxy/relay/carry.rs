@@ -11,11 +11,10 @@ use super::table::{ClientPath, Effect, Relay, RelayId, Role, Upstream};
 use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
-use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
-use crate::proxy::upstream::{can_go_on, write_response};
+use crate::proxy::upstream::{can_go_on, write_passable, write_response};
 use crate::registrar::FlowId;
 use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
 use crate::transaction::{
@@ -26,6 +25,8 @@ use crate::transaction::{
 pub(super) struct Original<'o> {
     pub(super) request: &'o Request<'o>,
     pub(super) routes: &'o Routes<'o>,
+    /// What loops are found by (RFC 5393 §4.2).
+    pub(super) loop_key: u64,
 }
 
 impl Original<'_> {
@@ -80,6 +81,10 @@ pub(super) fn client_scope(flow: FlowId) -> Scope {
     }
 }
 
+fn is_success(status: StatusCode) -> bool {
+    (200..300).contains(&status.as_u16())
+}
+
 /// Marks scopes that are no connections.
 const DATAGRAMS: u64 = 1 << 63;
 
@@ -92,13 +97,16 @@ impl Relay {
         }
     }
 
-    /// A branch for a request of ours: what loops are found by (RFC 5393 §4.2), our number, and what nobody can guess.
-    pub(super) fn branch(&mut self, original: &Original<'_>, policy: &Policy) -> Arc<str> {
+    /// A branch for a request of ours: what loops are found by, our number, and what nobody can guess.
+    pub(super) fn branch(&mut self, original: &Original<'_>) -> Arc<str> {
         self.count = self.count.wrapping_add(1);
         let secret = self.names.hash_one(self.count);
-        let opaque = format!("{:x}-{:x}{secret:016x}", self.home, self.count);
-        let Original { request, routes } = original;
-        branch::make(loop_key(request, routes, &policy.relay.keys.loops), &opaque).into()
+        let mut opaque = String::with_capacity(48);
+        branch::push_hex(self.home as u64, 1, &mut opaque);
+        opaque.push('-');
+        branch::push_hex(self.count, 1, &mut opaque);
+        branch::push_hex(secret, 16, &mut opaque);
+        branch::make(original.loop_key, &opaque).into()
     }
 
     /// Does what a fork wants done. `original` is its request already read, if it is at hand, `response` what has just come in.
@@ -174,7 +182,9 @@ impl Relay {
     ) -> bool {
         let Some(original) = original else {
             let policy = Arc::clone(&call.policy);
-            let message = call.request.clone();
+            let Some(message) = call.request.clone() else {
+                return false;
+            };
             let Ok(request) = Request::read(&message, FromRule::First) else {
                 return false;
             };
@@ -184,6 +194,7 @@ impl Relay {
             let original = Original {
                 request: &request,
                 routes: &routes,
+                loop_key: call.loop_key,
             };
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);
@@ -192,7 +203,7 @@ impl Relay {
             return false;
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
-        let name = self.branch(original, &call.policy);
+        let name = self.branch(original);
         let until = self.leave(attempt, now);
         call.attempts.push(Branch {
             number: attempt.branch,
@@ -275,11 +286,14 @@ impl Relay {
         let StartLine::Response { status, .. } = response.start_line() else {
             return;
         };
+        // That a 2xx can go on was asked before the fork was told of it.
+        if !is_success(status) && !can_go_on(response) {
+            return;
+        }
         let server = call.policy.proxy.server_text.as_deref();
         let mut octets = Vec::with_capacity(response.as_bytes().len());
-        if write_response(response, None, b"", server, &mut octets) {
-            self.respond(call.server, status, octets, now, out);
-        }
+        write_passable(response, None, b"", server, &mut octets);
+        self.respond(call.server, status, octets, now, out);
     }
 
     /// Gives the final answer.
@@ -319,6 +333,9 @@ impl Relay {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        let Some(request) = &call.request else {
+            return;
+        };
         let mut octets = Vec::with_capacity(512);
         Reply {
             status,
@@ -329,7 +346,7 @@ impl Relay {
             server: call.policy.proxy.server_text.as_deref(),
             headers,
         }
-        .write(&call.request, &mut octets);
+        .write(request, &mut octets);
         self.respond(call.server, status, octets, now, out);
     }
 
@@ -439,7 +456,7 @@ impl Relay {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
-                    if (200..300).contains(&status.as_u16()) && !can_go_on(response) {
+                    if is_success(status) && !can_go_on(response) {
                         // The caller would be left with nothing: for the fork he is served.
                         let failure = Failure::unpassable();
                         call.fork.on_failed(number, failure, now, &mut effects);

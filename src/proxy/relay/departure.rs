@@ -1,6 +1,6 @@
 //! A request on its way out: written once it is known by which connection it leaves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::proxy::draft::{Draft, OwnVia};
 use crate::proxy::fork_effect::BranchNumber;
 use crate::proxy::policy::Policy;
 use crate::registrar::FlowId;
+use crate::sip::{write_ip, write_number};
 
 /// Where a request may go next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,23 @@ impl Departure {
     }
 }
 
+/// An address and a port as a Via has them.
+fn sent_by(ip: IpAddr, port: u16) -> Box<str> {
+    let mut text = Vec::with_capacity(24);
+    match ip {
+        IpAddr::V4(_) => write_ip(ip, &mut text),
+        IpAddr::V6(_) => {
+            text.push(b'[');
+            write_ip(ip, &mut text);
+            text.push(b']');
+        }
+    }
+    text.push(b':');
+    write_number(port.into(), &mut text);
+    // It is all ASCII.
+    String::from_utf8(text).unwrap_or_default().into()
+}
+
 impl SentVia {
     fn of(face: &Face, local: IpAddr) -> Self {
         let transport = match face.transport {
@@ -115,10 +133,9 @@ impl SentVia {
             Transport::Tcp | Transport::Ws => "TCP",
             Transport::Udp => "UDP",
         };
-        let sent_by = SocketAddr::new(local.to_canonical(), face.address.port());
         Self {
             transport,
-            sent_by: sent_by.to_string().into(),
+            sent_by: sent_by(local.to_canonical(), face.address.port()),
         }
     }
 
@@ -129,6 +146,26 @@ impl SentVia {
             sent_by: &self.sent_by,
             branch,
             rport: policy.add_via_rport,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn sent_by_is_written_as_others_write_it() {
+        for address in [
+            "192.0.2.1:5061",
+            "0.10.255.100:1",
+            "[2001:db8::1]:65535",
+            "[::]:5061",
+        ] {
+            let parsed: std::net::SocketAddr = address.parse().unwrap();
+            assert_eq!(&*sent_by(parsed.ip(), parsed.port()), address);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The relayed requests of one worker, and what they are told of.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::proxy::target::{Target, TargetSet};
 use crate::registrar::{Aor, FlowId};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
-    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Received, TransactionId,
+    CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Numbered, Received, TransactionId,
     TransactionOptions,
 };
 
@@ -85,6 +85,8 @@ pub struct Begin<'b> {
     pub request: &'b Request<'b>,
     /// Its Route header fields, ours taken off.
     pub routes: &'b Routes<'b>,
+    /// Its [`crate::proxy::loop_key`].
+    pub loop_key: u64,
     /// The flow that it came over.
     pub flow: FlowId,
     /// Who sent it.
@@ -126,7 +128,7 @@ pub struct Relay {
     pub(super) count: u64,
     pub(super) servers: Layer<Upstream>,
     pub(super) clients: ClientLayer<ClientPath>,
-    pub(super) calls: HashMap<RelayId, Box<Call>>,
+    pub(super) calls: Numbered<RelayId, Box<Call>>,
     /// Requests that came (`None`), and attempts that went, over each flow.
     pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
     pub(super) alarms: BTreeSet<(Instant, RelayId)>,
@@ -151,7 +153,7 @@ impl Relay {
             count: 0,
             servers: Layer::new(options),
             clients: ClientLayer::new(options),
-            calls: HashMap::new(),
+            calls: Numbered::default(),
             uses: BTreeSet::new(),
             alarms: BTreeSet::new(),
             leaving: BTreeSet::new(),
@@ -259,7 +261,8 @@ impl Relay {
             upstream: begin.flow,
             source: begin.source,
             to_tag: begin.to_tag.into(),
-            request: request.message.clone().into_owned(),
+            request: Some(Box::new(request.message.clone().into_owned())),
+            loop_key: begin.loop_key,
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
@@ -273,6 +276,7 @@ impl Relay {
         let original = Original {
             request,
             routes: begin.routes,
+            loop_key: begin.loop_key,
         };
         self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
         self.keep(relay, call);
@@ -285,6 +289,7 @@ impl Relay {
         let original = Original {
             request: begin.request,
             routes: begin.routes,
+            loop_key: begin.loop_key,
         };
         let Ok(draft) = original.draft(target, None, begin.source) else {
             return false;
@@ -296,7 +301,7 @@ impl Relay {
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
             draft: Arc::new(draft),
-            branch: self.branch(&original, begin.policy),
+            branch: self.branch(&original),
             recording: None,
             policy: Arc::clone(begin.policy),
         };
@@ -414,6 +419,9 @@ impl Relay {
             }
             self.alarms.extend(deadline.map(|at| (at, relay)));
             call.alarm = deadline;
+        }
+        if call.fork.is_settled() {
+            call.request = None;
         }
         if ended {
             self.uses.remove(&(call.upstream, relay, None));
