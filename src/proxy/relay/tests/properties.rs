@@ -53,6 +53,7 @@ enum On {
     Open(usize),
     Way(usize, Way),
     Wait(u64),
+    Oversleep(u64),
 }
 
 /// What may be wrong with a response.
@@ -85,7 +86,8 @@ fn events() -> impl Strategy<Value = Vec<On>> {
         1 => party().prop_map(On::Close),
         2 => party().prop_map(On::Open),
         2 => (party(), way).prop_map(|(p, way)| On::Way(p, way)),
-        4 => wait.prop_map(On::Wait),
+        4 => wait.clone().prop_map(On::Wait),
+        1 => wait.prop_map(On::Oversleep),
     ];
     vec(event, 0..60)
 }
@@ -258,6 +260,7 @@ impl Watched {
                 }
                 self.world.now = until;
             }
+            On::Oversleep(millis) => self.world.oversleep(Duration::from_millis(millis)),
         }
         self.look();
     }

@@ -287,6 +287,17 @@ impl World {
         true
     }
 
+    /// Wakes up late: all that has fallen due meanwhile is done at once.
+    pub(super) fn oversleep(&mut self, time: Duration) {
+        self.now += time;
+        self.step(|relay, now, effects| relay.on_deadline(now, effects));
+        let next = self.relay.next_deadline();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "something is still due"
+        );
+    }
+
     /// Lives until nothing is left to happen, and that must come.
     pub(super) fn live_out(&mut self) {
         let end = self.now + Duration::from_secs(3_600);
