@@ -45,6 +45,9 @@ pub enum Fault {
     /// A store.
     #[error("{0}")]
     Store(#[from] store::Error),
+    /// The users cannot be asked for.
+    #[error("{0}; users are asked for by nearly every request (conf/sql has repro's tables)")]
+    Users(store::Error),
     /// A listener or a thread.
     #[error("{0}")]
     Transport(#[from] transport::Error),
@@ -159,6 +162,20 @@ impl Files {
         of_config.chain(of_tls).chain(of_mappings).collect()
     }
 
+    /// Asks for a user, and for what else requests ask one by one, before any request does. Answers with what will not be
+    /// answered.
+    ///
+    /// # Errors
+    /// The users cannot be asked for.
+    fn rehearse(&self, data: &Data) -> Result<Vec<String>, Fault> {
+        data.rehearse(data::Wanted {
+            // As in repro, mappings take the place of the table.
+            identities: self.mappings.is_empty(),
+            silo: self.configuration.tables.silo.enabled,
+        })
+        .map_err(Fault::Users)
+    }
+
     /// Number of mappings.
     pub fn mappings(&self) -> usize {
         self.mappings.len()
@@ -177,7 +194,7 @@ impl Files {
         let (routing, of_rules) = tables.routing(&configuration.tables);
         notes.extend(of_rules);
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
-        rules.table = data.identities();
+        rules.table = Some(data.identities());
         let policy = Policy {
             rules,
             registrar: configuration.registrar.clone(),
@@ -209,8 +226,8 @@ pub struct Loaded {
     pub files: Files,
     /// What the stores gave.
     pub composed: Composed,
-    /// Where they are.
-    pub place: String,
+    /// The stores.
+    pub data: Data,
 }
 
 /// Loads files and looks at the stores, changing nothing.
@@ -223,12 +240,16 @@ pub fn load(
     checks: &[Arc<dyn Check>],
 ) -> Result<Loaded, Vec<Fault>> {
     let files = Files::load(path, overrides, checks)?;
-    let data = data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
-    let composed = files.with(&data).map_err(|fault| vec![fault])?;
+    let (data, of_store) =
+        data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
+    let mut composed = files.with(&data).map_err(|fault| vec![fault])?;
+    composed.notes.splice(0..0, of_store);
+    let lacking = files.rehearse(&data).map_err(|fault| vec![fault])?;
+    composed.notes.extend(lacking);
     Ok(Loaded {
-        place: data.place(),
         files,
         composed,
+        data,
     })
 }
 
@@ -342,7 +363,8 @@ impl Server {
     ) -> Result<(Self, Vec<String>), Fault> {
         let configuration = &files.configuration;
         let fixed = Fixed::of(configuration);
-        let composed = files.with(&data)?;
+        let mut composed = files.with(&data)?;
+        composed.notes.extend(files.rehearse(&data)?);
         let in_force = InForce::of(&files, &composed);
         let location = Location::new();
         if let (Some(store), true) = (data.embedded(), configuration.store.persist_registrations) {

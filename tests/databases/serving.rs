@@ -23,26 +23,52 @@ struct Served {
     port: u16,
     directory: TempDir,
     log: Receiver<String>,
+    /// What it said until it served.
+    started: String,
+}
+
+/// A directory with a configuration that names this data base, and the port it listens on.
+fn configured(database: &Database<'_>) -> (TempDir, u16) {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let kind = match database.server.kind {
+        SqlKind::PostgreSql => "PostgreSQL",
+        SqlKind::MySql => "MySQL",
+    };
+    let options = database.options();
+    let text = format!(
+        "LoggingType = cerr\nIPAddress = 127.0.0.1\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
+         TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
+         UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
+         Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
+         Database7User = {}\nDatabase7Password = {PASSWORD}\n",
+        options.port, options.database, options.user
+    );
+    std::fs::write(directory.path().join("repro.config"), text).unwrap();
+    (directory, port)
+}
+
+/// Runs a command to its end: exit status and all it said.
+fn run_in(directory: &TempDir, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
+        .current_dir(directory.path())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let done = child.wait_with_output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(!said.contains(PASSWORD), "{said}");
+    (done.status.code(), said)
 }
 
 impl Served {
     fn start(database: &Database<'_>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let kind = match database.server.kind {
-            SqlKind::PostgreSql => "PostgreSQL",
-            SqlKind::MySql => "MySQL",
-        };
-        let options = database.options();
-        let text = format!(
-            "LoggingType = cerr\nIPAddress = 127.0.0.1\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-             TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
-             UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
-             Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
-             Database7User = {}\nDatabase7Password = {PASSWORD}\n",
-            options.port, options.database, options.user
-        );
-        std::fs::write(directory.path().join("repro.config"), text).unwrap();
+        let (directory, port) = configured(database);
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
             .current_dir(directory.path())
             .arg("repro.config")
@@ -58,17 +84,19 @@ impl Served {
                 let _ = line.send(text);
             }
         });
-        let own = Self {
+        let mut own = Self {
             child,
             port,
             directory,
             log,
+            started: String::new(),
         };
-        own.wait_for("server.ready");
+        own.started = own.wait_for("server.ready");
         own
     }
 
-    fn wait_for(&self, word: &str) {
+    /// Waits for a line with this word; gives all lines up to it.
+    fn wait_for(&self, word: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut said = String::new();
         while let Ok(line) = self
@@ -76,30 +104,16 @@ impl Served {
             .recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             assert!(!line.contains(PASSWORD), "{line}");
-            if line.contains(word) {
-                return;
-            }
             let _ = writeln!(said, "{line}");
+            if line.contains(word) {
+                return said;
+            }
         }
         panic!("no {word}:\n{said}");
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let done = child.wait_with_output().unwrap();
-        let said = [done.stdout, done.stderr].concat();
-        (
-            done.status.code(),
-            String::from_utf8_lossy(&said).into_owned(),
-        )
+        run_in(&self.directory, arguments, input)
     }
 
     /// Status of the answer to a MESSAGE.
@@ -182,6 +196,50 @@ pub(crate) fn a_server_lives_with_its_data_base_without_it_and_with_it_again(kin
     server.run();
     served.message_until("sip:alice@example.org", 480);
     assert_eq!(served.message("sip:nobody@example.org"), 404);
+}
+
+pub(crate) fn a_missing_table_is_told_before_anybody_asks_it(kind: SqlKind) {
+    let server = Server::shared(kind);
+    let database = server.database();
+    let (directory, _) = configured(&database);
+    let run = |arguments: &[&str]| run_in(&directory, arguments, "");
+    let check = ["check", "repro.config", "--MessageSiloEnabled=true"];
+    let (status, whole) = run(&check);
+    assert_eq!(status, Some(1), "{whole}");
+    assert!(whole.contains("user 0, identity 0, silo 0"), "{whole}");
+    assert!(!whole.contains("no table"), "{whole}");
+    // The server goes on without these, and says what that means.
+    database.run("DROP TABLE tlsPeerIdentity");
+    database.run("DROP TABLE siloavp");
+    let (status, said) = run(&check);
+    assert_eq!(status, Some(1), "{said}");
+    for word in [
+        "user 0, identity unknown, silo unknown",
+        "whoever only they would let in is refused",
+        "no message can be kept",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let served = Served::start(&database);
+    let said = &served.started;
+    assert!(
+        said.contains("config.note") && said.contains("whoever only they would let in is refused"),
+        "{said}"
+    );
+    drop(served);
+    // Without this one it could answer nobody.
+    database.run("DROP TABLE users");
+    let (status, checked) = run(&check);
+    assert_eq!(status, Some(2), "{checked}");
+    let (status, started) = run(&["repro.config"]);
+    assert_eq!(status, Some(1), "{started}");
+    for said in [checked, started] {
+        let line = said.lines().find(|line| line.contains("no table"));
+        assert!(
+            line.is_some_and(|line| line.contains("users") && line.contains("conf/sql")),
+            "{said}"
+        );
+    }
 }
 
 pub(crate) fn a_data_base_is_imported_into_a_store_of_ours(kind: SqlKind) {

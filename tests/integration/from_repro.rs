@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Pki, Request, Setup, TlsPeer, tests_dir};
+use crate::harness::{Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
 use crate::parity::copy_files;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +19,15 @@ fn deployment() -> Setup {
     }
     copy_files(&legacy.join("db"), &setup.dir().join("db"));
     setup
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Contents of every file of a folder, by name.
@@ -86,6 +95,45 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
     // A second start imports nothing again.
     let server = server.kill_and_restart();
     assert!(!server.log().contains("store.imported"), "{}", server.log());
+}
+
+#[test]
+fn check_reads_what_the_first_start_would_take_over_and_a_start_that_fails_leaves_no_store() {
+    let setup = deployment();
+    let db = setup.dir().join("db");
+    let users = db.join("repro_user.db");
+    let whole = fs::read(&users).unwrap();
+    let (_, said) = setup.run(&["check", "repro.config"]);
+    for word in [
+        "db (not taken over yet): user 4, identity 0, silo 0, domain 3, acl 7, route 3",
+        "the server would start",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let before = names(&db);
+    fs::write(&users, &whole[..5000]).unwrap();
+    let fault = |said: &str| {
+        let line = said.lines().find(|line| line.contains("damaged"));
+        line.unwrap_or_else(|| panic!("no fault: {said}"))
+            .to_owned()
+    };
+    let (status, checked) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{checked}");
+    assert!(fault(&checked).contains("repro_user.db: damaged"));
+    let (status, started) = run_to_end(&setup, PATIENCE);
+    assert!(status.is_some_and(|status| !status.success()), "{started}");
+    assert_eq!(fault(&started), fault(&checked));
+    assert_eq!(names(&db), before, "nothing is left of a start that failed");
+    let (status, again) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{again}");
+    fs::write(&users, &whole).unwrap();
+    let server = setup.start();
+    assert!(server.log().contains("user=4"), "{}", server.log());
+    let (_, said) = server.setup().run(&["check", "repro.config"]);
+    assert!(
+        said.contains("sipvouch.db: user 4, identity 0, silo 0"),
+        "{said}"
+    );
 }
 
 #[test]
