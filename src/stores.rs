@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::{Gid, Group, Uid, User};
+use tempfile::TempDir;
 
 use crate::auth::Algorithm;
 use crate::config::{self, Configuration, Override};
-use crate::data::{self, STORE_FILE, Tables};
+use crate::data::{self, Begun, STORE_FILE, Tables, Waiting};
 use crate::manage::{
-    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener,
+    ControlSocket, Finish, Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener,
 };
 use crate::process::ProcessOptions;
 use crate::store::embedded::{Access, Embedded};
@@ -29,13 +30,14 @@ impl StoreOpener for Stores {
     fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>> {
         match place {
             Place::File(path) => {
-                let (store, scratch) = embedded(path, purpose)?;
+                let own = embedded(path, purpose, None)?;
                 Ok(Opened {
-                    store: Held::Embedded(store),
+                    store: Held::Embedded(own.store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
                     notify: Box::new(NobodyToTell),
-                    _scratch: scratch,
+                    finish: own.finish,
+                    _scratch: own.scratch,
                 })
             }
             Place::Configuration(file) => of_configuration(file, purpose),
@@ -91,28 +93,101 @@ fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> 
     }
 }
 
-/// An embedded store in this file. For a trial without one it is made elsewhere, for as long as the trial lasts.
+/// An embedded store that was opened or made.
+struct Own {
+    store: Embedded,
+    finish: Option<Finish>,
+    scratch: Option<TempDir>,
+}
+
+/// The embedded store in this file; a server of this configuration is to be able to use it. One that is not there is made
+/// beside its place to be filled, and elsewhere for a trial, for as long as that lasts.
 fn embedded(
     path: &Path,
     purpose: Purpose,
-) -> Result<(Embedded, Option<tempfile::TempDir>), Vec<String>> {
-    let access = match purpose {
-        Purpose::Look => Access::ReadOnly,
-        Purpose::Change => Access::Existing,
-        Purpose::Fill => Access::Create,
-        Purpose::Try if path.exists() => Access::Existing,
+    process: Option<&ProcessOptions>,
+) -> Result<Own, Vec<String>> {
+    let of = |access| {
+        let store = Embedded::open(path, access).map_err(said)?;
+        Ok(Own {
+            store,
+            finish: None,
+            scratch: None,
+        })
+    };
+    if path.exists() {
+        return of(match purpose {
+            Purpose::Look => Access::ReadOnly,
+            Purpose::Change | Purpose::Try => Access::Existing,
+            Purpose::Fill => Access::Create,
+        });
+    }
+    match purpose {
+        Purpose::Look | Purpose::Change if process.is_none() => Err(vec![format!(
+            "{}: there is no store; sipvouch import makes one",
+            path.display()
+        )]),
+        Purpose::Look => Err(vec![format!(
+            "{}: there is no store yet; the first start makes it, or the first record that is added",
+            path.display()
+        )]),
+        // Before its first start a server has no store, and its users may be there before it.
+        Purpose::Change => {
+            let own = of(Access::Create)?;
+            give_to_server(path, process)?;
+            Ok(own)
+        }
+        Purpose::Fill => {
+            let (begun, store) = Begun::beside(path).map_err(said)?;
+            let (path, process) = (path.to_owned(), process.cloned());
+            let finish = move |store| match begun.put_in_place(store).map_err(said)? {
+                true => give_to_server(&path, process.as_ref()),
+                false => Err(vec![format!(
+                    "{}: somebody else has made a store meanwhile; import once more, into that one",
+                    path.display()
+                )]),
+            };
+            Ok(Own {
+                store,
+                finish: Some(Box::new(finish)),
+                scratch: None,
+            })
+        }
         Purpose::Try => {
             let scratch = tempfile::tempdir().map_err(said)?;
             let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create);
-            return Ok((store.map_err(said)?, Some(scratch)));
+            Ok(Own {
+                store: store.map_err(said)?,
+                finish: None,
+                scratch: Some(scratch),
+            })
         }
-    };
-    Ok((Embedded::open(path, access).map_err(said)?, None))
+    }
+}
+
+/// Refuses to look for records, or to add some, where those of an old deployment have still to come: they would be missed,
+/// and behind a store that holds something they would wait for ever.
+fn refuse_before_take_over(
+    store: Option<&Embedded>,
+    berkeley: &Path,
+    file: &Path,
+) -> Result<(), Vec<String>> {
+    match data::waiting(store, berkeley).map_err(said)? {
+        Waiting::Files(files) => {
+            let (berkeley, file) = (berkeley.display(), file.display());
+            Err(vec![format!(
+                "{}: nothing of repro's has been taken over from there yet; do that first, by sipvouch import {berkeley} \
+                 --config {file} or a first start of the server",
+                files.describe()
+            )])
+        }
+        Waiting::Nothing | Waiting::Passed(_) => Ok(()),
+    }
 }
 
 fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>> {
     let (configuration, algorithms) = config::stores(file, &[]).map_err(all_said)?;
-    let mut scratch = None;
+    let (mut finish, mut scratch) = (None, None);
     let held = match &configuration.store.default {
         Backend::Sql(_) => match data::open_default(&configuration.store, Access::Existing) {
             Ok(Err(store)) => Held::Other(Box::new(store)),
@@ -124,22 +199,18 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             berkeley,
         } => {
             let path = directory.join(STORE_FILE);
-            let is_new = !path.exists();
-            if is_new && purpose == Purpose::Change && berkeley.is_some() {
-                // As its first start would: otherwise the old users would wait behind the new one for ever.
-                data::open(&configuration.store).map_err(said)?;
+            let old = berkeley
+                .as_deref()
+                .filter(|_| matches!(purpose, Purpose::Look | Purpose::Change));
+            if let (Some(old), false) = (old, data::is_there(&path)) {
+                refuse_before_take_over(None, old, file)?;
             }
-            // Before its first start a server has no store, and its users may be there before it.
-            let purpose = match purpose {
-                Purpose::Change if !path.exists() => Purpose::Fill,
-                purpose => purpose,
-            };
-            let (store, made) = embedded(&path, purpose)?;
-            scratch = made;
-            if is_new && scratch.is_none() {
-                give_to_server(&path, &configuration.process)?;
+            let own = embedded(&path, purpose, Some(&configuration.process))?;
+            if let Some(old) = old {
+                refuse_before_take_over(Some(&own.store), old, file)?;
             }
-            Held::Embedded(store)
+            (finish, scratch) = (own.finish, own.scratch);
+            Held::Embedded(own.store)
         }
     };
     let store = match (held, data::runtime_of(&configuration.store).map_err(said)?) {
@@ -162,6 +233,7 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         algorithms,
         domains: Some(domains),
         notify,
+        finish,
         _scratch: scratch,
     })
 }
@@ -177,8 +249,8 @@ fn domains(configuration: &Configuration, store: &dyn Store) -> Vec<String> {
 }
 
 /// A store that root has made belongs to the user that the server runs as.
-fn give_to_server(path: &Path, process: &ProcessOptions) -> Result<(), Vec<String>> {
-    let Some(name) = &process.user else {
+fn give_to_server(path: &Path, process: Option<&ProcessOptions>) -> Result<(), Vec<String>> {
+    let Some((process, name)) = process.and_then(|own| Some((own, own.user.as_ref()?))) else {
         return Ok(());
     };
     if !Uid::effective().is_root() {

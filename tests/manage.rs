@@ -1270,8 +1270,58 @@ fn a_store_that_is_not_there_is_not_made_by_a_slip() {
         let said = run("", &[arguments, &["--store", name]].concat());
         assert_eq!(said.status, 1, "{arguments:?}");
         assert!(said.err.contains("typo.db"), "{}", said.err);
+        assert!(said.err.contains("there is no store"), "{}", said.err);
         assert!(!store.exists());
     }
+    let config = dir.path().join("repro.config");
+    let text = format!("TLSPort = 0\nDatabasePath = {}\n", dir.path().display());
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let said = run("", &["user", "list", "--config", config]);
+    assert_eq!(said.status, 1);
+    assert!(
+        said.err.contains("there is no store yet; the first start"),
+        "{}",
+        said.err
+    );
+    // Here nothing is a slip: the configuration says where the server will look for it.
+    let said = run("", &["domain", "add", "example.org", "--config", config]);
+    assert_eq!(said.status, 0, "{}", said.err);
+}
+
+#[test]
+fn an_import_that_fails_leaves_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let legacy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/legacy-repro/db");
+    let old = dir.path().join("old");
+    fs::create_dir(&old).unwrap();
+    for name in ["repro_config.db", "repro_user.db"] {
+        let octets = fs::read(legacy.join(name)).unwrap();
+        fs::write(old.join(name), &octets[..octets.len().min(5000)]).unwrap();
+    }
+    let store = dir.path().join("new").join("own.db");
+    fs::create_dir(store.parent().unwrap()).unwrap();
+    let arguments = [
+        "import",
+        old.to_str().unwrap(),
+        "--store",
+        store.to_str().unwrap(),
+    ];
+    let said = run("", &arguments);
+    assert_eq!(said.status, 1);
+    assert!(said.err.contains("damaged"), "{}", said.err);
+    let left = fs::read_dir(store.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 0);
+    fs::write(
+        old.join("repro_user.db"),
+        fs::read(legacy.join("repro_user.db")).unwrap(),
+    )
+    .unwrap();
+    fs::remove_file(old.join("repro_config.db")).unwrap();
+    let said = run("", &arguments);
+    assert_eq!(said.status, 0, "{}", said.err);
+    let left = fs::read_dir(store.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1);
 }
 
 #[test]

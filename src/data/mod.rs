@@ -31,6 +31,7 @@ pub use open::{Opened, STORE_FILE, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, trusted_peer};
+pub(crate) use take_over::{Begun, Waiting, is_there, waiting};
 pub(crate) use watch::Watch;
 
 /// What a running server asks of its stores.

@@ -1,7 +1,8 @@
 //! The first start on an old deployment: repro's files become a store, whole or not at all.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, TempPath};
 
@@ -76,7 +77,7 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
 pub(crate) fn is_there(path: &Path) -> bool {
     // What may not be looked at is there: opening it tells why it cannot be read.
     fs::metadata(path).map_or_else(
-        |error| error.kind() != std::io::ErrorKind::NotFound,
+        |error| error.kind() != io::ErrorKind::NotFound,
         |found| found.len() > 0,
     )
 }
@@ -114,44 +115,74 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
 /// Makes a store of repro's files beside its place, and puts it there when all of it has come over: a store that is there is
 /// never one that failed. `None` if somebody else was faster.
 fn make(path: &Path, files: &ReproDirectory) -> Result<Option<Report>, Error> {
-    let fault = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let directory = match path.parent() {
+    let (begun, store) = Begun::beside(path)?;
+    let report = import(&store, files, false, &|_| None)?;
+    Ok(begun.put_in_place(store)?.then_some(report))
+}
+
+/// A store that is being filled beside its place. Given up, it goes, and there is none.
+pub(crate) struct Begun {
+    scratch: TempDir,
+    path: PathBuf,
+}
+
+impl Begun {
+    /// Makes an empty store in a directory of its own beside this path.
+    ///
+    /// # Errors
+    /// It cannot be made there.
+    pub(crate) fn beside(path: &Path) -> Result<(Self, Embedded), Error> {
+        let directory = directory(path);
+        // Named when it cannot be written: what is made in it is not what the operator wrote.
+        let scratch = tempfile::Builder::new()
+            .prefix(&format!("{STORE_FILE}.import-"))
+            .tempdir_in(directory)
+            .map_err(|error| Error::Io {
+                path: directory.to_owned(),
+                source: error.kind().into(),
+            })?;
+        let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create)?;
+        let path = path.to_owned();
+        Ok((Self { scratch, path }, store))
+    }
+
+    /// Puts the store in its place; `false` if there is another by now, which stays.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub(crate) fn put_in_place(self, store: Embedded) -> Result<bool, Error> {
+        let fault = |source| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
+        drop(store);
+        let made = self.scratch.path().join(STORE_FILE);
+        // Closing it has put the log into the file, which is whole by itself then.
+        let log = made.with_extension("db-wal");
+        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            return Err(Error::Io {
+                path: log,
+                source: io::Error::other("its contents could not be put into the store"),
+            });
+        }
+        let made = TempPath::try_from_path(made).map_err(fault)?;
+        match made.persist_noclobber(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) => return Err(fault(error.error)),
+        }
+        File::open(directory(&self.path))
+            .and_then(|directory| directory.sync_all())
+            .map_err(fault)?;
+        Ok(true)
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    // Named when it cannot be written: what is made in it is not what the operator wrote.
-    let scratch = tempfile::Builder::new()
-        .prefix(&format!("{STORE_FILE}.import-"))
-        .tempdir_in(directory)
-        .map_err(|error| Error::Io {
-            path: directory.to_owned(),
-            source: error.kind().into(),
-        })?;
-    let made = scratch.path().join(STORE_FILE);
-    let store = Embedded::open(&made, Access::Create)?;
-    let report = import(&store, files, false, &|_| None)?;
-    drop(store);
-    // Closing it has put the log into the file, which is whole by itself then.
-    let log = made.with_extension("db-wal");
-    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return Err(Error::Io {
-            path: log,
-            source: std::io::Error::other("its contents could not be put into the store"),
-        });
     }
-    let moved = TempPath::try_from_path(made).map_err(fault)?;
-    match moved.persist_noclobber(path) {
-        Ok(()) => {}
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(error) => return Err(fault(error.error)),
-    }
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(fault)?;
-    Ok(Some(report))
 }
 
 /// A trial of the first start, in a directory that goes with the answer: the store that it would make.

@@ -34,7 +34,7 @@ use refusal::Refusal;
 use table::Session;
 
 pub(crate) use notify::ControlSocket;
-pub(crate) use place::{Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener};
+pub(crate) use place::{Finish, Held, NobodyToTell, Notify, Opened, Place, Purpose, StoreOpener};
 
 /// Does what the arguments after the program's name ask, and says how it went: 0 done, 1 refused, not there or failed, 2
 /// the command line is not understood.
@@ -83,15 +83,17 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
             };
             done.and(output.finish())
         }
-        "import" | "export" | "backup" => {
-            let purpose = match word {
-                "import" if given.get_flag("dry-run") => Purpose::Try,
-                "import" => Purpose::Fill,
-                _ => Purpose::Look,
+        "import" => {
+            let purpose = match given.get_flag("dry-run") {
+                true => Purpose::Try,
+                false => Purpose::Fill,
             };
-            let mut session = open(given, purpose, opener)?;
+            let session = open(given, purpose, opener)?;
+            transfer::import(given, &place(given), session, opener)
+        }
+        "export" | "backup" => {
+            let mut session = open(given, Purpose::Look, opener)?;
             let done = match word {
-                "import" => transfer::import(given, &place(given), &mut session, opener),
                 "export" => transfer::export(given, &mut session),
                 _ => transfer::backup(given, &mut session),
             };

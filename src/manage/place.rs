@@ -21,9 +21,9 @@ pub(crate) enum Place {
 pub(crate) enum Purpose {
     /// To be looked at.
     Look,
-    /// To be changed: it must be there.
+    /// To be changed: it must be there, or a configuration says where a new one is to be.
     Change,
-    /// To be filled: it is made if it is not there.
+    /// To be filled: it is made if it is not there, and stays if that succeeds.
     Fill,
     /// To be filled as a trial, after which nothing has changed.
     Try,
@@ -65,9 +65,14 @@ pub(crate) struct Opened {
     pub(crate) domains: Option<Vec<String>>,
     /// How the server is told.
     pub(crate) notify: Box<dyn Notify>,
+    /// What is left to do once a store that was made has been filled. Without it there is none.
+    pub(crate) finish: Option<Finish>,
     /// Where the store of a trial is; it goes with this.
     pub(crate) _scratch: Option<tempfile::TempDir>,
 }
+
+/// Puts a store in its place.
+pub(crate) type Finish = Box<dyn FnOnce(Embedded) -> Result<(), Vec<String>>>;
 
 /// Opens stores. The composition root knows how a configuration names one; the commands do not.
 pub(crate) trait StoreOpener {

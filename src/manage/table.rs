@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::names;
 use super::output::{Columns, Output, complain, shown};
-use super::place::{Opened, Told};
+use super::place::{Notify, Opened, Told};
 use super::refusal::Refusal;
 use crate::store::{Flow, Put, Record, RecordFault, Store, Table};
 
@@ -100,11 +100,16 @@ impl Session {
 
     /// Tells the server of a change that has been stored.
     pub(super) fn tell(&self, tables: &[Table]) {
-        if let Told::Failed(why) = self.opened.notify.changed(tables) {
-            complain(&format!(
-                "stored, but the server could not be told: {why}; it finds the change by itself within seconds"
-            ));
-        }
+        tell(&*self.opened.notify, tables);
+    }
+}
+
+/// Tells the server of a change that has been stored, and says so where that fails.
+pub(super) fn tell(notify: &dyn Notify, tables: &[Table]) {
+    if let Told::Failed(why) = notify.changed(tables) {
+        complain(&format!(
+            "stored, but the server could not be told: {why}; it finds the change by itself within seconds"
+        ));
     }
 }
 

@@ -6,9 +6,9 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::output::{complain, shown};
-use super::place::{Place, StoreOpener};
+use super::place::{Held, Place, StoreOpener};
 use super::refusal::Refusal;
-use super::table::Session;
+use super::table::{Session, tell};
 use super::{filter, route};
 use crate::auth::HashText;
 use crate::store::{Record, Table, import, text};
@@ -17,20 +17,24 @@ use crate::store::{Record, Table, import, text};
 pub(super) fn import(
     given: &ArgMatches,
     place: &Place,
-    session: &mut Session,
+    session: Session,
     opener: &dyn StoreOpener,
 ) -> Result<(), Refusal> {
     let source = path(given, "SOURCE");
     let source = opener.source(place, &source).map_err(Refusal::Open)?;
     let dry_run = given.get_flag("dry-run");
-    let Some(store) = session.opened.store.embedded() else {
+    let Session { opened, mut output } = session;
+    let Held::Embedded(store) = opened.store else {
         return Err(Refusal::NotEmbedded {
-            place: session.store().place(),
+            place: opened.store.store().place(),
             what: "records are imported into",
             instead: "give --store FILE, export that, or use the import of the data base itself",
         });
     };
-    let report = import::import(store, &*source, dry_run, &judge)?;
+    let report = import::import(&store, &*source, dry_run, &judge)?;
+    if let Some(finish) = opened.finish {
+        finish(store).map_err(Refusal::Open)?;
+    }
     let changed: Vec<Table> = report
         .tables
         .iter()
@@ -38,22 +42,23 @@ pub(super) fn import(
         .map(|table| table.table)
         .collect();
     if !dry_run && !changed.is_empty() {
-        session.tell(&changed);
+        tell(&*opened.notify, &changed);
     }
-    if session.output.json {
+    if output.json {
         // A report is a struct of texts and numbers, which is always an object.
         let line = serde_json::to_string(&report).unwrap_or_default();
-        session.output.line(&line);
-    } else if !session.output.quiet || !report.is_complete() {
+        output.line(&line);
+    } else if !output.quiet || !report.is_complete() {
         for line in report.to_string().lines() {
-            session.output.line(&shown(line));
+            output.line(&shown(line));
         }
     }
-    if report.is_complete() {
-        Ok(())
-    } else {
-        Err(Refusal::Said)
-    }
+    let done = match report.is_complete() {
+        true => Ok(()),
+        false => Err(Refusal::Said),
+    };
+    let printed = output.finish();
+    done.and(printed)
 }
 
 /// What an operator should know of a record that is taken over as it is, and that no command here would have stored.
@@ -128,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::manage::output::Output;
-    use crate::manage::place::{Held, NobodyToTell, Opened};
+    use crate::manage::place::{NobodyToTell, Opened};
     use crate::manage::tree;
     use crate::store::embedded::{Access, Embedded};
 
@@ -142,6 +147,7 @@ mod tests {
                 algorithms: Vec::new(),
                 domains: None,
                 notify: Box::new(NobodyToTell),
+                finish: None,
                 _scratch: None,
             },
             output: Output::new(false, false),

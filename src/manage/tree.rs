@@ -136,7 +136,7 @@ fn transfers() -> Vec<Command> {
                     Arg::new("dry-run")
                         .long("dry-run")
                         .action(ArgAction::SetTrue)
-                        .help("Say what would be taken over, and store no record; a store is made if there is none"),
+                        .help("Say what would be taken over, and change nothing"),
                 ),
         ))
         .after_help(

@@ -1,6 +1,7 @@
 //! "Coming from repro", as the README has it: an old deployment is taken over with its users, domains, routes and rules.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -132,6 +133,53 @@ fn check_reads_what_the_first_start_would_take_over_and_a_start_that_fails_leave
     let (_, said) = server.setup().run(&["check", "repro.config"]);
     assert!(
         said.contains("sipvouch.db: user 4, identity 0, silo 0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_before_the_old_deployment_has_come_over_say_that_it_has_not() {
+    let setup = deployment();
+    let db = setup.dir().join("db");
+    let users = db.join("repro_user.db");
+    let whole = fs::read(&users).unwrap();
+    let before = names(&db);
+    for arguments in [
+        &["domain", "add", "new.example"][..],
+        &["user", "list"],
+        &["user", "verify", "alice@example.org"],
+        &["export", "out"],
+    ] {
+        let (status, said) = setup.run(arguments);
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+        for word in [
+            "nothing of repro's has been taken over",
+            "sipvouch import ",
+            "db --config repro.config",
+        ] {
+            assert!(said.contains(word), "{arguments:?}: {said}");
+        }
+        assert_eq!(names(&db), before, "{arguments:?}");
+    }
+    fs::write(&users, &whole[..5000]).unwrap();
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("repro_user.db: damaged"), "{said}");
+    assert_eq!(
+        names(&db),
+        before,
+        "nothing is left of an import that failed"
+    );
+    fs::write(&users, &whole).unwrap();
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(0), "{said}");
+    let mode = fs::metadata(db.join("sipvouch.db")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600, "it is its owner's alone");
+    let (status, said) = setup.run(&["domain", "add", "new.example"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = setup.run(&["user", "list"]);
+    assert!(
+        status == Some(0) && said.contains("alice@example.org"),
         "{said}"
     );
 }
