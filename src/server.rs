@@ -168,12 +168,26 @@ impl Files {
     /// # Errors
     /// The users cannot be asked for.
     fn rehearse(&self, data: &Data) -> Result<Vec<String>, Fault> {
-        data.rehearse(data::Wanted {
-            // As in repro, mappings take the place of the table.
+        let wanted = data::Wanted {
             identities: self.mappings.is_empty(),
             silo: self.configuration.tables.silo.enabled,
+        };
+        let mut notes = data.rehearse(wanted).map_err(Fault::Users)?;
+        notes.extend(self.idle_identities(data));
+        Ok(notes)
+    }
+
+    /// A sentence about TLS peer identities that nobody asks for: as in repro, mappings take the place of the table.
+    fn idle_identities(&self, data: &Data) -> Option<String> {
+        let file = self.configuration.auth.mappings_file.as_ref()?;
+        let idle = !self.mappings.is_empty() && data.has_identities();
+        idle.then(|| {
+            format!(
+                "TLS peer identities of the store are not asked for, because CommonNameMappings = {} has mappings; put \
+                 them into that file, or take the setting out",
+                file.display()
+            )
         })
-        .map_err(Fault::Users)
     }
 
     /// Number of mappings.
@@ -413,6 +427,7 @@ impl Server {
             return Err(vec![Fault::ListenersChanged]);
         }
         let mut notes = files.notes();
+        notes.extend(files.idle_identities(&self.data));
         if self.fixed != Fixed::of(&files.configuration) {
             notes.push(
                 "threads, limits, deadlines, log, process, data base or control socket settings changed: they wait for \

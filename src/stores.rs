@@ -8,7 +8,7 @@ use std::sync::Arc;
 use nix::unistd::{Gid, Group, Uid, User};
 use tempfile::TempDir;
 
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, Mappings};
 use crate::config::{self, Configuration, Override};
 use crate::data::{self, Begun, STORE_FILE, Tables, Waiting};
 use crate::manage::{
@@ -35,6 +35,7 @@ impl StoreOpener for Stores {
                     store: Held::Embedded(own.store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
+                    mappings: None,
                     notify: Box::new(NobodyToTell),
                     finish: own.finish,
                     _scratch: own.scratch,
@@ -232,6 +233,7 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         store,
         algorithms,
         domains: Some(domains),
+        mappings: mappings(&configuration),
         notify,
         finish,
         _scratch: scratch,
@@ -246,6 +248,15 @@ fn domains(configuration: &Configuration, store: &dyn Store) -> Vec<String> {
         tables.add_to(&mut auth);
     }
     auth.domains
+}
+
+/// The file of CommonNameMappings, unless it has none. One that cannot be read keeps the server from starting, and not whoever
+/// manages the store.
+fn mappings(configuration: &Configuration) -> Option<PathBuf> {
+    let path = configuration.auth.mappings_file.clone()?;
+    let is_empty = |text: Vec<u8>| Mappings::parse(&text, "").0.is_empty();
+    let has_none = std::fs::read(&path).is_ok_and(is_empty);
+    (!has_none).then_some(path)
 }
 
 /// A store that root has made belongs to the user that the server runs as.

@@ -34,7 +34,7 @@ complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "domain" -d 'Domai
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "route" -d 'Static routes: where a request goes by its Request-URI'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "acl" -d 'Trusted peers: they may use any From'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "filter" -d 'Request filters: what is let in and what is not, by header fields'
-complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "identity" -d 'TLS peer identities: what a name in a certificate may use'
+complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "identity" -d 'TLS peer identities: what a name in a certificate may use; asked only where there are no CommonNameMappings'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "registration" -d 'Static registrations: contacts that never expire'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "import" -d 'Take over what repro has stored, or an export of ours'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "export" -d 'Write every table as a file of readable lines; the hashes of passwords are in it'

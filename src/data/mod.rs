@@ -145,6 +145,16 @@ impl Data {
         &self.place
     }
 
+    /// Whether there is any TLS peer identity. A table that is not there, or does not answer, has none.
+    pub fn has_identities(&self) -> bool {
+        let mut any = false;
+        let asked = self.runtime.each(Table::Identity, &mut |_| {
+            any = true;
+            Flow::Enough
+        });
+        asked.is_ok() && any
+    }
+
     /// The check that asks the table of TLS peer identities.
     pub fn identities(&self) -> Arc<dyn Check> {
         Arc::clone(&self.asking.identities)

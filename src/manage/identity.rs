@@ -1,10 +1,12 @@
 //! `sipvouch identity`: what a name in a certificate may use.
 
+use std::path::Path;
+
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use super::names;
-use super::output::object;
+use super::output::{complain, object};
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
 use crate::store::{self, Record, Table};
@@ -32,13 +34,16 @@ impl Kind for Identities {
     }
 
     fn about(&self) -> &'static str {
-        "TLS peer identities: what a name in a certificate may use"
+        "TLS peer identities: what a name in a certificate may use; asked only where there are no CommonNameMappings"
     }
 
     fn commands(&self) -> Vec<Command> {
         vec![
             both(Command::new("add").about("Let a name in a certificate use an identity"))
-                .after_help("Example:\n  sipvouch identity add 0004F2123456 alice@example.org"),
+                .after_help(
+                    "Example:\n  sipvouch identity add 0004F2123456 alice@example.org\n\n\
+                     While the file of CommonNameMappings has mappings no identity is asked for, as in repro.",
+                ),
             both(Command::new("change").about("Give it to another name, or give the name another identity"))
                 .arg(
                     Arg::new("new-name")
@@ -65,14 +70,22 @@ impl Kind for Identities {
         ]
     }
 
-    fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
+    fn added(&self, given: &ArgMatches, session: &Session) -> Result<Vec<Record>, Refusal> {
+        if let Some(mappings) = &session.opened.mappings {
+            note_mappings(mappings);
+        }
         Ok(vec![Record::Identity(store::Identity {
             peer_name: names::peer_name(argument(given, "NAME"))?,
             authorized_identity: identity(argument(given, "IDENTITY"))?,
         })])
     }
 
-    fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
+    fn changed(
+        &self,
+        old: &Record,
+        given: &ArgMatches,
+        session: &Session,
+    ) -> Result<Record, Refusal> {
         let Record::Identity(old) = old else {
             return Err(Refusal::NoChange(Table::Identity));
         };
@@ -80,6 +93,9 @@ impl Kind for Identities {
         let new = given.get_one::<String>("new-identity");
         if name.is_none() && new.is_none() {
             return Err(Refusal::NoChange(Table::Identity));
+        }
+        if let Some(mappings) = &session.opened.mappings {
+            note_mappings(mappings);
         }
         Ok(Record::Identity(store::Identity {
             peer_name: match name {
@@ -142,6 +158,15 @@ impl Kind for Identities {
             _ => None,
         }
     }
+}
+
+/// Says that identities count for nothing beside CommonNameMappings.
+pub(super) fn note_mappings(file: &Path) {
+    complain(&format!(
+        "note: TLS peer identities are not asked for while CommonNameMappings = {} has mappings, as in repro; add a line to \
+         that file instead, or take the setting out",
+        file.display()
+    ));
 }
 
 fn argument<'g>(given: &'g ArgMatches, name: &str) -> &'g str {

@@ -152,7 +152,9 @@ fn section(leaf: &Command, text: &mut String) {
         .map(ToString::to_string)
         .unwrap_or_default();
     let mut roff = Roff::new();
-    let mut lines = after.lines();
+    // What stands behind the examples is text again.
+    let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
+    let mut lines = examples.lines();
     roff.control("PP", []);
     roff.text([roman(lines.next().unwrap_or_default())]);
     roff.control("PP", []);
@@ -163,6 +165,10 @@ fn section(leaf: &Command, text: &mut String) {
     }
     roff.control("RE", []);
     roff.control("EE", []);
+    for paragraph in rest.split("\n\n").filter(|own| !own.is_empty()) {
+        roff.control("PP", []);
+        roff.text([roman(paragraph)]);
+    }
     text.push_str(&roff.to_roff());
 }
 

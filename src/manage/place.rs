@@ -63,6 +63,8 @@ pub(crate) struct Opened {
     pub(crate) algorithms: Vec<Algorithm>,
     /// Domains that are ours without the store, in lower case; `None` if no configuration says which.
     pub(crate) domains: Option<Vec<String>>,
+    /// The file of CommonNameMappings, if there are any: they take the place of the identities.
+    pub(crate) mappings: Option<PathBuf>,
     /// How the server is told.
     pub(crate) notify: Box<dyn Notify>,
     /// What is left to do once a store that was made has been filled. Without it there is none.

@@ -9,7 +9,7 @@ use super::output::{complain, shown};
 use super::place::{Held, Place, StoreOpener};
 use super::refusal::Refusal;
 use super::table::{Session, tell};
-use super::{filter, route};
+use super::{filter, identity, route};
 use crate::auth::HashText;
 use crate::store::{Record, Table, import, text};
 
@@ -52,6 +52,14 @@ pub(super) fn import(
         for line in report.to_string().lines() {
             output.line(&shown(line));
         }
+    }
+    let identities = |table: &import::TableReport| {
+        table.table == Table::Identity && table.read > table.not_taken
+    };
+    if let Some(mappings) = &opened.mappings
+        && report.tables.iter().any(identities)
+    {
+        identity::note_mappings(mappings);
     }
     let done = match report.is_complete() {
         true => Ok(()),
@@ -146,6 +154,7 @@ mod tests {
                 store: Held::Other(Box::new(store)),
                 algorithms: Vec::new(),
                 domains: None,
+                mappings: None,
                 notify: Box::new(NobodyToTell),
                 finish: None,
                 _scratch: None,
