@@ -45,9 +45,17 @@ impl StoreOpener for Stores {
         }
     }
 
-    fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>> {
-        if let (Place::Configuration(file), Some(number)) = (place, number_of(path)) {
+    fn source(&self, file: &Path, path: &Path) -> Result<Box<dyn Source>, Vec<String>> {
+        if let Some(number) = number_of(path) {
             return data_base(file, number);
+        }
+        match path.metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                let path = path.display();
+                return Err(vec![format!("{path}: is no directory; {SOURCES}")]);
+            }
+            Err(error) => return Err(vec![format!("{}: {error}; {SOURCES}", path.display())]),
         }
         let files = ReproDirectory::open(path).map_err(said)?;
         if files.is_empty() {
@@ -61,15 +69,29 @@ impl StoreOpener for Stores {
     }
 }
 
+/// What may be imported.
+const SOURCES: &str = "the source is a directory with repro's Berkeley DB files (repro_user.db) or with what db_dump made of \
+     them (repro_user.dump), a directory that sipvouch export has written, or the word Database1 for that data base of the \
+     configuration";
+
 /// `2` of `Database2`, which names a data base of the configuration unless there is a directory of that name.
 fn number_of(path: &Path) -> Option<&str> {
-    let word = path.to_str()?;
-    let number = word.strip_prefix("Database")?;
+    let (word, number) = path.to_str()?.split_at_checked("Database".len())?;
     let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    (is_number && !path.exists()).then_some(number)
+    (word.eq_ignore_ascii_case("Database") && is_number && !path.exists()).then_some(number)
 }
 
+/// The data base of this number in the configuration.
 fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> {
+    // First as it is: what is wrong with the file has nothing to do with the number.
+    config::load(file, &[]).map_err(|errors| {
+        let mut errors = all_said(errors);
+        errors.push(format!(
+            "Database{number} is a data base of the configuration, which is {} unless --config names another",
+            file.display()
+        ));
+        errors
+    })?;
     let asked = Override {
         name: "DefaultDatabase".to_owned(),
         value: number.to_owned(),
@@ -77,7 +99,7 @@ fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> 
     let configuration = config::load(file, &[asked]).map_err(all_said)?;
     match &configuration.store.default {
         Backend::Sql(_) => match data::open_default(&configuration.store, Access::ReadOnly) {
-            Ok(Err(store)) => Ok(Box::new(StoreSource(store))),
+            Ok(Err(store)) => Ok(Box::new(StoreSource::open(store).map_err(said)?)),
             Ok(Ok(_)) => Err(vec![format!(
                 "Database{number} is an embedded store; export it instead"
             )]),
@@ -89,7 +111,14 @@ fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> 
                     "Database{number} is an embedded store; export it instead"
                 )]);
             };
-            Ok(Box::new(ReproDirectory::open(berkeley).map_err(said)?))
+            let files = ReproDirectory::open(berkeley).map_err(said)?;
+            if files.is_empty() {
+                return Err(vec![format!(
+                    "{}: there are no files of repro's (repro_user.db, repro_user.dump) there",
+                    berkeley.display()
+                )]);
+            }
+            Ok(Box::new(files))
         }
     }
 }

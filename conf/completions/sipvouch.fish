@@ -405,8 +405,8 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fi
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object a line'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Do not say what was done'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l config -d 'The configuration that says where the store is' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l store -d 'The file of an embedded store, without any configuration' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l config -d 'The configuration that says where the store is, and what Database1 is' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l store -d 'The file of an embedded store, wherever the configuration has another' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l dry-run -d 'Say what would be taken over, and change nothing'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l json -d 'Print JSON, one object a line'

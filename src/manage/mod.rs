@@ -89,7 +89,7 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
                 false => Purpose::Fill,
             };
             let session = open(given, purpose, opener)?;
-            transfer::import(given, &place(given), session, opener)
+            transfer::import(given, session, opener)
         }
         "export" | "backup" => {
             let mut session = open(given, Purpose::Look, opener)?;

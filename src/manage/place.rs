@@ -84,11 +84,11 @@ pub(crate) trait StoreOpener {
     /// A sentence for each reason why it cannot be.
     fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>>;
 
-    /// Opens what is to be taken over into a store.
+    /// Opens what is to be taken over into a store: a directory, or a data base of this configuration.
     ///
     /// # Errors
     /// A sentence for each reason why it cannot be.
-    fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+    fn source(&self, configuration: &Path, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
 }
 
 /// Tells the server that a store has changed.

@@ -139,32 +139,51 @@ pub(super) fn command(kind: &dyn Kind) -> Command {
 pub(super) fn common(command: Command) -> Command {
     command
         .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .default_value("repro.config")
+            config_option()
+                .conflicts_with("store")
                 .help("The configuration that says where the store is"),
         )
+        .arg(store_option().help("The file of an embedded store, without any configuration"))
+        .args(output_options())
+}
+
+/// The same for a command that may need a configuration for something else than to find the store.
+pub(super) fn common_with_source(command: Command) -> Command {
+    command
         .arg(
-            Arg::new("store")
-                .long("store")
-                .value_name("PATH")
-                .conflicts_with("config")
-                .help("The file of an embedded store, without any configuration"),
+            config_option()
+                .help("The configuration that says where the store is, and what Database1 is"),
         )
         .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print JSON, one object a line"),
+            store_option()
+                .help("The file of an embedded store, wherever the configuration has another"),
         )
-        .arg(
-            Arg::new("quiet")
-                .long("quiet")
-                .short('q')
-                .action(ArgAction::SetTrue)
-                .help("Do not say what was done"),
-        )
+        .args(output_options())
+}
+
+fn config_option() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .default_value("repro.config")
+}
+
+fn store_option() -> Arg {
+    Arg::new("store").long("store").value_name("PATH")
+}
+
+fn output_options() -> [Arg; 2] {
+    [
+        Arg::new("json")
+            .long("json")
+            .action(ArgAction::SetTrue)
+            .help("Print JSON, one object a line"),
+        Arg::new("quiet")
+            .long("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .help("Do not say what was done"),
+    ]
 }
 
 /// Where to tell the server of a change, for those commands that make one.

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::output::{complain, shown};
-use super::place::{Held, Place, StoreOpener};
+use super::place::{Held, StoreOpener};
 use super::refusal::Refusal;
 use super::table::{Session, tell};
 use super::{filter, identity, route};
@@ -16,19 +16,23 @@ use crate::store::{Record, Table, import, text};
 /// `sipvouch import`: the report of what came over. A record that did not is a failure, the others have come all the same.
 pub(super) fn import(
     given: &ArgMatches,
-    place: &Place,
     session: Session,
     opener: &dyn StoreOpener,
 ) -> Result<(), Refusal> {
-    let source = path(given, "SOURCE");
-    let source = opener.source(place, &source).map_err(Refusal::Open)?;
+    let configuration = given
+        .get_one::<String>("config")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let source = opener
+        .source(&configuration, &path(given, "SOURCE"))
+        .map_err(Refusal::Open)?;
     let dry_run = given.get_flag("dry-run");
     let Session { opened, mut output } = session;
     let Held::Embedded(store) = opened.store else {
         return Err(Refusal::NotEmbedded {
             place: opened.store.store().place(),
             what: "records are imported into",
-            instead: "give --store FILE, export that, or use the import of the data base itself",
+            instead: "name a file for one by --store, or use the import of the data base itself",
         });
     };
     let report = import::import(&store, &*source, dry_run, &judge)?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::table::{self, Kind, common, telling};
+use super::table::{self, Kind, common, common_with_source, telling};
 use super::{acl, domain, filter, identity, registration, route, user};
 use crate::admin::ctl_command;
 
@@ -123,14 +123,18 @@ fn described() -> Vec<Command> {
 /// Whole stores in and out.
 fn transfers() -> Vec<Command> {
     vec![
-        telling(common(
+        telling(common_with_source(
             Command::new("import")
                 .about("Take over what repro has stored, or an export of ours")
                 .arg(
                     Arg::new("SOURCE")
                         .required(true).value_parser(value_parser!(PathBuf))
                         .value_hint(ValueHint::AnyPath)
-                        .help("A directory with repro's Berkeley DB files, or one that sipvouch export has written"),
+                        .help(
+                            "A directory with repro's Berkeley DB files (repro_user.db) or what db_dump made of them \
+                             (repro_user.dump), a directory that sipvouch export has written, or Database1, Database2 and \
+                             so on: repro's tables in that PostgreSQL or MySQL of the configuration",
+                        ),
                 )
                 .arg(
                     Arg::new("dry-run")
@@ -141,7 +145,8 @@ fn transfers() -> Vec<Command> {
         ))
         .after_help(
             "Examples:\n  sipvouch import /var/lib/repro --dry-run\n  \
-             sipvouch import /var/lib/repro --config /etc/repro/repro.config",
+             sipvouch import /var/lib/repro --config /etc/repro/repro.config\n  \
+             sipvouch import Database1 --config /etc/repro/repro.config --store /var/lib/sipvouch/sipvouch.db",
         ),
         common(
             Command::new("export")

@@ -20,6 +20,11 @@ pub trait Source {
     /// The tables that are there.
     fn tables(&self) -> Vec<Table>;
 
+    /// Tables that are there and must not be read, and why.
+    fn refused(&self) -> Vec<(Table, String)> {
+        Vec::new()
+    }
+
     /// Gives every record of a table, with a note where something about it had to be mended. What is no record is
     /// given as a fault, and the rest goes on.
     ///
@@ -112,12 +117,16 @@ pub struct Report {
     pub dry_run: bool,
     /// Each table that was there.
     pub tables: Vec<TableReport>,
+    /// Tables that the source does not have.
+    pub absent: Vec<Table>,
+    /// Tables that are there and must not be read, and why.
+    pub refused: Vec<(Table, String)>,
 }
 
 impl Report {
     /// Whether every record came over.
     pub fn is_complete(&self) -> bool {
-        self.tables.iter().all(|table| table.not_taken == 0)
+        self.refused.is_empty() && self.tables.iter().all(|table| table.not_taken == 0)
     }
 }
 
@@ -140,6 +149,13 @@ impl fmt::Display for Report {
                 t.same,
                 t.not_taken
             )?;
+        }
+        if !self.absent.is_empty() {
+            let words: Vec<_> = self.absent.iter().map(|table| table.word()).collect();
+            writeln!(f, "not there: {}", words.join(", "))?;
+        }
+        for (table, why) in &self.refused {
+            writeln!(f, "not read: {table}: {why}")?;
         }
         let mut section = |title: &str, of: &dyn Fn(&TableReport) -> (Vec<String>, u64)| {
             let mut title = Some(title);
@@ -206,9 +222,16 @@ pub fn import(
             }
             tables.push(taker.report);
         }
+        let refused = source.refused();
+        let known = |table: &Table| {
+            tables.iter().any(|own: &TableReport| own.table == *table)
+                || refused.iter().any(|(own, _)| own == table)
+        };
         let report = Report {
             source: source.describe(),
             dry_run,
+            absent: Table::ALL.into_iter().filter(|t| !known(t)).collect(),
+            refused,
             tables,
         };
         change.set_imported(&Imported {
@@ -517,6 +540,7 @@ mod tests {
              domain        1 read: 1 added, 0 changed, 0 same, 0 not taken\n\
              user          2 read: 1 added, 0 changed, 0 same, 1 not taken\n\
              silo          1 read: 0 added, 0 changed, 0 same, 1 not taken\n\
+             not there: acl, route, filter, registration, identity\n\
              not taken:\n  user \"z\\n\": ends too early\n  \
              silo \"18446744073709551615:\": 18446744073709551615 is no time in seconds\n\
              taken, but look at:\n  domain \"example.org\": had a full stop at its end\n  \

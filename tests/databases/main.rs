@@ -57,4 +57,5 @@ against_both! {
     serving::a_server_lives_with_its_data_base_without_it_and_with_it_again,
     serving::a_missing_table_is_told_before_anybody_asks_it,
     serving::a_data_base_is_imported_into_a_store_of_ours,
+    serving::what_cannot_be_imported_of_a_data_base_is_told,
 }
