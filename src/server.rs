@@ -16,7 +16,7 @@ use crate::logging::LoggingOptions;
 use crate::process::ProcessOptions;
 use crate::proxy::Policy;
 use crate::registrar::Location;
-use crate::store::{self, StoreOptions, Table};
+use crate::store::{self, FilterAction, Record, StoreOptions, Table};
 use crate::tls::{LoadFault, Report, ServerContext, ServerTls};
 use crate::transport::{
     self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
@@ -207,6 +207,14 @@ impl Files {
         notes.extend(tables.add_to(&mut auth));
         let (routing, of_rules) = tables.routing(&configuration.tables);
         notes.extend(of_rules);
+        let queries = |record: &Record| matches!(record, Record::Filter(own) if own.action == FilterAction::Sql);
+        let asking = tables.records().filter(|own| queries(own)).count();
+        if asking > 0 && !data.asks_filters() {
+            notes.push(format!(
+                "{asking} request filters query a data base, and there is none: RequestFilterDefaultDBErrorBehavior \
+                 decides; name one by RequestFilterDatabase"
+            ));
+        }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
         let policy = Policy {

@@ -160,6 +160,11 @@ impl Data {
         Arc::clone(&self.asking.identities)
     }
 
+    /// Whether there is a data base for the queries of request filters.
+    pub fn asks_filters(&self) -> bool {
+        self.asking.directory.asks_filters()
+    }
+
     /// Who knows the users, with these limits for messages.
     pub fn directory(&self, silo: &proxy::SiloOptions) -> Arc<dyn proxy::Directory> {
         self.asking.directory.limit(silo);

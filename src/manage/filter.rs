@@ -73,8 +73,11 @@ fn conditions(command: Command, needs_action: bool) -> Command {
                 .help("What is done with a request that it matches"),
         )
         .arg(Arg::new("DATA").num_args(0..).help(
-            "For reject a status of 400 to 699 and a phrase, for sql a query whose first column says what to do; $11 to \
-             $19 and $21 to $29 stand for what the groups of the two conditions found",
+            "For reject a status of 400 to 699 and a phrase, for sql a query whose first column says what to do: such a \
+             status and phrase as '403, On the list' to reject, any other text or number to let it go on. $11 to $19 and \
+             $21 to $29 stand for what the groups of the two conditions found. A query without a row, or with NULL, counts \
+             as one that failed: RequestFilterDefaultDBErrorBehavior decides, and without that it is answered 500. Give a \
+             row always, as with COALESCE((SELECT …), '0')",
         ))
 }
 

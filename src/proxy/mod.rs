@@ -36,7 +36,7 @@ pub use fault::{Defect, RuleFault, RuleKind};
 pub use filter::{FilterAction, FilterOptions, FilterRule, FilterVerdict, Filters};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Found, Routed};
-pub use pattern::{PatternError, pattern_groups};
+pub use pattern::{PatternError, Undecided, pattern_groups};
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
 pub use replay::Replay;

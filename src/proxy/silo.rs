@@ -131,7 +131,7 @@ fn finds(
     match filter {
         Ok(None) => Ok(false),
         Ok(Some(pattern)) => pattern.is_in(subject),
-        Err(_) => Err(Undecided),
+        Err(_) => Err(Undecided::Broken),
     }
 }
 
@@ -193,13 +193,13 @@ impl Silo {
                     .map_or(SiloVerdict::Pass, SiloVerdict::Answer);
             }
             Ok(false) => {}
-            Err(Undecided) => return failure,
+            Err(_) => return failure,
         }
         let destination = destination(target);
         match finds(&self.dest_filter, destination.as_bytes()) {
             Ok(true) => return SiloVerdict::Pass,
             Ok(false) => {}
-            Err(Undecided) => return failure,
+            Err(_) => return failure,
         }
         let (Some(content_type), Some(source)) = (text(content_type), source(request)) else {
             return failure;

@@ -199,6 +199,68 @@ pub(crate) fn a_server_lives_with_its_data_base_without_it_and_with_it_again(kin
     assert_eq!(served.message("sip:nobody@example.org"), 404);
 }
 
+pub(crate) fn filters_that_decide_otherwise_than_meant_are_told(kind: SqlKind) {
+    let server = Server::shared(kind);
+    let database = server.database();
+    let filter = |to: &str, action, data: &str| {
+        Record::Filter(Filter {
+            cond1_header: "To".into(),
+            cond1_regex: to.into(),
+            action,
+            action_data: data.into(),
+            ..Filter::default()
+        })
+    };
+    let sql = FilterAction::Sql;
+    let domain = Domain {
+        domain: "example.org".into(),
+        tls_port: 0,
+    };
+    let store = database.store();
+    store.put(&[Record::Domain(domain)]).unwrap();
+    store
+        .put(&[
+            filter("<sip:nonsense@", sql, "SELECT 'nonsense'"),
+            filter("<sip:norow@", sql, "SELECT '0' FROM users"),
+            filter("<sip:null@", sql, "SELECT NULL"),
+            filter("<sip:good@", sql, "SELECT '486, Not Now'"),
+            filter("<sip:(a|aa)+\\1c@", FilterAction::Reject, "403"),
+        ])
+        .unwrap();
+    let served = Served::start(&database);
+    assert_eq!(served.message("sip:good@example.org"), 486);
+    let costly = "a".repeat(1500);
+    for (to, status, told) in [
+        (
+            "nonsense",
+            480,
+            "filter.no_answer query=\"SELECT 'nonsense'\"",
+        ),
+        (
+            "norow",
+            500,
+            "filter.no_answer query=\"SELECT '0' FROM users\"",
+        ),
+        ("null", 500, "filter.no_answer query=\"SELECT NULL\""),
+        (
+            costly.as_str(),
+            403,
+            "filter.undecided filter=\"To:<sip:(a|aa)",
+        ),
+    ] {
+        let said = || {
+            assert_eq!(served.message(&format!("sip:{to}@example.org")), status);
+            served.log.try_iter().any(|line| line.contains(told))
+        };
+        // One line a second of all of them.
+        let until = Instant::now() + PATIENCE;
+        while !said() {
+            assert!(Instant::now() < until, "{told}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
 pub(crate) fn a_missing_table_is_told_before_anybody_asks_it(kind: SqlKind) {
     let server = Server::shared(kind);
     let database = server.database();

@@ -108,6 +108,20 @@ fn identities_of_the_store_without_effect_are_told_wherever_one_might_wonder() {
 }
 
 #[test]
+fn a_filter_with_a_query_and_nobody_to_ask_is_told() {
+    let setup = mapped();
+    let add = [
+        "filter", "add", "--header", "From", "--regex", "x", "sql", "SELECT 1",
+    ];
+    let (status, text) = setup.run(&add);
+    assert_eq!(status, Some(0), "{text}");
+    let (_, text) = setup.run(&["check", "repro.config"]);
+    let note = "1 request filters query a data base, and there is none";
+    assert!(text.contains(note), "{text}");
+    assert!(setup.start().log().contains(note));
+}
+
+#[test]
 fn certs_lists_every_certificate_with_its_role_and_days() {
     let (status, text) = mapped().run(&["certs", "repro.config"]);
     assert_eq!(status, Some(0), "{text}");
