@@ -67,6 +67,10 @@ impl StoreOpener for Stores {
         }
         Ok(Box::new(files))
     }
+
+    fn judge(&self, record: &Record) -> Option<String> {
+        data::judge(record)
+    }
 }
 
 /// What may be imported.

@@ -663,6 +663,7 @@ fn routes_that_lead_nowhere_are_refused() {
         (&["route", "add", "^sip:a", "sip:$1@b"], "none in brackets"),
         (&["route", "add", "^sip:(.)", "sip:$2@b"], "only $1"),
         (&["route", "add", "^sip:x", "a b"], "no SIP URI"),
+        (&["route", "add", "^sip:x", "nonsense"], "no SIP URI"),
         (&["route", "add", "^sip:x", ""], "expected a URI"),
         (
             &["route", "add", "^sip:x", "sip:a@b", "--method", "IN VITE"],
@@ -680,11 +681,10 @@ fn routes_that_lead_nowhere_are_refused() {
     ] {
         place.refused(1, arguments, why);
     }
-    place.refused(
-        2,
-        &["route", "add", "^sip:x", "sip:a@b", "--order", "-1"],
-        "",
-    );
+    let add = ["route", "add", "^sip:x", "sip:a@b", "--order", "-40000"];
+    place.refused(2, &add, "-32768");
+    let add = ["route", "add", "^sip:x", "sip:a@b", "--order", "-1"];
+    assert_eq!(place.done(&add), "added route ;-1: :  : ^sip:x\n");
     place.refused(2, &["route", "add", "^sip:x"], "REWRITE");
     place.refused(2, &["route", "change", "1"], "nothing to change");
 }
@@ -779,10 +779,14 @@ fn acl_entries_are_addresses_or_names() {
 fn acl_entries_that_trust_too_much_or_nobody_are_refused() {
     let place = Place::new();
     place.done(&["acl", "add", "127.0.0.7"]);
+    place.done(&["acl", "add", "gw.example.com"]);
     for (arguments, why) in [
         (&["acl", "add", "0.0.0.0/0"][..], "8 to 32"),
         (&["acl", "add", "192.0.2.7/24"], "write 192.0.2.0/24"),
         (&["acl", "add", "192.0.2.256"], "no IPv4 address"),
+        (&["acl", "add", "*"], "a * stands for nothing"),
+        (&["acl", "add", "*.example.net"], "a * stands for nothing"),
+        (&["acl", "add", "GW.example.com"], "exists already"),
         (&["acl", "add", "alice@example.org"], "neither an address"),
         (
             &["acl", "add", "gw.example.net", "--port", "5061"],
@@ -978,6 +982,11 @@ fn identities_are_added_changed_and_removed() {
         (1, &["identity", "add", "a,b", "alice@example.org"], "comma"),
         (
             1,
+            &["identity", "add", "*", "example.org"],
+            "a * stands for",
+        ),
+        (
+            1,
             &["identity", "add", "desk-17", "a b@example.org"],
             "blank",
         ),
@@ -1088,6 +1097,21 @@ fn static_registrations_are_added_changed_and_removed() {
                 "registration",
                 "add",
                 "a@example.org",
+                "<sip:a@b>;expires=0",
+            ],
+            "never does",
+        ),
+        (
+            1,
+            &["registration", "add", "a@example.org", "<sip:a@b>;q=7"],
+            "q=0.5",
+        ),
+        (
+            1,
+            &[
+                "registration",
+                "add",
+                "a@example.org",
                 "sip:a@127.0.0.1",
                 "--path",
                 "<sip:a>,<sip:b>",
@@ -1188,6 +1212,82 @@ fn what_is_taken_over_and_will_not_work_is_pointed_out() {
     fs::create_dir(&empty).unwrap();
     let empty = empty.to_str().unwrap().to_owned();
     place.refused(1, &["import", &empty], "holds no export");
+}
+
+#[test]
+fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (file, lines) in [
+        (
+            "acl.jsonl",
+            &[
+                r#"{"address":"999","mask":32,"transport":1}"#,
+                r#"{"address":"0.0.0.0","mask":0,"transport":1}"#,
+                r#"{"address":"192.0.2.7","mask":32,"transport":77}"#,
+                r#"{"address":"192.0.2.8","mask":32,"transport":1}"#,
+            ][..],
+        ),
+        ("domain.jsonl", &[r#"{"domain":"*"}"#]),
+        (
+            "identity.jsonl",
+            &[r#"{"peer_name":"*","authorized_identity":"example.org"}"#],
+        ),
+        (
+            "registration.jsonl",
+            &[r#"{"aor":"sip:a@example.org","contact":"<sip:a@b>;expires=0"}"#],
+        ),
+        (
+            "route.jsonl",
+            &[r#"{"matching_pattern":"^a","rewrite_expression":"nonsense"}"#],
+        ),
+        (
+            "user.jsonl",
+            &[r#"{"user":"a b","domain":"example.org","realm":"example.org"}"#],
+        ),
+    ] {
+        fs::write(dir.join(file), lines.join("\n") + "\n").unwrap();
+    }
+    let place = Place::new();
+    let out = place.done(&["import", dir.to_str().unwrap()]);
+    let (_, notes) = out.split_once("taken, but look at:\n").unwrap();
+    for (key, why) in [
+        (":999/32", "\"999\" is no IP address"),
+        (":0.0.0.0/0", "unsafe: it trusts every IPv4 address"),
+        (":192.0.2.7/32", "transport 77 is not there"),
+        ("domain \"*\"", "it is not used"),
+        ("*,example.org", "a * stands for nothing"),
+        ("sip:a@example.org:", "a static registration never does"),
+        ("^a", "no SIP URI"),
+        ("a b@example.org", "has a blank"),
+    ] {
+        let told = notes
+            .lines()
+            .any(|line| line.contains(key) && line.contains(why));
+        assert!(told, "{key}: {out}");
+    }
+    assert_eq!(notes.lines().count(), 8, "{out}");
+}
+
+#[test]
+fn names_that_differ_in_letter_case_are_pointed_out() {
+    let place = Place::new();
+    place.add_user("Alice@example.org", "pw");
+    let said = place.run_with("pw\n", &["user", "add", "alice@example.org"]);
+    assert_eq!(said.status, 0);
+    assert!(
+        said.err.contains("there is Alice@example.org too"),
+        "{}",
+        said.err
+    );
+    place.done(&["identity", "add", "Desk-17", "alice@example.org"]);
+    let said = place.run(&["identity", "add", "desk-17", "bob@example.org"]);
+    assert_eq!(said.status, 0);
+    assert!(said.err.contains("identities of Desk-17"), "{}", said.err);
+    let said = place.run(&["identity", "add", "desk-17", "eve@example.org", "--json"]);
+    assert!(said.err.contains("identities of Desk-17"), "{}", said.err);
+    let said = place.run(&["identity", "add", "desk-18", "eve@example.org"]);
+    assert_eq!(said.err, "");
 }
 
 #[test]

@@ -161,7 +161,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and not __fish_
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and not __fish_seen_subcommand_from add change remove list show" -f -a "show" -d 'Show one route'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l order -d 'The smallest is tried first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l order -d 'The smallest is tried first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -172,7 +172,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l rewrite -d 'The new URI; $1 to $9 stand for what the groups of the pattern found' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l order -d 'The smallest is tried first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l order -d 'The smallest is tried first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -291,7 +291,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_see
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l regex2 -d 'Its regular expression' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l order -d 'The smallest is asked first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l order -d 'The smallest is asked first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -304,7 +304,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_see
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l regex2 -d 'Its regular expression' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l order -d 'The smallest is asked first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l order -d 'The smallest is asked first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r

@@ -63,8 +63,9 @@ fn conditions(command: Command, needs_action: bool) -> Command {
             Arg::new("order")
                 .long("order")
                 .value_name("NUMBER")
-                .value_parser(value_parser!(i16).range(0..))
-                .help("The smallest is asked first; 0 without this"),
+                .value_parser(value_parser!(i16))
+                .allow_negative_numbers(true)
+                .help("The smallest is asked first, from -32768 to 32767; 0 without this"),
         )
         .arg(
             Arg::new("ACTION")

@@ -6,10 +6,10 @@ use clap::{Arg, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use super::names;
-use super::output::{complain, object};
+use super::output::{complain, object, shown};
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
-use crate::store::{self, Record, Table};
+use crate::store::{self, Flow, Record, Table};
 
 /// The table of TLS peer identities.
 pub(super) struct Identities;
@@ -74,10 +74,12 @@ impl Kind for Identities {
         if let Some(mappings) = &session.opened.mappings {
             note_mappings(mappings);
         }
-        Ok(vec![Record::Identity(store::Identity {
-            peer_name: names::peer_name(argument(given, "NAME"))?,
+        let own = store::Identity {
+            peer_name: peer_name(argument(given, "NAME"))?,
             authorized_identity: identity(argument(given, "IDENTITY"))?,
-        })])
+        };
+        note_other_case(&own, session)?;
+        Ok(vec![Record::Identity(own)])
     }
 
     fn changed(
@@ -99,7 +101,7 @@ impl Kind for Identities {
         }
         Ok(Record::Identity(store::Identity {
             peer_name: match name {
-                Some(name) => names::peer_name(name)?,
+                Some(name) => peer_name(name)?,
                 None => old.peer_name.clone(),
             },
             authorized_identity: match new {
@@ -171,6 +173,48 @@ pub(super) fn note_mappings(file: &Path) {
 
 fn argument<'g>(given: &'g ArgMatches, name: &str) -> &'g str {
     given.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// Says so when an identity is given to the same name in other letters.
+fn note_other_case(own: &store::Identity, session: &Session) -> Result<(), Refusal> {
+    let mut other = None;
+    session
+        .store()
+        .each(Table::Identity, &mut |record| match record {
+            Ok(Record::Identity(found))
+                if found.peer_name != own.peer_name
+                    && found.peer_name.eq_ignore_ascii_case(&own.peer_name) =>
+            {
+                other = Some(found.peer_name);
+                Flow::Enough
+            }
+            _ => Flow::More,
+        })?;
+    if let Some(other) = other {
+        complain(&format!(
+            "note: there are identities of {} already, and names of certificates are compared letter by letter, but for MAC \
+             addresses",
+            shown(&other)
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses what no certificate has, or nobody can claim.
+pub(super) fn check(own: &store::Identity) -> Result<(), Refusal> {
+    peer_name(&own.peer_name)?;
+    identity(&own.authorized_identity).map(|_| ())
+}
+
+/// A name of a certificate. One with an asterisk in it is a name like any other, and has a domain behind it.
+fn peer_name(text: &str) -> Result<String, Refusal> {
+    let name = names::peer_name(text)?;
+    if name.strip_prefix("*.").unwrap_or(&name).contains('*') {
+        let why =
+            "a * stands for nothing here: a name is compared whole with those of the certificate";
+        return Err(Refusal::invalid("certificate name", text, why));
+    }
+    Ok(name)
 }
 
 /// `user@domain` or `domain`, in the form that is compared.

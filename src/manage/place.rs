@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::auth::Algorithm;
 use crate::store::embedded::Embedded;
 use crate::store::import::Source;
-use crate::store::{Store, Table};
+use crate::store::{Record, Store, Table};
 
 /// Where the operator says that the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,9 @@ pub(crate) trait StoreOpener {
     /// # Errors
     /// A sentence for each reason why it cannot be.
     fn source(&self, configuration: &Path, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+
+    /// What a server makes of a record that it cannot use as it is.
+    fn judge(&self, record: &Record) -> Option<String>;
 }
 
 /// Tells the server that a store has changed.

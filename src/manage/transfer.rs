@@ -9,7 +9,7 @@ use super::output::{complain, shown};
 use super::place::{Held, StoreOpener};
 use super::refusal::Refusal;
 use super::table::{Session, tell};
-use super::{filter, identity, route};
+use super::{filter, identity, names, registration, route};
 use crate::auth::HashText;
 use crate::store::{Record, Table, import, text};
 
@@ -35,6 +35,8 @@ pub(super) fn import(
             instead: "name a file for one by --store, or use the import of the data base itself",
         });
     };
+    // What no command here would have stored, or else what no server can use.
+    let judge = |record: &Record| judge(record).or_else(|| opener.judge(record));
     let report = import::import(&store, &*source, dry_run, &judge)?;
     if let Some(finish) = opened.finish {
         finish(store).map_err(Refusal::Open)?;
@@ -78,8 +80,15 @@ fn judge(record: &Record) -> Option<String> {
     let refused = match record {
         Record::Route(own) => route::check(own).err(),
         Record::Filter(own) => filter::check(own).err(),
-        Record::User(own) => HashText::parse(&own.password_hash).err().map(Refusal::from),
-        _ => None,
+        Record::User(own) => match HashText::parse(&own.password_hash) {
+            Ok(_) => names::user(&own.user)
+                .and_then(|_| names::domain(&own.domain))
+                .err(),
+            Err(fault) => Some(fault.into()),
+        },
+        Record::Identity(own) => identity::check(own).err(),
+        Record::Registration(own) => registration::check(own).err(),
+        Record::Domain(_) | Record::Acl(_) | Record::Silo(_) => None,
     };
     refused.map(|refusal| refusal.to_string())
 }
