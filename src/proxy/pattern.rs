@@ -98,12 +98,22 @@ pub fn pattern_groups(text: &str) -> Result<usize, PatternError> {
 impl Pattern {
     /// Compiles a pattern.
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        Self::compiled(text, false)
+    }
+
+    /// The same for a subject in which letter case means nothing, as in a MIME type (RFC 2045 §5.1).
+    pub(super) fn caseless(text: &str) -> Result<Self, PatternError> {
+        Self::compiled(text, true)
+    }
+
+    fn compiled(text: &str, caseless: bool) -> Result<Self, PatternError> {
         if text.len() > MAX_PATTERN {
             return Err(PatternError::TooLong { length: text.len() });
         }
         let translation = translate(text)?;
         let regex = RegexBuilder::new(&translation.text)
             .bytes_mode(BytesMode::Ascii)
+            .case_insensitive(caseless)
             .backtrack_limit(MAX_STEPS)
             .delegate_size_limit(MAX_COMPILED)
             .max_prog_size(MAX_COMPILED / 16)
