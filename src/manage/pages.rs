@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::tree;
 
 /// The page about the program as a whole, which is written by hand.
-const PROGRAM: &str = include_str!("../../docs/sipvouch.1");
+const PROGRAM: &str = include_str!("../../docs/man/sipvouch.1");
 
 /// Options that every command on the store has; their section stands once in a page.
 const COMMON: [&str; 5] = ["config", "store", "json", "quiet", "socket"];
