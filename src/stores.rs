@@ -71,6 +71,10 @@ impl StoreOpener for Stores {
     fn judge(&self, record: &Record) -> Option<String> {
         data::judge(record)
     }
+
+    fn trusts_many(&self, record: &Record) -> Option<String> {
+        data::trusts_many(record)
+    }
 }
 
 /// What may be imported.

@@ -30,7 +30,7 @@ use memory::Memory;
 pub use open::{Opened, STORE_FILE, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
-pub use tables::{Tables, judge, trusted_peer};
+pub use tables::{Tables, judge, trusted_peer, trusts_many};
 pub(crate) use take_over::{Begun, Waiting, is_there, waiting};
 pub(crate) use watch::Watch;
 

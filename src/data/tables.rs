@@ -149,6 +149,14 @@ pub fn judge(record: &Record) -> Option<String> {
     }
 }
 
+/// Who is trusted by an ACL entry that no command would store: everybody, or nearly so.
+pub fn trusts_many(record: &Record) -> Option<String> {
+    match record {
+        Record::Acl(own) => trusted_peer(own).ok().as_ref().and_then(width),
+        _ => None,
+    }
+}
+
 /// Who is trusted by a network that is wider than the commands here take, or repro's own page did; `None` for any other.
 fn width(peer: &TrustedPeer) -> Option<String> {
     let TrustedPeer::Source(TrustedSource { network, .. }) = peer else {

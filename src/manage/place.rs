@@ -92,6 +92,9 @@ pub(crate) trait StoreOpener {
 
     /// What a server makes of a record that it cannot use as it is.
     fn judge(&self, record: &Record) -> Option<String>;
+
+    /// Who would be trusted by a record that trusts everybody, or nearly so.
+    fn trusts_many(&self, record: &Record) -> Option<String>;
 }
 
 /// Tells the server that a store has changed.

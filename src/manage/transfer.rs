@@ -11,7 +11,8 @@ use super::refusal::Refusal;
 use super::table::{Session, tell};
 use super::{filter, identity, names, registration, route};
 use crate::auth::HashText;
-use crate::store::{Record, Table, import, text};
+use crate::store::import::{Offered, Source};
+use crate::store::{Error, Flow, Record, RecordFault, Table, import, text};
 
 /// `sipvouch import`: the report of what came over. A record that did not is a failure, the others have come all the same.
 pub(super) fn import(
@@ -37,8 +38,14 @@ pub(super) fn import(
     };
     // What no command here would have stored, or else what no server can use.
     let judge = |record: &Record| judge(record).or_else(|| opener.judge(record));
-    let report = import::import(&store, &*source, dry_run, &judge)?;
-    if let Some(finish) = opened.finish {
+    let wary = Wary {
+        source: &*source,
+        opener,
+        trusting: given.get_flag("trust-wide-networks"),
+    };
+    let report = import::import(&store, &wary, dry_run, &judge)?;
+    // A new store that has got nothing is thrown away.
+    if let Some(finish) = opened.finish.filter(|_| report.stored) {
         finish(store).map_err(Refusal::Open)?;
     }
     let changed: Vec<Table> = report
@@ -47,7 +54,7 @@ pub(super) fn import(
         .filter(|table| table.added + table.changed > 0)
         .map(|table| table.table)
         .collect();
-    if !dry_run && !changed.is_empty() {
+    if report.stored && !changed.is_empty() {
         tell(&*opened.notify, &changed);
     }
     if output.json {
@@ -73,6 +80,56 @@ pub(super) fn import(
     };
     let printed = output.finish();
     done.and(printed)
+}
+
+/// A source without the ACL entries that trust everybody, unless they are asked for.
+struct Wary<'s> {
+    source: &'s dyn Source,
+    opener: &'s dyn StoreOpener,
+    trusting: bool,
+}
+
+impl Source for Wary<'_> {
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        self.source.tables()
+    }
+
+    fn refused(&self) -> Vec<(Table, String)> {
+        self.source.refused()
+    }
+
+    fn is_whole_or_nothing(&self) -> bool {
+        self.source.is_whole_or_nothing()
+    }
+
+    fn each(
+        &self,
+        table: Table,
+        take: &mut dyn FnMut(Result<Offered, RecordFault>) -> Flow,
+    ) -> Result<(), Error> {
+        self.source.each(table, &mut |offered| {
+            let trusted = match &offered {
+                Ok((record, _)) if !self.trusting => {
+                    self.opener.trusts_many(record).map(|who| (record, who))
+                }
+                _ => None,
+            };
+            match trusted {
+                Some((record, who)) => take(Err(RecordFault {
+                    table,
+                    key: record.key(),
+                    why: format!(
+                        "trusts {who}; or add --trust-wide-networks to take it all the same"
+                    ),
+                })),
+                None => take(offered),
+            }
+        })
+    }
 }
 
 /// What an operator should know of a record that is taken over as it is, and that no command here would have stored.

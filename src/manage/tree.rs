@@ -141,12 +141,23 @@ fn transfers() -> Vec<Command> {
                         .long("dry-run")
                         .action(ArgAction::SetTrue)
                         .help("Say what would be taken over, and change nothing"),
+                )
+                .arg(
+                    Arg::new("trust-wide-networks")
+                        .long("trust-wide-networks")
+                        .action(ArgAction::SetTrue)
+                        .help(
+                            "Take over ACL entries for networks wider than /8 (IPv6: /16) too; one with /0 trusts everybody",
+                        ),
                 ),
         ))
         .after_help(
             "Examples:\n  sipvouch import /var/lib/repro --dry-run\n  \
              sipvouch import /var/lib/repro --config /etc/repro/repro.config\n  \
-             sipvouch import Database1 --config /etc/repro/repro.config --store /var/lib/sipvouch/sipvouch.db",
+             sipvouch import Database1 --config /etc/repro/repro.config --store /var/lib/sipvouch/sipvouch.db\n\n\
+             An import adds: a record that is there under the same key is replaced, and named; one that is only in the \
+             store stays. From repro's tables the records that are good come over, and the others are named. Of an export \
+             all come over, or nothing is stored.",
         ),
         common(
             Command::new("export")
