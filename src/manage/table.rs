@@ -288,7 +288,7 @@ fn change(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<
             session.output.done("unchanged", table, &after);
         } else {
             session.tell(&[table]);
-            session.output.done("changed", table, &after);
+            session.output.changed(table, &before, &after);
         }
     }
     Ok(())

@@ -35,7 +35,7 @@ fn details(command: Command) -> Command {
             "algorithms",
             "LIST",
             "Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of \
-             DigestChallengeAlgorithms, and all if that is empty",
+             DigestChallengeAlgorithms, all if that is empty, and those that the user has",
         ),
     ]
     .into_iter()
@@ -237,15 +237,18 @@ fn set_details(own: &mut store::User, given: &ArgMatches) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Reads the password, or what stands for it, and stores its hashes.
+/// Reads the password, or what stands for it, and stores its hashes: for the usual algorithms and those that there are hashes
+/// of. One that was left as it is would be that of the old password.
 fn set_password(
     own: &mut store::User,
     given: &ArgMatches,
     session: &Session,
 ) -> Result<(), Refusal> {
+    let before: Vec<Algorithm> =
+        HashText::parse(&own.password_hash).map_or(Vec::new(), |old| old.algorithms().collect());
     let algorithms = match given.get_one::<String>("algorithms") {
         Some(list) => names::algorithms(list)?,
-        None => session.opened.algorithms.clone(),
+        None => [&*session.opened.algorithms, &*before].concat(),
     };
     let (hash, alternative) = if given.get_flag("no-password") {
         (HashText::default(), HashText::default())
@@ -258,6 +261,17 @@ fn set_password(
         let of = |name: &str| HashText::of_password(&algorithms, name, &own.realm, &password);
         (of(&own.user)?, of(&whole)?)
     };
+    let lost: Vec<&str> = before
+        .into_iter()
+        .filter(|old| hash.get(*old).is_none())
+        .map(Algorithm::name)
+        .collect();
+    if !lost.is_empty() && !given.get_flag("no-password") {
+        complain(&format!(
+            "note: there is no hash for {} any more; a phone that knows nothing else cannot log in",
+            lost.join(", ")
+        ));
+    }
     own.password_hash = hash.to_string();
     own.password_hash_alt = alternative.to_string();
     Ok(())
