@@ -332,11 +332,59 @@ fn another_name_or_realm_needs_the_password_again() {
     let said = place.run_with("alice-pw\n", &[&rename[..], &["--password-stdin"]].concat());
     assert_eq!(
         (said.status, said.out.as_str()),
-        (0, "changed user carol@example.org\n")
+        (0, "changed user alice@example.org to carol@example.org\n")
     );
     place.refused(1, &["user", "show", "alice@example.org"], "no user");
     let verify = ["user", "verify", "carol@example.org"];
     assert_eq!(place.run_with("alice-pw\n", &verify).status, 0);
+}
+
+#[test]
+fn a_new_password_is_hashed_for_every_algorithm_that_there_was_a_hash_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("repro.config");
+    let text = format!(
+        "TLSPort = 0\nDatabasePath = {}\nDigestChallengeAlgorithms = MD5\nDomains = example.org\n",
+        dir.path().display()
+    );
+    fs::write(&config, text).unwrap();
+    let user = |input: &str, word: &str, more: &[&str]| {
+        let start = ["user", word, "alice@example.org", "--config"];
+        let own = [&start[..], &[config.to_str().unwrap()], more].concat();
+        run(input, &own)
+    };
+    let algorithms = || user("", "show", &["--json"]).json()[0]["algorithms"].clone();
+    let list = ["--algorithms", "MD5,SHA-256"];
+    assert_eq!(user("one\n", "add", &list).status, 0);
+    let said = user("two\n", "change", &["--password"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    assert_eq!(algorithms(), serde_json::json!(["MD5", "SHA-256"]));
+    assert_eq!(user("two\n", "verify", &[]).status, 0);
+    let said = user("three\n", "change", &["--password", "--algorithms", "MD5"]);
+    assert!(
+        said.err.contains("no hash for SHA-256 any more"),
+        "{}",
+        said.err
+    );
+    assert_eq!(algorithms(), serde_json::json!(["MD5"]));
+}
+
+#[test]
+fn an_argument_that_is_too_long_is_not_repeated_whole() {
+    let place = Place::new();
+    let long = "x".repeat(5000);
+    let address = format!("{long}@example.org");
+    for arguments in [
+        &["user", "add", &address, "--no-password"][..],
+        &["user", "show", &address],
+        &["user", &long],
+        &["route", "add", "^a", "sip:a@b", "--order", &long],
+    ] {
+        let said = place.run(arguments);
+        assert_ne!(said.status, 0);
+        assert!(said.err.contains("xxx…"), "{}", said.err);
+        assert!(said.err.len() < 1000, "{}", said.err);
+    }
 }
 
 #[test]
@@ -636,7 +684,7 @@ fn routes_are_named_by_their_number_or_key() {
     let change = ["route", "change", "2", "--method", "INVITE", "--order", "1"];
     assert_eq!(
         place.done(&change),
-        "changed route ;1:INVITE :  : ^sip:9([0-9]+)@example\\.org\n"
+        "changed route ;10: :  : ^sip:9([0-9]+)@example\\.org to ;1:INVITE :  : ^sip:9([0-9]+)@example\\.org\n"
     );
     let stored = place.create().get(Table::Route, key).unwrap();
     assert_eq!(stored, None, "the old key is gone");
@@ -731,7 +779,7 @@ fn acl_entries_are_addresses_or_names() {
                 "--port",
                 "65000",
             ],
-            "changed acl :192.0.2.0/24:-536:0:2\n",
+            "changed acl :192.0.2.0/24:5060:0:2 to :192.0.2.0/24:-536:0:2\n",
         ),
         (
             &[
@@ -741,7 +789,7 @@ fn acl_entries_are_addresses_or_names() {
                 "--entry",
                 "gw2.example.net",
             ],
-            "changed acl gw2.example.net:/0:0:0:0\n",
+            "changed acl gw.example.net:/0:0:0:0 to gw2.example.net:/0:0:0:0\n",
         ),
     ] {
         assert_eq!(place.done(arguments), done, "{arguments:?}");
@@ -1249,7 +1297,18 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
         fs::write(dir.join(file), lines.join("\n") + "\n").unwrap();
     }
     let place = Place::new();
-    let out = place.done(&["import", dir.to_str().unwrap()]);
+    let import = ["import", dir.to_str().unwrap()];
+    let said = place.run(&import);
+    assert_eq!(said.status, 1);
+    for why in [
+        "nothing was stored",
+        "not taken:\n  acl \":0.0.0.0/0:0:0:1\": trusts every IPv4 address",
+        "--trust-wide-networks",
+    ] {
+        assert!(said.out.contains(why), "{why}: {}", said.out);
+    }
+    assert!(place.create().is_empty().unwrap());
+    let out = place.done(&[&import[..], &["--trust-wide-networks"]].concat());
     let (_, notes) = out.split_once("taken, but look at:\n").unwrap();
     for (key, why) in [
         (":999/32", "\"999\" is no IP address"),

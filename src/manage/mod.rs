@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use output::{Output, complain};
-use refusal::Refusal;
+use refusal::{Refusal, cut};
 use table::Session;
 
 pub(crate) use notify::ControlSocket;
@@ -47,9 +47,10 @@ pub(crate) fn run(
     if let Err(refusal) = secret::none_behind_options(&line) {
         return refused(&refusal);
     }
-    let given = match tree::command().try_get_matches_from(line) {
+    let given = match tree::command().try_get_matches_from(&line) {
         Ok(given) => given,
         Err(error) => {
+            let error = repeated_shorter(&line).unwrap_or(error);
             // Help goes to standard output; a reader that has seen enough is no failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -63,6 +64,14 @@ pub(crate) fn run(
         // Clap asks for one.
         None => ExitCode::from(2),
     }
+}
+
+/// What is wrong with a command line, without repeating the whole of an argument that is too long to read.
+fn repeated_shorter(line: &[OsString]) -> Option<clap::Error> {
+    let line = line
+        .iter()
+        .map(|own| cut(&own.to_string_lossy()).into_owned());
+    tree::command().try_get_matches_from(line).err()
 }
 
 fn refused(refusal: &Refusal) -> ExitCode {
