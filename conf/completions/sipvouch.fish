@@ -65,7 +65,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and not __fish_s
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l name -d 'Full name, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l email -d 'Mail address, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l realm -d 'Realm of the digest; the domain unless given, and always in repro' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, and all if that is empty' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, all if that is empty, and those that the user has' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -79,7 +79,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l name -d 'Full name, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l email -d 'Mail address, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l realm -d 'Realm of the digest; the domain unless given, and always in repro' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, and all if that is empty' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, all if that is empty, and those that the user has' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -409,6 +409,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l config -d '
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l store -d 'The file of an embedded store, wherever the configuration has another' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l dry-run -d 'Say what would be taken over, and change nothing'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l trust-wide-networks -d 'Take over ACL entries for networks wider than /8 (IPv6: /16) too; one with /0 trusts everybody'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l json -d 'Print JSON, one object a line'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -s q -l quiet -d 'Do not say what was done'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -s h -l help -d 'Print help'
