@@ -117,9 +117,7 @@ impl Case<'_> {
         trace: &mut T,
     ) -> Option<Judgement> {
         let table = self.rules.table.as_ref()?;
-        if self.peer.proved().is_none() {
-            return None;
-        }
+        self.peer.proved()?;
         if !self.rules.mappings.is_empty() {
             let name = table.name();
             trace.step(|| {
