@@ -1274,6 +1274,8 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
                 r#"{"address":"0.0.0.0","mask":0,"transport":1}"#,
                 r#"{"address":"192.0.2.7","mask":32,"transport":77}"#,
                 r#"{"address":"192.0.2.8","mask":32,"transport":1}"#,
+                r#"{"tls_peer_name":"gw.example.net"}"#,
+                r#"{"tls_peer_name":"GW.example.net"}"#,
             ][..],
         ),
         ("domain.jsonl", &[r#"{"domain":"*"}"#]),
@@ -1314,6 +1316,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
         (":999/32", "\"999\" is no IP address"),
         (":0.0.0.0/0", "unsafe: it trusts every IPv4 address"),
         (":192.0.2.7/32", "transport 77 is not there"),
+        ("GW.example.net:", "the same as \"gw.example.net\""),
         ("domain \"*\"", "it is not used"),
         ("*,example.org", "a * stands for nothing"),
         ("sip:a@example.org:", "a static registration never does"),
@@ -1325,7 +1328,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
             .any(|line| line.contains(key) && line.contains(why));
         assert!(told, "{key}: {out}");
     }
-    assert_eq!(notes.lines().count(), 8, "{out}");
+    assert_eq!(notes.lines().count(), 9, "{out}");
 }
 
 #[test]
@@ -1347,6 +1350,37 @@ fn names_that_differ_in_letter_case_are_pointed_out() {
     assert!(said.err.contains("identities of Desk-17"), "{}", said.err);
     let said = place.run(&["identity", "add", "desk-18", "eve@example.org"]);
     assert_eq!(said.err, "");
+    let said = place.run(&[
+        "identity",
+        "change",
+        "desk-18",
+        "eve@example.org",
+        "--new-name",
+        "DESK-18",
+    ]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    let change = [
+        "user",
+        "change",
+        "alice@example.org",
+        "--no-password",
+        "--rename",
+    ];
+    let said = place.run(&[&change[..], &["ALICE@example.org"]].concat());
+    assert!(
+        said.err.contains("there is Alice@example.org too"),
+        "{}",
+        said.err
+    );
+    place.done(&["acl", "add", "gw.example.org"]);
+    place.done(&["acl", "add", "gw.example.net"]);
+    let change = ["acl", "change", "gw.example.net", "--entry"];
+    place.refused(
+        1,
+        &[&change[..], &["GW.example.org"]].concat(),
+        "exists already",
+    );
+    place.done(&[&change[..], &["GW.example.net"]].concat());
 }
 
 #[test]

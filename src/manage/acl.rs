@@ -114,12 +114,17 @@ impl Kind for Acls {
             given.get_one::<u16>("port").copied(),
         )?;
         for entry in &entries {
-            no_other_case(entry, session)?;
+            no_other_case(entry, None, session)?;
         }
         Ok(entries.into_iter().map(Record::Acl).collect())
     }
 
-    fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
+    fn changed(
+        &self,
+        old: &Record,
+        given: &ArgMatches,
+        session: &Session,
+    ) -> Result<Record, Refusal> {
         let Record::Acl(old) = old else {
             return Err(Refusal::NoChange(Table::Acl));
         };
@@ -145,6 +150,7 @@ impl Kind for Acls {
             if transport.is_some() || port.is_some() {
                 return Err(nothing_for_names(&own.tls_peer_name));
             }
+            no_other_case(&own, Some(old), session)?;
             return Ok(Record::Acl(own));
         }
         // What is not given stays as it was, if that was an address.
@@ -305,8 +311,12 @@ fn entries(
         .collect()
 }
 
-/// Refuses a name that is there in other letters: it would be the same (RFC 3261 §19.1.4).
-fn no_other_case(entry: &store::Acl, session: &Session) -> Result<(), Refusal> {
+/// Refuses a name that is there in other letters, but for the entry that is changed: it would be the same (RFC 3261 §19.1.4).
+fn no_other_case(
+    entry: &store::Acl,
+    changed: Option<&store::Acl>,
+    session: &Session,
+) -> Result<(), Refusal> {
     if entry.tls_peer_name.is_empty() {
         return Ok(());
     }
@@ -315,7 +325,8 @@ fn no_other_case(entry: &store::Acl, session: &Session) -> Result<(), Refusal> {
         .store()
         .each(Table::Acl, &mut |record| match record {
             Ok(Record::Acl(found))
-                if found.tls_peer_name.to_lowercase() == entry.tls_peer_name.to_lowercase() =>
+                if changed != Some(&found)
+                    && found.tls_peer_name.to_lowercase() == entry.tls_peer_name.to_lowercase() =>
             {
                 other = Some(Record::Acl(found).key());
                 Flow::Enough

@@ -78,7 +78,7 @@ impl Kind for Identities {
             peer_name: peer_name(argument(given, "NAME"))?,
             authorized_identity: identity(argument(given, "IDENTITY"))?,
         };
-        note_other_case(&own, session)?;
+        note_other_case(&own, None, session)?;
         Ok(vec![Record::Identity(own)])
     }
 
@@ -99,7 +99,7 @@ impl Kind for Identities {
         if let Some(mappings) = &session.opened.mappings {
             note_mappings(mappings);
         }
-        Ok(Record::Identity(store::Identity {
+        let own = store::Identity {
             peer_name: match name {
                 Some(name) => peer_name(name)?,
                 None => old.peer_name.clone(),
@@ -108,7 +108,11 @@ impl Kind for Identities {
                 Some(new) => identity(new)?,
                 None => old.authorized_identity.clone(),
             },
-        }))
+        };
+        if name.is_some() {
+            note_other_case(&own, Some(old), session)?;
+        }
+        Ok(Record::Identity(own))
     }
 
     fn keys(&self, given: &ArgMatches) -> Result<Vec<Wanted>, Refusal> {
@@ -175,14 +179,19 @@ fn argument<'g>(given: &'g ArgMatches, name: &str) -> &'g str {
     given.get_one::<String>(name).map_or("", String::as_str)
 }
 
-/// Says so when an identity is given to the same name in other letters.
-fn note_other_case(own: &store::Identity, session: &Session) -> Result<(), Refusal> {
+/// Says so when an identity is given to a name that is there in other letters, but for the record that is changed.
+fn note_other_case(
+    own: &store::Identity,
+    changed: Option<&store::Identity>,
+    session: &Session,
+) -> Result<(), Refusal> {
     let mut other = None;
     session
         .store()
         .each(Table::Identity, &mut |record| match record {
             Ok(Record::Identity(found))
-                if found.peer_name != own.peer_name
+                if changed != Some(&found)
+                    && found.peer_name != own.peer_name
                     && found.peer_name.eq_ignore_ascii_case(&own.peer_name) =>
             {
                 other = Some(found.peer_name);

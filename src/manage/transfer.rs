@@ -1,5 +1,6 @@
 //! `sipvouch import`, `export` and `backup`: whole stores in and out.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
@@ -111,7 +112,9 @@ impl Source for Wary<'_> {
         table: Table,
         take: &mut dyn FnMut(Result<Offered, RecordFault>) -> Flow,
     ) -> Result<(), Error> {
+        let mut names = HashMap::new();
         self.source.each(table, &mut |offered| {
+            let offered = offered.map(|offered| with_other_case(offered, &mut names));
             let trusted = match &offered {
                 Ok((record, _)) if !self.trusting => {
                     self.opener.trusts_many(record).map(|who| (record, who))
@@ -130,6 +133,22 @@ impl Source for Wary<'_> {
             }
         })
     }
+}
+
+/// Notes on an ACL entry that its name came before in other letters: both trust the same. `names` has those that came, by
+/// what is the same of them.
+fn with_other_case(offered: Offered, names: &mut HashMap<String, String>) -> Offered {
+    let (record, note) = offered;
+    let other = match &record {
+        Record::Acl(own) if !own.tls_peer_name.is_empty() => {
+            let name = &own.tls_peer_name;
+            let first = names.entry(name.to_lowercase()).or_insert(name.clone());
+            (first != name)
+                .then(|| format!("the same as {first:?}: letter case means nothing; remove one"))
+        }
+        _ => None,
+    };
+    (record, note.or(other))
 }
 
 /// What an operator should know of a record that is taken over as it is, and that no command here would have stored.

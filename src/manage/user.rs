@@ -111,7 +111,7 @@ impl Kind for Users {
         // Before the password is asked for in vain.
         table::absent(session, Table::User, &Record::User(own.clone()).key())?;
         note_strange_domain(&own.domain, session)?;
-        note_other_case(&own, session)?;
+        note_other_case(&own, None, session)?;
         set_password(&mut own, given, session)?;
         Ok(vec![Record::User(own)])
     }
@@ -138,6 +138,7 @@ impl Kind for Users {
             );
             table::free_for(session, Table::User, &before, &after)?;
             note_strange_domain(&own.domain, session)?;
+            note_other_case(&own, Some(&before), session)?;
         }
         set_details(&mut own, given)?;
         let asked = ["password", "password-stdin", "ha1", "no-password"]
@@ -293,8 +294,12 @@ fn note_strange_domain(domain: &str, session: &Session) -> Result<(), Refusal> {
 }
 
 /// Says so when there is a user who differs in letter case only: to SIP that is somebody else (RFC 3261 §19.1.4). Looks for
-/// the usual spellings, not through all users.
-fn note_other_case(own: &store::User, session: &Session) -> Result<(), Refusal> {
+/// the usual spellings, not through all users, and not for the one that is renamed.
+fn note_other_case(
+    own: &store::User,
+    renamed: Option<&str>,
+    session: &Session,
+) -> Result<(), Refusal> {
     let lower = own.user.to_ascii_lowercase();
     let capital = match lower.split_at_checked(1) {
         Some((first, rest)) => first.to_ascii_uppercase() + rest,
@@ -302,7 +307,10 @@ fn note_other_case(own: &store::User, session: &Session) -> Result<(), Refusal> 
     };
     for other in [lower, capital, own.user.to_ascii_uppercase()] {
         let key = format!("{other}@{}", own.domain);
-        if other != own.user && session.store().get(Table::User, &key)?.is_some() {
+        if other != own.user
+            && renamed != Some(&key)
+            && session.store().get(Table::User, &key)?.is_some()
+        {
             complain(&format!(
                 "note: there is {} too; letter case counts in the user, so that these are two",
                 shown(&key)
