@@ -1579,3 +1579,21 @@ fn completions_and_pages_are_printed_and_written() {
     assert!(dir.path().join("sipvouch-acl.1").exists());
     assert_eq!(run("", &["man", "--dir", "/nonexistent"]).status, 1);
 }
+
+#[test]
+fn the_script_that_makes_certificates_says_how_it_is_used_and_makes_nothing_of_an_option() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-pki");
+    let dir = tempfile::tempdir().unwrap();
+    for (option, status) in [("--help", 0), ("--nonsense", 2)] {
+        let mut command = Command::new(&script);
+        let said = command.arg(option).current_dir(&dir).output().unwrap();
+        let told = [said.stdout, said.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(said.status.code(), Some(status), "{told}");
+        assert!(
+            told.contains("usage: ") && told.contains("make-pki DIRECTORY"),
+            "{told}"
+        );
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{option}");
+    }
+}
