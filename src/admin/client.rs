@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,8 +14,10 @@ use super::command::Refused;
 const PATIENCE: Duration = Duration::from_secs(150);
 /// First pause before a busy server is asked again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Longest of them. All together they take three seconds.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
+/// Longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time that a busy server is asked for; a silent client loses its place before that.
+const LONGEST_ASKED: Duration = Duration::from_secs(10);
 /// Longest answer. A connection takes less than a kilobyte.
 const LONGEST_ANSWER: u64 = 512 * 1024 * 1024;
 
@@ -56,13 +58,15 @@ impl Client {
     /// # Errors
     /// There is no server, it said no, has gone, or stays busy.
     pub fn ask(path: &Path, command: &Value) -> Result<Value, ClientError> {
-        let mut pause = FIRST_PAUSE;
+        let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             match Self::connect(path).and_then(|mut client| client.call(command)) {
-                Err(ClientError::Busy(_)) if pause <= LONGEST_PAUSE => thread::sleep(pause),
+                Err(ClientError::Busy(_)) if start.elapsed() < LONGEST_ASKED => {
+                    thread::sleep(pause)
+                }
                 answer => return answer,
             }
-            pause *= 2;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
