@@ -56,12 +56,11 @@ sample-config:
 	@if cmp -s conf/repro.config conf/repro.config.new; then rm conf/repro.config.new; \
 	else mv conf/repro.config.new conf/repro.config; echo 'conf/repro.config was not up to date; it is now'; exit 1; fi
 
-# Manual pages and completions as the tree of commands has them.
+# Manual pages and completions as the tree of commands has them. That of the program, docs/man/sipvouch.1, is written by hand.
 man:
 	scripts/install-build-needs
 	mkdir -p docs/man conf/completions
 	$(CARGO) run --locked --quiet -- man --dir docs/man
-	rm docs/man/sipvouch.1
 	$(CARGO) run --locked --quiet -- completions bash > conf/completions/sipvouch.bash
 	$(CARGO) run --locked --quiet -- completions zsh > conf/completions/_sipvouch
 	$(CARGO) run --locked --quiet -- completions fish > conf/completions/sipvouch.fish

@@ -10,9 +10,10 @@ use crate::admin::{ctl_command, run_ctl};
 use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
 use crate::config::cli::{Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
+use crate::data::Data;
 use crate::manage;
 use crate::serve::{say, serve};
-use crate::server::{self, Fault};
+use crate::server::{self, Fault, Files};
 use crate::store::Table;
 use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
@@ -117,17 +118,8 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         };
     }
     let _ = writeln!(text, "domains   {}", loaded.composed.domains.join(", "));
-    let counts: Vec<String> = [
-        Table::Domain,
-        Table::Acl,
-        Table::Route,
-        Table::Filter,
-        Table::Registration,
-    ]
-    .into_iter()
-    .map(|table| format!("{table} {}", loaded.composed.tables.count(table)))
-    .collect();
-    let _ = writeln!(text, "store     {}: {}", loaded.place, counts.join(", "));
+    let (counts, unreadable) = contents(&loaded.data);
+    let _ = writeln!(text, "store     {}: {counts}", loaded.data.place());
     let _ = writeln!(
         text,
         "identity  rules {:?}, {} mappings",
@@ -150,7 +142,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
     }
-    for note in &loaded.composed.notes {
+    for note in loaded.composed.notes.iter().chain(&unreadable) {
         to_mend += 1;
         let _ = writeln!(text, "{note}");
     }
@@ -170,9 +162,47 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     }
 }
 
+/// Tables as `check` counts them, those first that a server asks one by one.
+const COUNTED: [Table; 8] = [
+    Table::User,
+    Table::Identity,
+    Table::Silo,
+    Table::Domain,
+    Table::Acl,
+    Table::Route,
+    Table::Filter,
+    Table::Registration,
+];
+
+/// How many records each table has, and sentences about those that cannot be read. The tables that are read whole have
+/// their sentences already.
+fn contents(data: &Data) -> (String, Vec<String>) {
+    let mut counts = Vec::with_capacity(COUNTED.len());
+    let mut unreadable = Vec::new();
+    for table in COUNTED {
+        let Ok(count) = data.count(table) else {
+            // What that means for a server is said where it is asked.
+            counts.push(format!("{table} unknown"));
+            continue;
+        };
+        counts.push(format!("{table} {}", count.records));
+        if !matches!(table, Table::User | Table::Identity | Table::Silo) {
+            continue;
+        }
+        let named = u64::try_from(count.faults.len()).unwrap_or(u64::MAX);
+        let told = count.faults.iter();
+        unreadable.extend(told.map(|fault| format!("{fault}; this record is not used")));
+        if count.unreadable > named {
+            let more = count.unreadable - named;
+            unreadable.push(format!("{table}: and {more} more that cannot be read"));
+        }
+    }
+    (counts.join(", "), unreadable)
+}
+
 fn certs(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
-    match server::load(path, overrides, checks) {
-        Ok(loaded) => print(&inventory(&loaded.files.report.certificates)),
+    match Files::load(path, overrides, checks) {
+        Ok(files) => print(&inventory(&files.report.certificates)),
         Err(faults) => fail(faults),
     }
 }

@@ -21,7 +21,7 @@ use crate::proxy::Policy;
 use crate::proxy::relay::{RelayKeys, RelayPolicy};
 use crate::registrar::Location;
 use crate::resolve::{self, Resolver};
-use crate::store::{self, StoreOptions, Table};
+use crate::store::{self, FilterAction, Record, StoreOptions, Table};
 use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext};
 use crate::transport::{
     self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
@@ -56,6 +56,9 @@ pub enum Fault {
     /// A store.
     #[error("{0}")]
     Store(#[from] store::Error),
+    /// The users cannot be asked for.
+    #[error("{0}; users are asked for by nearly every request (conf/sql has repro's tables)")]
+    Users(store::Error),
     /// A listener or a thread.
     #[error("{0}")]
     Transport(#[from] transport::Error),
@@ -212,6 +215,34 @@ impl Files {
         of_config.chain(of_tls).chain(of_mappings).collect()
     }
 
+    /// Asks for a user, and for what else requests ask one by one, before any request does. Answers with what will not be
+    /// answered.
+    ///
+    /// # Errors
+    /// The users cannot be asked for.
+    fn rehearse(&self, data: &Data) -> Result<Vec<String>, Fault> {
+        let wanted = data::Wanted {
+            identities: self.mappings.is_empty(),
+            silo: self.configuration.tables.silo.enabled,
+        };
+        let mut notes = data.rehearse(wanted).map_err(Fault::Users)?;
+        notes.extend(self.idle_identities(data));
+        Ok(notes)
+    }
+
+    /// A sentence about TLS peer identities that nobody asks for: as in repro, mappings take the place of the table.
+    fn idle_identities(&self, data: &Data) -> Option<String> {
+        let file = self.configuration.auth.mappings_file.as_ref()?;
+        let idle = !self.mappings.is_empty() && data.has_identities();
+        idle.then(|| {
+            format!(
+                "TLS peer identities of the store are not asked for, because CommonNameMappings = {} has mappings; put \
+                 them into that file, or take the setting out",
+                file.display()
+            )
+        })
+    }
+
     /// Number of mappings.
     pub fn mappings(&self) -> usize {
         self.mappings.len()
@@ -229,8 +260,16 @@ impl Files {
         notes.extend(tables.add_to(&mut auth));
         let (routing, of_rules) = tables.routing(&configuration.tables);
         notes.extend(of_rules);
+        let queries = |record: &Record| matches!(record, Record::Filter(own) if own.action == FilterAction::Sql);
+        let asking = tables.records().filter(|own| queries(own)).count();
+        if asking > 0 && !data.asks_filters() {
+            notes.push(format!(
+                "{asking} request filters query a data base, and there is none: RequestFilterDefaultDBErrorBehavior \
+                 decides; name one by RequestFilterDatabase"
+            ));
+        }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
-        rules.table = data.identities();
+        rules.table = Some(data.identities());
         let policy = Policy {
             relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),
             rules,
@@ -264,8 +303,8 @@ pub struct Loaded {
     pub files: Files,
     /// What the stores gave.
     pub composed: Composed,
-    /// Where they are.
-    pub place: String,
+    /// The stores.
+    pub data: Data,
 }
 
 /// Loads files and looks at the stores, changing nothing.
@@ -278,13 +317,17 @@ pub fn load(
     checks: &[Arc<dyn Check>],
 ) -> Result<Loaded, Vec<Fault>> {
     let files = Files::load(path, overrides, checks)?;
-    let data = data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
+    let (data, of_store) =
+        data::look(&files.configuration.store).map_err(|error| vec![error.into()])?;
     let mut composed = files.with(&data).map_err(|fault| vec![fault])?;
+    composed.notes.splice(0..0, of_store);
     composed.notes.extend(data.notes());
+    let lacking = files.rehearse(&data).map_err(|fault| vec![fault])?;
+    composed.notes.extend(lacking);
     Ok(Loaded {
-        place: data.place(),
         files,
         composed,
+        data,
     })
 }
 
@@ -400,6 +443,7 @@ impl Server {
         let fixed = Fixed::of(configuration);
         let mut composed = files.with(&data)?;
         composed.notes.extend(data.notes());
+        composed.notes.extend(files.rehearse(&data)?);
         let in_force = InForce::of(&files, &composed);
         let location = Location::new();
         if let (Some(store), true) = (data.embedded(), configuration.store.persist_registrations) {
@@ -451,6 +495,7 @@ impl Server {
             return Err(vec![Fault::ListenersChanged]);
         }
         let mut notes = files.notes();
+        notes.extend(files.idle_identities(&self.data));
         if self.fixed != Fixed::of(&files.configuration) {
             notes.push(
                 "threads, limits, deadlines, log, process, data base or control socket settings changed: they wait for \

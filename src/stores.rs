@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::{Gid, Group, Uid, User};
+use tempfile::TempDir;
 
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, Mappings};
 use crate::config::{self, Configuration, Override};
-use crate::data::{self, Tables};
+use crate::data::{self, Begun, Tables, Waiting};
 use crate::manage::{
-    ControlSocket, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
+    ControlSocket, Finish, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo,
+    StoreOpener,
 };
 use crate::process::ProcessOptions;
-use crate::store::embedded::{Access, Embedded, restore};
+use crate::store::embedded::{Access, Embedded, restore, was_there};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
@@ -29,23 +31,33 @@ impl StoreOpener for Stores {
     fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>> {
         match place {
             Place::File(path) => {
-                let (store, scratch) = embedded(path, purpose)?;
+                let own = embedded(path, purpose, None)?;
                 Ok(Opened {
-                    notes: store.notes(),
-                    store: Held::Embedded(store),
+                    notes: own.store.notes(),
+                    store: Held::Embedded(own.store),
                     algorithms: Algorithm::ALL.to_vec(),
                     domains: None,
+                    mappings: None,
                     notify: Box::new(NobodyToTell),
-                    _scratch: scratch,
+                    finish: own.finish,
+                    _scratch: own.scratch,
                 })
             }
             Place::Configuration(file) => of_configuration(file, purpose),
         }
     }
 
-    fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>> {
-        if let (Place::Configuration(file), Some(number)) = (place, number_of(path)) {
+    fn source(&self, file: &Path, path: &Path) -> Result<Box<dyn Source>, Vec<String>> {
+        if let Some(number) = number_of(path) {
             return data_base(file, number);
+        }
+        match path.metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                let path = path.display();
+                return Err(vec![format!("{path}: is no directory; {SOURCES}")]);
+            }
+            Err(error) => return Err(vec![format!("{}: {error}; {SOURCES}", path.display())]),
         }
         let files = ReproDirectory::open(path).map_err(said)?;
         if files.is_empty() {
@@ -75,22 +87,44 @@ impl StoreOpener for Stores {
         };
         let done = restore(&file, backup).map_err(said)?;
         // What replaces a store belongs to whom that belonged to.
-        if let (None, Some(process)) = (&done.before, process) {
-            give_to_server(&file, &process)?;
+        if done.before.is_none() {
+            give_to_server(&file, process.as_ref())?;
         }
         Ok(RestoredTo { file, done })
     }
+
+    fn judge(&self, record: &Record) -> Option<String> {
+        data::judge(record)
+    }
+
+    fn trusts_many(&self, record: &Record) -> Option<String> {
+        data::trusts_many(record)
+    }
 }
+
+/// What may be imported.
+const SOURCES: &str = "the source is a directory with repro's Berkeley DB files (repro_user.db) or with what db_dump made of \
+     them (repro_user.dump), a directory that sipvouch export has written, or the word Database1 for that data base of the \
+     configuration";
 
 /// `2` of `Database2`, which names a data base of the configuration unless there is a directory of that name.
 fn number_of(path: &Path) -> Option<&str> {
-    let word = path.to_str()?;
-    let number = word.strip_prefix("Database")?;
+    let (word, number) = path.to_str()?.split_at_checked("Database".len())?;
     let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    (is_number && !path.exists()).then_some(number)
+    (word.eq_ignore_ascii_case("Database") && is_number && !path.exists()).then_some(number)
 }
 
+/// The data base of this number in the configuration.
 fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> {
+    // First as it is: what is wrong with the file has nothing to do with the number.
+    config::load(file, &[]).map_err(|errors| {
+        let mut errors = all_said(errors);
+        errors.push(format!(
+            "Database{number} is a data base of the configuration, which is {} unless --config names another",
+            file.display()
+        ));
+        errors
+    })?;
     let asked = Override {
         name: "DefaultDatabase".to_owned(),
         value: number.to_owned(),
@@ -98,7 +132,7 @@ fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> 
     let configuration = config::load(file, &[asked]).map_err(all_said)?;
     match &configuration.store.default {
         Backend::Sql(_) => match data::open_default(&configuration.store, Access::ReadOnly) {
-            Ok(Err(store)) => Ok(Box::new(StoreSource(store))),
+            Ok(Err(store)) => Ok(Box::new(StoreSource::open(store).map_err(said)?)),
             Ok(Ok(_)) => Err(vec![format!(
                 "Database{number} is an embedded store; export it instead"
             )]),
@@ -110,48 +144,132 @@ fn data_base(file: &Path, number: &str) -> Result<Box<dyn Source>, Vec<String>> 
                     "Database{number} is an embedded store; export it instead"
                 )]);
             };
-            Ok(Box::new(ReproDirectory::open(berkeley).map_err(said)?))
+            let files = ReproDirectory::open(berkeley).map_err(said)?;
+            if files.is_empty() {
+                return Err(vec![format!(
+                    "{}: there are no files of repro's (repro_user.db, repro_user.dump) there",
+                    berkeley.display()
+                )]);
+            }
+            Ok(Box::new(files))
         }
     }
 }
 
-/// An embedded store in this file. For a trial without one it is made elsewhere, for as long as the trial lasts.
+/// An embedded store that was opened or made.
+struct Own {
+    store: Embedded,
+    finish: Option<Finish>,
+    scratch: Option<TempDir>,
+}
+
+/// The embedded store in this file; a server of this configuration is to be able to use it. One that is not there is made
+/// beside its place to be filled, and elsewhere for a trial, for as long as that lasts.
 fn embedded(
     path: &Path,
     purpose: Purpose,
-) -> Result<(Embedded, Option<tempfile::TempDir>), Vec<String>> {
-    let access = match purpose {
-        Purpose::Look => Access::ReadOnly,
-        Purpose::Change => Access::Existing,
-        Purpose::Fill => Access::Create,
-        Purpose::Try if path.exists() => Access::Existing,
+    process: Option<&ProcessOptions>,
+) -> Result<Own, Vec<String>> {
+    let of = |access| {
+        let store = Embedded::open(path, access).map_err(said)?;
+        Ok(Own {
+            store,
+            finish: None,
+            scratch: None,
+        })
+    };
+    if path.exists() {
+        return of(match purpose {
+            Purpose::Look => Access::ReadOnly,
+            Purpose::Change | Purpose::Add | Purpose::Try => Access::Existing,
+            Purpose::Fill => Access::Create,
+        });
+    }
+    match purpose {
+        // Before its first start a server has no store, and its users may be there before it. One that is gone is not made
+        // anew by this: a server that runs would take it up.
+        Purpose::Add if process.is_some() && !was_there(path) => {
+            let own = of(Access::Create)?;
+            give_to_server(path, process)?;
+            Ok(own)
+        }
+        Purpose::Look | Purpose::Change | Purpose::Add => Err(said(Error::NoStore {
+            path: path.to_owned(),
+        })),
+        Purpose::Fill => {
+            let (begun, store) = Begun::beside(path).map_err(said)?;
+            let (path, process) = (path.to_owned(), process.cloned());
+            let finish = move |store| match begun.put_in_place(store).map_err(said)? {
+                true => give_to_server(&path, process.as_ref()),
+                false => Err(vec![format!(
+                    "{}: somebody else has made a store meanwhile; import once more, into that one",
+                    path.display()
+                )]),
+            };
+            Ok(Own {
+                store,
+                finish: Some(Box::new(finish)),
+                scratch: None,
+            })
+        }
         Purpose::Try => {
             let scratch = tempfile::tempdir().map_err(said)?;
             let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create);
-            return Ok((store.map_err(said)?, Some(scratch)));
+            Ok(Own {
+                store: store.map_err(said)?,
+                finish: None,
+                scratch: Some(scratch),
+            })
         }
-    };
-    Ok((Embedded::open(path, access).map_err(said)?, None))
+    }
+}
+
+/// Refuses to look for records, or to add some, where those of an old deployment have still to come: they would be missed,
+/// and behind a store that holds something they would wait for ever.
+fn refuse_before_take_over(
+    store: Option<&Embedded>,
+    berkeley: &Path,
+    file: &Path,
+) -> Result<(), Vec<String>> {
+    match data::waiting(store, berkeley).map_err(said)? {
+        Waiting::Files(files) => {
+            let (berkeley, file) = (berkeley.display(), file.display());
+            Err(vec![format!(
+                "{}: nothing of repro's has been taken over from there yet; do that first, by sipvouch import {berkeley} \
+                 --config {file} or a first start of the server",
+                files.describe()
+            )])
+        }
+        Waiting::Nothing | Waiting::Passed(_) => Ok(()),
+    }
 }
 
 fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>> {
     let (configuration, algorithms) = config::stores(file, &[]).map_err(all_said)?;
-    let mut scratch = None;
+    let (mut finish, mut scratch) = (None, None);
     let held = match &configuration.store.default {
         Backend::Sql(_) => match data::open_default(&configuration.store, Access::Existing) {
             Ok(Err(store)) => Held::Other(Box::new(store)),
             Ok(Ok(store)) => Held::Embedded(store),
             Err(error) => return Err(said(error)),
         },
-        Backend::Embedded { directory, .. } => {
+        Backend::Embedded {
+            directory,
+            berkeley,
+        } => {
             let path = directory.join(STORE_FILE);
-            let is_new = !path.exists();
-            let (store, made) = embedded(&path, purpose)?;
-            scratch = made;
-            if is_new && scratch.is_none() {
-                give_to_server(&path, &configuration.process)?;
+            let old = berkeley
+                .as_deref()
+                .filter(|_| matches!(purpose, Purpose::Look | Purpose::Change | Purpose::Add));
+            if let (Some(old), false) = (old, data::is_there(&path)) {
+                refuse_before_take_over(None, old, file)?;
             }
-            Held::Embedded(store)
+            let own = embedded(&path, purpose, Some(&configuration.process))?;
+            if let Some(old) = old {
+                refuse_before_take_over(Some(&own.store), old, file)?;
+            }
+            (finish, scratch) = (own.finish, own.scratch);
+            Held::Embedded(own.store)
         }
     };
     let notes = match &held {
@@ -177,8 +295,10 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
         store,
         algorithms,
         domains: Some(domains),
+        mappings: mappings(&configuration),
         notify,
         notes,
+        finish,
         _scratch: scratch,
     })
 }
@@ -193,9 +313,18 @@ fn domains(configuration: &Configuration, store: &dyn Store) -> Vec<String> {
     auth.domains
 }
 
+/// The file of CommonNameMappings, unless it has none. One that cannot be read keeps the server from starting, and not whoever
+/// manages the store.
+fn mappings(configuration: &Configuration) -> Option<PathBuf> {
+    let path = configuration.auth.mappings_file.clone()?;
+    let is_empty = |text: Vec<u8>| Mappings::parse(&text, "").0.is_empty();
+    let has_none = std::fs::read(&path).is_ok_and(is_empty);
+    (!has_none).then_some(path)
+}
+
 /// A store that root has made belongs to the user that the server runs as.
-fn give_to_server(path: &Path, process: &ProcessOptions) -> Result<(), Vec<String>> {
-    let Some(name) = &process.user else {
+fn give_to_server(path: &Path, process: Option<&ProcessOptions>) -> Result<(), Vec<String>> {
+    let Some((process, name)) = process.and_then(|own| Some((own, own.user.as_ref()?))) else {
         return Ok(());
     };
     if !Uid::effective().is_root() {

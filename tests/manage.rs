@@ -332,11 +332,59 @@ fn another_name_or_realm_needs_the_password_again() {
     let said = place.run_with("alice-pw\n", &[&rename[..], &["--password-stdin"]].concat());
     assert_eq!(
         (said.status, said.out.as_str()),
-        (0, "changed user carol@example.org\n")
+        (0, "changed user alice@example.org to carol@example.org\n")
     );
     place.refused(1, &["user", "show", "alice@example.org"], "no user");
     let verify = ["user", "verify", "carol@example.org"];
     assert_eq!(place.run_with("alice-pw\n", &verify).status, 0);
+}
+
+#[test]
+fn a_new_password_is_hashed_for_every_algorithm_that_there_was_a_hash_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("repro.config");
+    let text = format!(
+        "TLSPort = 0\nDatabasePath = {}\nDigestChallengeAlgorithms = MD5\nDomains = example.org\n",
+        dir.path().display()
+    );
+    fs::write(&config, text).unwrap();
+    let user = |input: &str, word: &str, more: &[&str]| {
+        let start = ["user", word, "alice@example.org", "--config"];
+        let own = [&start[..], &[config.to_str().unwrap()], more].concat();
+        run(input, &own)
+    };
+    let algorithms = || user("", "show", &["--json"]).json()[0]["algorithms"].clone();
+    let list = ["--algorithms", "MD5,SHA-256"];
+    assert_eq!(user("one\n", "add", &list).status, 0);
+    let said = user("two\n", "change", &["--password"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    assert_eq!(algorithms(), serde_json::json!(["MD5", "SHA-256"]));
+    assert_eq!(user("two\n", "verify", &[]).status, 0);
+    let said = user("three\n", "change", &["--password", "--algorithms", "MD5"]);
+    assert!(
+        said.err.contains("no hash for SHA-256 any more"),
+        "{}",
+        said.err
+    );
+    assert_eq!(algorithms(), serde_json::json!(["MD5"]));
+}
+
+#[test]
+fn an_argument_that_is_too_long_is_not_repeated_whole() {
+    let place = Place::new();
+    let long = "x".repeat(5000);
+    let address = format!("{long}@example.org");
+    for arguments in [
+        &["user", "add", &address, "--no-password"][..],
+        &["user", "show", &address],
+        &["user", &long],
+        &["route", "add", "^a", "sip:a@b", "--order", &long],
+    ] {
+        let said = place.run(arguments);
+        assert_ne!(said.status, 0);
+        assert!(said.err.contains("xxx…"), "{}", said.err);
+        assert!(said.err.len() < 1000, "{}", said.err);
+    }
 }
 
 #[test]
@@ -636,7 +684,7 @@ fn routes_are_named_by_their_number_or_key() {
     let change = ["route", "change", "2", "--method", "INVITE", "--order", "1"];
     assert_eq!(
         place.done(&change),
-        "changed route ;1:INVITE :  : ^sip:9([0-9]+)@example\\.org\n"
+        "changed route ;10: :  : ^sip:9([0-9]+)@example\\.org to ;1:INVITE :  : ^sip:9([0-9]+)@example\\.org\n"
     );
     let stored = place.create().get(Table::Route, key).unwrap();
     assert_eq!(stored, None, "the old key is gone");
@@ -663,6 +711,7 @@ fn routes_that_lead_nowhere_are_refused() {
         (&["route", "add", "^sip:a", "sip:$1@b"], "none in brackets"),
         (&["route", "add", "^sip:(.)", "sip:$2@b"], "only $1"),
         (&["route", "add", "^sip:x", "a b"], "no SIP URI"),
+        (&["route", "add", "^sip:x", "nonsense"], "no SIP URI"),
         (&["route", "add", "^sip:x", ""], "expected a URI"),
         (
             &["route", "add", "^sip:x", "sip:a@b", "--method", "IN VITE"],
@@ -680,11 +729,10 @@ fn routes_that_lead_nowhere_are_refused() {
     ] {
         place.refused(1, arguments, why);
     }
-    place.refused(
-        2,
-        &["route", "add", "^sip:x", "sip:a@b", "--order", "-1"],
-        "",
-    );
+    let add = ["route", "add", "^sip:x", "sip:a@b", "--order", "-40000"];
+    place.refused(2, &add, "-32768");
+    let add = ["route", "add", "^sip:x", "sip:a@b", "--order", "-1"];
+    assert_eq!(place.done(&add), "added route ;-1: :  : ^sip:x\n");
     place.refused(2, &["route", "add", "^sip:x"], "REWRITE");
     place.refused(2, &["route", "change", "1"], "nothing to change");
 }
@@ -731,7 +779,7 @@ fn acl_entries_are_addresses_or_names() {
                 "--port",
                 "65000",
             ],
-            "changed acl :192.0.2.0/24:-536:0:2\n",
+            "changed acl :192.0.2.0/24:5060:0:2 to :192.0.2.0/24:-536:0:2\n",
         ),
         (
             &[
@@ -741,7 +789,7 @@ fn acl_entries_are_addresses_or_names() {
                 "--entry",
                 "gw2.example.net",
             ],
-            "changed acl gw2.example.net:/0:0:0:0\n",
+            "changed acl gw.example.net:/0:0:0:0 to gw2.example.net:/0:0:0:0\n",
         ),
     ] {
         assert_eq!(place.done(arguments), done, "{arguments:?}");
@@ -779,10 +827,14 @@ fn acl_entries_are_addresses_or_names() {
 fn acl_entries_that_trust_too_much_or_nobody_are_refused() {
     let place = Place::new();
     place.done(&["acl", "add", "127.0.0.7"]);
+    place.done(&["acl", "add", "gw.example.com"]);
     for (arguments, why) in [
         (&["acl", "add", "0.0.0.0/0"][..], "8 to 32"),
         (&["acl", "add", "192.0.2.7/24"], "write 192.0.2.0/24"),
         (&["acl", "add", "192.0.2.256"], "no IPv4 address"),
+        (&["acl", "add", "*"], "a * stands for nothing"),
+        (&["acl", "add", "*.example.net"], "a * stands for nothing"),
+        (&["acl", "add", "GW.example.com"], "exists already"),
         (&["acl", "add", "alice@example.org"], "neither an address"),
         (
             &["acl", "add", "gw.example.net", "--port", "5061"],
@@ -978,6 +1030,11 @@ fn identities_are_added_changed_and_removed() {
         (1, &["identity", "add", "a,b", "alice@example.org"], "comma"),
         (
             1,
+            &["identity", "add", "*", "example.org"],
+            "a * stands for",
+        ),
+        (
+            1,
             &["identity", "add", "desk-17", "a b@example.org"],
             "blank",
         ),
@@ -1088,6 +1145,21 @@ fn static_registrations_are_added_changed_and_removed() {
                 "registration",
                 "add",
                 "a@example.org",
+                "<sip:a@b>;expires=0",
+            ],
+            "never does",
+        ),
+        (
+            1,
+            &["registration", "add", "a@example.org", "<sip:a@b>;q=7"],
+            "q=0.5",
+        ),
+        (
+            1,
+            &[
+                "registration",
+                "add",
+                "a@example.org",
                 "sip:a@127.0.0.1",
                 "--path",
                 "<sip:a>,<sip:b>",
@@ -1191,6 +1263,127 @@ fn what_is_taken_over_and_will_not_work_is_pointed_out() {
 }
 
 #[test]
+fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (file, lines) in [
+        (
+            "acl.jsonl",
+            &[
+                r#"{"address":"999","mask":32,"transport":1}"#,
+                r#"{"address":"0.0.0.0","mask":0,"transport":1}"#,
+                r#"{"address":"192.0.2.7","mask":32,"transport":77}"#,
+                r#"{"address":"192.0.2.8","mask":32,"transport":1}"#,
+                r#"{"tls_peer_name":"gw.example.net"}"#,
+                r#"{"tls_peer_name":"GW.example.net"}"#,
+            ][..],
+        ),
+        ("domain.jsonl", &[r#"{"domain":"*"}"#]),
+        (
+            "identity.jsonl",
+            &[r#"{"peer_name":"*","authorized_identity":"example.org"}"#],
+        ),
+        (
+            "registration.jsonl",
+            &[r#"{"aor":"sip:a@example.org","contact":"<sip:a@b>;expires=0"}"#],
+        ),
+        (
+            "route.jsonl",
+            &[r#"{"matching_pattern":"^a","rewrite_expression":"nonsense"}"#],
+        ),
+        (
+            "user.jsonl",
+            &[r#"{"user":"a b","domain":"example.org","realm":"example.org"}"#],
+        ),
+    ] {
+        fs::write(dir.join(file), lines.join("\n") + "\n").unwrap();
+    }
+    let place = Place::new();
+    let import = ["import", dir.to_str().unwrap()];
+    let said = place.run(&import);
+    assert_eq!(said.status, 1);
+    for why in [
+        "nothing was stored",
+        "not taken:\n  acl \":0.0.0.0/0:0:0:1\": trusts every IPv4 address",
+        "--trust-wide-networks",
+    ] {
+        assert!(said.out.contains(why), "{why}: {}", said.out);
+    }
+    assert!(place.create().is_empty().unwrap());
+    let out = place.done(&[&import[..], &["--trust-wide-networks"]].concat());
+    let (_, notes) = out.split_once("taken, but look at:\n").unwrap();
+    for (key, why) in [
+        (":999/32", "\"999\" is no IP address"),
+        (":0.0.0.0/0", "unsafe: it trusts every IPv4 address"),
+        (":192.0.2.7/32", "transport 77 is not there"),
+        ("GW.example.net:", "the same as \"gw.example.net\""),
+        ("domain \"*\"", "it is not used"),
+        ("*,example.org", "a * stands for nothing"),
+        ("sip:a@example.org:", "a static registration never does"),
+        ("^a", "no SIP URI"),
+        ("a b@example.org", "has a blank"),
+    ] {
+        let told = notes
+            .lines()
+            .any(|line| line.contains(key) && line.contains(why));
+        assert!(told, "{key}: {out}");
+    }
+    assert_eq!(notes.lines().count(), 9, "{out}");
+}
+
+#[test]
+fn names_that_differ_in_letter_case_are_pointed_out() {
+    let place = Place::new();
+    place.add_user("Alice@example.org", "pw");
+    let said = place.run_with("pw\n", &["user", "add", "alice@example.org"]);
+    assert_eq!(said.status, 0);
+    assert!(
+        said.err.contains("there is Alice@example.org too"),
+        "{}",
+        said.err
+    );
+    place.done(&["identity", "add", "Desk-17", "alice@example.org"]);
+    let said = place.run(&["identity", "add", "desk-17", "bob@example.org"]);
+    assert_eq!(said.status, 0);
+    assert!(said.err.contains("identities of Desk-17"), "{}", said.err);
+    let said = place.run(&["identity", "add", "desk-17", "eve@example.org", "--json"]);
+    assert!(said.err.contains("identities of Desk-17"), "{}", said.err);
+    let said = place.run(&["identity", "add", "desk-18", "eve@example.org"]);
+    assert_eq!(said.err, "");
+    let said = place.run(&[
+        "identity",
+        "change",
+        "desk-18",
+        "eve@example.org",
+        "--new-name",
+        "DESK-18",
+    ]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    let change = [
+        "user",
+        "change",
+        "alice@example.org",
+        "--no-password",
+        "--rename",
+    ];
+    let said = place.run(&[&change[..], &["ALICE@example.org"]].concat());
+    assert!(
+        said.err.contains("there is Alice@example.org too"),
+        "{}",
+        said.err
+    );
+    place.done(&["acl", "add", "gw.example.org"]);
+    place.done(&["acl", "add", "gw.example.net"]);
+    let change = ["acl", "change", "gw.example.net", "--entry"];
+    place.refused(
+        1,
+        &[&change[..], &["GW.example.org"]].concat(),
+        "exists already",
+    );
+    place.done(&[&change[..], &["GW.example.net"]].concat());
+}
+
+#[test]
 fn the_server_is_told_of_a_change_and_of_nothing_else() {
     let place = Place::new();
     let socket = place.dir.path().join("sipvouch.sock");
@@ -1270,8 +1463,58 @@ fn a_store_that_is_not_there_is_not_made_by_a_slip() {
         let said = run("", &[arguments, &["--store", name]].concat());
         assert_eq!(said.status, 1, "{arguments:?}");
         assert!(said.err.contains("typo.db"), "{}", said.err);
+        assert!(said.err.contains("there is no store"), "{}", said.err);
         assert!(!store.exists());
     }
+    let config = dir.path().join("repro.config");
+    let text = format!("TLSPort = 0\nDatabasePath = {}\n", dir.path().display());
+    fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let said = run("", &["user", "list", "--config", config]);
+    assert_eq!(said.status, 1);
+    assert!(
+        said.err.contains("there is no store here; the first start"),
+        "{}",
+        said.err
+    );
+    // Here nothing is a slip: the configuration says where the server will look for it.
+    let said = run("", &["domain", "add", "example.org", "--config", config]);
+    assert_eq!(said.status, 0, "{}", said.err);
+}
+
+#[test]
+fn an_import_that_fails_leaves_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let legacy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/legacy-repro/db");
+    let old = dir.path().join("old");
+    fs::create_dir(&old).unwrap();
+    for name in ["repro_config.db", "repro_user.db"] {
+        let octets = fs::read(legacy.join(name)).unwrap();
+        fs::write(old.join(name), &octets[..octets.len().min(5000)]).unwrap();
+    }
+    let store = dir.path().join("new").join("own.db");
+    fs::create_dir(store.parent().unwrap()).unwrap();
+    let arguments = [
+        "import",
+        old.to_str().unwrap(),
+        "--store",
+        store.to_str().unwrap(),
+    ];
+    let said = run("", &arguments);
+    assert_eq!(said.status, 1);
+    assert!(said.err.contains("damaged"), "{}", said.err);
+    let left = fs::read_dir(store.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 0);
+    fs::write(
+        old.join("repro_user.db"),
+        fs::read(legacy.join("repro_user.db")).unwrap(),
+    )
+    .unwrap();
+    fs::remove_file(old.join("repro_config.db")).unwrap();
+    let said = run("", &arguments);
+    assert_eq!(said.status, 0, "{}", said.err);
+    let left = fs::read_dir(store.parent().unwrap()).unwrap().count();
+    assert_eq!(left, 1);
 }
 
 #[test]
@@ -1459,9 +1702,7 @@ fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_mak
             (output.status.code(), String::from_utf8(said).unwrap())
         };
         for arguments in [
-            &["user", "add", "alice@example.org", "--no-password"][..],
-            &["domain", "add", "example.org"],
-            &["domain", "remove", "example.org"],
+            &["domain", "remove", "example.org"][..],
             &["user", "change", "alice@example.org", "--name", "A"],
             &["user", "list"],
             &["backup", "copy.db"],
@@ -1488,10 +1729,16 @@ fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_mak
                     .all(|name| !name.contains(".db"))
             );
         }
-        let store = Embedded::open(&directory.join("sipvouch.db"), Access::Create).unwrap();
+        let file = directory.join("sipvouch.db");
         let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
         assert_eq!(status, Some(0), "{situation}: {said}");
+        let store = Embedded::open(&file, Access::ReadOnly).unwrap();
         assert!(store.get(Table::Domain, "example.org").unwrap().is_some());
+        drop(store);
+        fs::remove_file(&file).unwrap();
+        let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
+        assert_eq!(status, Some(1), "one that is gone: {said}");
+        assert!(said.contains("there is no store here") && !file.exists());
         fs::remove_dir_all(&directory).unwrap();
         fs::create_dir_all(place.path()).unwrap();
     }
@@ -1523,4 +1770,22 @@ fn a_store_where_repro_would_have_looked_is_not_passed_over_in_silence() {
     );
     assert!(said.contains(&wanted), "{said}");
     assert!(!check(place.path()).contains("working directory"));
+}
+
+#[test]
+fn the_script_that_makes_certificates_says_how_it_is_used_and_makes_nothing_of_an_option() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-pki");
+    let dir = tempfile::tempdir().unwrap();
+    for (option, status) in [("--help", 0), ("--nonsense", 2)] {
+        let mut command = Command::new(&script);
+        let said = command.arg(option).current_dir(&dir).output().unwrap();
+        let told = [said.stdout, said.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(said.status.code(), Some(status), "{told}");
+        assert!(
+            told.contains("usage: ") && told.contains("make-pki DIRECTORY"),
+            "{told}"
+        );
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{option}");
+    }
 }

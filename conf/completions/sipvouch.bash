@@ -1303,7 +1303,7 @@ _sipvouch() {
             return 0
             ;;
         sipvouch__subcmd__import)
-            opts="-q -h --dry-run --config --store --json --quiet --socket --help"
+            opts="-q -h --dry-run --trust-wide-networks --config --store --json --quiet --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -34,7 +34,7 @@ complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "domain" -d 'Domai
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "route" -d 'Static routes: where a request goes by its Request-URI'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "acl" -d 'Trusted peers: they may use any From'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "filter" -d 'Request filters: what is let in and what is not, by header fields'
-complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "identity" -d 'TLS peer identities: what a name in a certificate may use'
+complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "identity" -d 'TLS peer identities: what a name in a certificate may use; asked only where there are no CommonNameMappings'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "registration" -d 'Static registrations: contacts that never expire'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "import" -d 'Take over what repro has stored, or an export of ours'
 complete -c sipvouch -n "__fish_sipvouch_needs_command" -f -a "export" -d 'Write every table as a file of readable lines; the hashes of passwords are in it'
@@ -66,7 +66,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and not __fish_s
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l name -d 'Full name, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l email -d 'Mail address, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l realm -d 'Realm of the digest; the domain unless given, and always in repro' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, and all if that is empty' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, all if that is empty, and those that the user has' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -80,7 +80,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l name -d 'Full name, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l email -d 'Mail address, for people' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l realm -d 'Realm of the digest; the domain unless given, and always in repro' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, and all if that is empty' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l algorithms -d 'Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of DigestChallengeAlgorithms, all if that is empty, and those that the user has' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -162,7 +162,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and not __fish_
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and not __fish_seen_subcommand_from add change remove list show" -f -a "show" -d 'Show one route'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l order -d 'The smallest is tried first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l order -d 'The smallest is tried first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -173,7 +173,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l rewrite -d 'The new URI; $1 to $9 stand for what the groups of the pattern found' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l order -d 'The smallest is tried first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l order -d 'The smallest is tried first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand route; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -292,7 +292,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_see
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l regex2 -d 'Its regular expression' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l order -d 'The smallest is asked first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l order -d 'The smallest is asked first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from add" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -305,7 +305,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_see
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l regex2 -d 'Its regular expression' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l method -d 'Only requests of this method; \'\' for any' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l event -d 'Only requests with this Event; \'\' for any' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l order -d 'The smallest is asked first; 0 without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l order -d 'The smallest is asked first, from -32768 to 32767; 0 without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l config -d 'The configuration that says where the store is' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand filter; and __fish_seen_subcommand_from change" -l store -d 'The file of an embedded store, without any configuration' -r
@@ -406,10 +406,11 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fi
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one object a line'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Do not say what was done'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand registration; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l config -d 'The configuration that says where the store is' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l store -d 'The file of an embedded store, without any configuration' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l config -d 'The configuration that says where the store is, and what Database1 is' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l store -d 'The file of an embedded store, wherever the configuration has another' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l socket -d 'The control socket of the server to tell, in place of that of the configuration' -r
-complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l dry-run -d 'Say what would be taken over, and store no record; a store is made if there is none'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l dry-run -d 'Say what would be taken over, and change nothing'
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l trust-wide-networks -d 'Take over ACL entries for networks wider than /8 (IPv6: /16) too; one with /0 trusts everybody'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -l json -d 'Print JSON, one object a line'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -s q -l quiet -d 'Do not say what was done'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand import" -s h -l help -d 'Print help'

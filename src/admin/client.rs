@@ -3,7 +3,8 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +12,12 @@ use super::command::Refused;
 
 /// Longest time that the server may take for an answer, or for more of it; a reload takes the longest.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// First pause before a busy server is asked again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time that a busy server is asked for; a silent client loses its place before that.
+const LONGEST_ASKED: Duration = Duration::from_secs(10);
 /// Longest answer. A connection takes less than a kilobyte.
 const LONGEST_ANSWER: u64 = 512 * 1024 * 1024;
 
@@ -31,6 +38,9 @@ pub enum ClientError {
     /// The answer is none.
     #[error("the server's answer is not understood; is it of another version?")]
     NotUnderstood,
+    /// The server has as many clients as it takes.
+    #[error("the server is busy: {0}")]
+    Busy(String),
     /// The server said no.
     #[error("{}", .0.error)]
     Refused(Refused),
@@ -43,6 +53,23 @@ pub struct Client {
 }
 
 impl Client {
+    /// Gives one command to the server at `path`, again after a while as long as it is busy with others.
+    ///
+    /// # Errors
+    /// There is no server, it said no, has gone, or stays busy.
+    pub fn ask(path: &Path, command: &Value) -> Result<Value, ClientError> {
+        let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
+        loop {
+            match Self::connect(path).and_then(|mut client| client.call(command)) {
+                Err(ClientError::Busy(_)) if start.elapsed() < LONGEST_ASKED => {
+                    thread::sleep(pause)
+                }
+                answer => return answer,
+            }
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
     /// Connects to the control socket at `path`.
     ///
     /// # Errors
@@ -89,6 +116,10 @@ impl Client {
             (Some(false), _) => {
                 let text = |value: &Value| value.as_str().map(str::to_owned);
                 let faults = answer.get("faults").and_then(Value::as_array);
+                if answer.get("busy").and_then(Value::as_bool) == Some(true) {
+                    let why = answer.get("error").and_then(text).unwrap_or_default();
+                    return Err(ClientError::Busy(why));
+                }
                 Err(ClientError::Refused(Refused {
                     error: answer.get("error").and_then(text).unwrap_or_default(),
                     faults: faults

@@ -179,7 +179,7 @@ pub(crate) fn run_ctl(
             Err(why) => return fail(USAGE, &why),
         },
     };
-    let called = Client::connect(&path).and_then(|mut client| client.call(&question(word, given)));
+    let called = Client::ask(&path, &question(word, given));
     match called {
         Ok(result) => {
             let text = if matches.get_flag("json") {

@@ -115,13 +115,15 @@ impl Acceptor {
         };
         let Some(place) = Place::of(&self.clients) else {
             debug!("control.refused {}", client.who());
-            let busy =
-                format!("{MOST_CLIENTS} clients are connected already; try again in a moment");
+            let mut busy = refusal(&Refused::because(format!(
+                "{MOST_CLIENTS} clients are connected already; try again in a moment"
+            )));
+            if let Value::Object(answer) = &mut busy {
+                answer.insert("busy".to_owned(), Value::Bool(true));
+            }
             // The queue of a new socket takes that much at once.
             let _ = client.stream.set_nonblocking(true);
-            let _ = client
-                .stream
-                .write_all(&line_of(&refusal(&Refused::because(busy))));
+            let _ = client.stream.write_all(&line_of(&busy));
             return;
         };
         client.place = Some(place);

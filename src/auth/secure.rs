@@ -122,7 +122,12 @@ impl Case<'_> {
         trace: &mut T,
     ) -> Option<Judgement> {
         let table = self.rules.table.as_ref()?;
-        if !self.rules.mappings.is_empty() || self.peer.proved().is_none() {
+        self.peer.proved()?;
+        if !self.rules.mappings.is_empty() {
+            let name = table.name();
+            trace.step(|| {
+                format!("  check {name:?}: not asked, because there are CommonNameMappings")
+            });
             return None;
         }
         let claim = self.claim(role, address);

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use log::warn;
 
 use super::memory::Memory;
-use crate::proxy::{self, Answer, Kept, KeptMessage, Question, SiloOptions};
+use crate::proxy::{self, Answer, Kept, KeptMessage, Question, Ruling, SiloOptions, Undecided};
 use crate::store::sql::SqlStore;
 use crate::store::{Error, Flow, Record, SiloMessage, Store, Table};
 
@@ -36,6 +36,11 @@ impl Directory {
             silo: ArcSwap::default(),
             keeping: Mutex::default(),
         }
+    }
+
+    /// Whether there is a data base for the queries of filters.
+    pub(super) fn asks_filters(&self) -> bool {
+        self.filters.is_some()
     }
 
     /// Sets the limits of the silo.
@@ -120,11 +125,23 @@ impl proxy::Directory for Directory {
                 captures,
             } => {
                 let Some(store) = &self.filters else {
+                    tell_filter(&statement, "there is no data base to ask");
                     return Answer::Failed;
                 };
                 let capture = |condition, group| captures.text(condition, group).map(str::to_owned);
                 match store.query_filter(&statement, &capture) {
-                    Ok(found) => Answer::FilterResult(found),
+                    Ok(found) => {
+                        match found.as_deref() {
+                            None => tell_filter(&statement, "no row, or NULL: it counts as failed"),
+                            Some(text) if Ruling::parse(text).is_none() => {
+                                let text = cut(text);
+                                let why = format!("{text:?} is no status: the request goes on");
+                                tell_filter(&statement, &why);
+                            }
+                            Some(_) => {}
+                        }
+                        Answer::FilterResult(found)
+                    }
                     Err(error) => failed("filter", &error),
                 }
             }
@@ -137,13 +154,45 @@ impl proxy::Directory for Directory {
             },
         }
     }
+
+    fn undecided(&self, filter: &str, why: Undecided) {
+        static TOLD: AtomicU64 = AtomicU64::new(0);
+        if is_due(&TOLD) {
+            let (filter, why) = (cut(filter), why.to_string());
+            warn!("filter.undecided filter={filter:?} reason={why:?}");
+        }
+    }
+}
+
+/// Says of the query of a filter that its answer is none that its writer can have meant.
+fn tell_filter(statement: &str, why: &str) {
+    static TOLD: AtomicU64 = AtomicU64::new(0);
+    if is_due(&TOLD) {
+        let statement = cut(statement);
+        warn!("filter.no_answer query={statement:?} reason={why:?}");
+    }
+}
+
+/// The beginning of a text, long enough to know it by.
+fn cut(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut cut: String = text.chars().take(MOST).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Whether nothing has been told in this second yet; then it is told now.
+fn is_due(told: &AtomicU64) -> bool {
+    let now = unix_now();
+    told.swap(now, Ordering::Relaxed) != now
 }
 
 /// Says that a store did not answer, once a second at most; whoever asked gets an answer that says so too.
 fn failed(what: &str, error: &Error) -> Answer {
     static TOLD: AtomicU64 = AtomicU64::new(0);
-    let now = unix_now();
-    if TOLD.swap(now, Ordering::Relaxed) != now {
+    if is_due(&TOLD) {
         warn!("store.failed asked={what} error={:?}", error.to_string());
     }
     Answer::Failed

@@ -11,15 +11,17 @@ mod memory;
 mod open;
 mod registrations;
 mod tables;
+mod take_over;
 mod watch;
 
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use crate::auth::Check;
-use crate::proxy::{self, NoDirectory};
+use crate::proxy;
 use crate::store::embedded::{Embedded, Serving};
-use crate::store::import::Source;
-use crate::store::{Error, Store, StoreOptions};
+use crate::store::{Error, Flow, RecordFault, Store, StoreOptions, Table};
 
 pub(crate) use delivery::Delivery;
 use directory::Directory;
@@ -28,18 +30,9 @@ use memory::Memory;
 pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
-pub use tables::{Tables, judge, trusted_peer};
+pub use tables::{Tables, judge, trusted_peer, trusts_many};
+pub(crate) use take_over::{Begun, Waiting, is_there, waiting};
 pub(crate) use watch::Watch;
-
-/// Where the tables that are read whole come from.
-enum Place {
-    /// A store.
-    Store(Arc<dyn Store>),
-    /// Files of repro's that have not been taken over yet.
-    Source(Box<dyn Source + Send + Sync>),
-    /// Nowhere: a store that has not been made yet.
-    Nothing,
-}
 
 /// What a running server asks of its stores.
 struct Asking {
@@ -48,13 +41,40 @@ struct Asking {
     remembered: Arc<Memory<Asked>>,
 }
 
+/// Which tables requests ask besides that of the users.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// That of the TLS peer identities.
+    pub identities: bool,
+    /// That of the kept messages.
+    pub silo: bool,
+}
+
+/// Most records of a table that cannot be read and are named.
+const MAX_LISTED: usize = 20;
+
+/// How many records a table has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Count {
+    /// Those that can be read.
+    pub records: u64,
+    /// Those that cannot.
+    pub unreadable: u64,
+    /// What is wrong with the first of those.
+    pub faults: Vec<RecordFault>,
+}
+
 /// The stores.
 pub struct Data {
     options: StoreOptions,
-    whole: Place,
-    runtime: Option<Arc<dyn Store>>,
+    /// For people.
+    place: String,
+    whole: Arc<dyn Store>,
+    runtime: Arc<dyn Store>,
     embedded: Option<Arc<Embedded>>,
-    asking: Option<Asking>,
+    asking: Asking,
+    /// Where the store of a trial is; it goes with this.
+    scratch: Option<TempDir>,
     /// Given up last of all: what is closed has been written.
     _serving: Option<Serving>,
 }
@@ -66,29 +86,86 @@ impl Data {
     /// The store does not answer.
     pub fn tables(&self) -> Result<Tables, Error> {
         self.require_in_place()?;
-        match &self.whole {
-            Place::Store(store) => Tables::of(&**store),
-            Place::Source(source) => Tables::read(&mut |table, take| {
-                source.each(table, &mut |record| take(record.map(|(record, _)| record)))
-            }),
-            Place::Nothing => Ok(Tables::default()),
+        Tables::of(&*self.whole)
+    }
+
+    /// Counts the records of a table, reading all of them.
+    ///
+    /// # Errors
+    /// The store does not answer, or has no such table.
+    pub fn count(&self, table: Table) -> Result<Count, Error> {
+        let store = match table {
+            Table::User | Table::Identity | Table::Silo => &self.runtime,
+            _ => &self.whole,
+        };
+        let mut count = Count::default();
+        store.each(table, &mut |record| {
+            match record {
+                Ok(_) => count.records += 1,
+                Err(fault) => {
+                    count.unreadable += 1;
+                    if count.faults.len() < MAX_LISTED {
+                        count.faults.push(fault);
+                    }
+                }
+            }
+            Flow::More
+        })?;
+        Ok(count)
+    }
+
+    /// Asks of each table that requests ask one by one whether there is one to ask. Answers with what will not be answered,
+    /// a sentence each.
+    ///
+    /// # Errors
+    /// Users cannot be asked for, which nearly every request needs.
+    pub fn rehearse(&self, wanted: Wanted) -> Result<Vec<String>, Error> {
+        // RFC 2606 §2: nobody has this name.
+        let (user, domain) = ("nobody", "invalid");
+        self.runtime.get(Table::User, &format!("{user}@{domain}"))?;
+        self.runtime.password_hash(user, domain)?;
+        let mut notes = Vec::new();
+        let name = [domain.to_owned()];
+        if wanted.identities
+            && let Err(error) = self.runtime.authorizes(&name, &name)
+        {
+            notes.push(format!(
+                "{error}; TLS peer identities cannot be asked for, and whoever only they would let in is refused"
+            ));
         }
+        if wanted.silo
+            && let Err(error) = self.runtime.count_messages("sip:nobody@invalid")
+        {
+            notes.push(format!(
+                "{error}; no message can be kept, and a MESSAGE for a user who is away is answered 500"
+            ));
+        }
+        Ok(notes)
     }
 
     /// The place, for people.
-    pub fn place(&self) -> String {
-        match &self.whole {
-            Place::Store(store) => store.place(),
-            Place::Source(source) => format!("{} (not taken over yet)", source.describe()),
-            Place::Nothing => "nothing yet".to_owned(),
-        }
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
-    /// The check that asks the table of TLS peer identities; `None` without a store.
-    pub fn identities(&self) -> Option<Arc<dyn Check>> {
-        self.asking
-            .as_ref()
-            .map(|asking| Arc::clone(&asking.identities))
+    /// Whether there is any TLS peer identity. A table that is not there, or does not answer, has none.
+    pub fn has_identities(&self) -> bool {
+        let mut any = false;
+        let asked = self.runtime.each(Table::Identity, &mut |_| {
+            any = true;
+            Flow::Enough
+        });
+        asked.is_ok() && any
+    }
+
+    /// The check that asks the table of TLS peer identities.
+    pub fn identities(&self) -> Arc<dyn Check> {
+        Arc::clone(&self.asking.identities)
+    }
+
+    /// Whether there is a data base for the queries of request filters.
+    pub fn asks_filters(&self) -> bool {
+        self.asking.directory.asks_filters()
     }
 
     /// What an operator has to know of how the stores were opened, a sentence each.
@@ -110,21 +187,14 @@ impl Data {
 
     /// Who knows the users, with these limits for messages.
     pub fn directory(&self, silo: &proxy::SiloOptions) -> Arc<dyn proxy::Directory> {
-        match &self.asking {
-            Some(asking) => {
-                asking.directory.limit(silo);
-                Arc::clone(&asking.directory) as Arc<dyn proxy::Directory>
-            }
-            None => Arc::new(NoDirectory),
-        }
+        self.asking.directory.limit(silo);
+        Arc::clone(&self.asking.directory) as Arc<dyn proxy::Directory>
     }
 
     /// Forgets what is remembered of users and certificates: the store has changed.
     pub fn forget(&self) {
-        if let Some(asking) = &self.asking {
-            asking.directory.forget();
-            asking.remembered.forget();
-        }
+        self.asking.directory.forget();
+        self.asking.remembered.forget();
     }
 
     /// The settings that they were opened by.
@@ -137,8 +207,8 @@ impl Data {
         self.embedded.as_ref()
     }
 
-    /// Where users and kept messages are; `None` before there is a store.
+    /// Where users and kept messages are.
     pub fn runtime(&self) -> Option<&Arc<dyn Store>> {
-        self.runtime.as_ref()
+        Some(&self.runtime)
     }
 }

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Asking, Data, Directory, Identities, Memory, Place, judge};
+use super::take_over::{self, Waiting, is_there, waiting};
+use super::{Asking, Data, Directory, Identities, Memory};
 use crate::store::embedded::{Access, Embedded, Serving};
-use crate::store::import::{Source, import};
+use crate::store::import::{Report, Source as _};
 use crate::store::sql::SqlStore;
-use crate::store::{Backend, Error, ReproDirectory, STORE_FILE, SqlOptions, Store, StoreOptions};
+use crate::store::{Backend, Error, STORE_FILE, SqlOptions, Store, StoreOptions};
 
 /// Stores that are open.
 pub struct Opened {
@@ -59,18 +60,13 @@ pub fn open(options: &StoreOptions) -> Result<Opened, Error> {
             directory,
             berkeley,
         } => {
-            // Named itself when it is missing: what is to be made in it is not what the operator wrote.
-            std::fs::metadata(directory).map_err(|source| Error::Io {
-                path: directory.clone(),
-                source,
-            })?;
+            must_be_there(directory)?;
             let path = directory.join(STORE_FILE);
             serving = Some(Serving::take(&path)?);
-            let store = Embedded::open(&path, Access::Create)?;
-            if let Some(berkeley) = berkeley {
-                imported = take_over(&store, berkeley, &mut notes)?;
-            }
-            Any::Embedded(Arc::new(store))
+            let taken = take_over::open(&path, berkeley.as_deref())?;
+            notes = taken.notes;
+            imported = taken.report.map(|report| words(&report, &taken.store));
+            Any::Embedded(Arc::new(taken.store))
         }
     };
     let data = Data {
@@ -84,38 +80,56 @@ pub fn open(options: &StoreOptions) -> Result<Opened, Error> {
     })
 }
 
-/// Opens the stores and changes nothing: what would be created counts as empty, what would be taken over is read where it
-/// is.
+/// Opens the stores and changes nothing: what would be created or taken over is tried elsewhere. Answers with what an
+/// operator has to know, too.
 ///
 /// # Errors
-/// A store that cannot be had.
-pub fn look(options: &StoreOptions) -> Result<Data, Error> {
-    let default = match &options.default {
-        Backend::Sql(sql) => Any::Sql(connect(sql)?),
+/// A store that cannot be had; what would be taken over and is damaged.
+pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
+    let (directory, berkeley) = match &options.default {
+        Backend::Sql(sql) => return Ok((compose(options, &Any::Sql(connect(sql)?))?, Vec::new())),
         Backend::Embedded {
             directory,
             berkeley,
-        } => {
-            let path = directory.join(STORE_FILE);
-            if !path.exists() {
-                let files = berkeley.as_deref().map(ReproDirectory::open).transpose()?;
-                let whole = match files {
-                    Some(files) => Place::Source(Box::new(files)),
-                    None => Place::Nothing,
-                };
-                return Ok(Data {
-                    options: options.clone(),
-                    whole,
-                    runtime: None,
-                    embedded: None,
-                    asking: None,
-                    _serving: None,
-                });
-            }
-            Any::Embedded(Arc::new(Embedded::open(&path, Access::ReadOnly)?))
-        }
+        } => (directory, berkeley.as_deref()),
     };
-    compose(options, &default)
+    must_be_there(directory)?;
+    let path = directory.join(STORE_FILE);
+    let there = match is_there(&path) {
+        true => Some(Embedded::open(&path, Access::ReadOnly)?),
+        false => None,
+    };
+    let waits = match berkeley {
+        Some(berkeley) => waiting(there.as_ref(), berkeley)?,
+        None => Waiting::Nothing,
+    };
+    let (place, files, notes) = match waits {
+        Waiting::Files(files) => {
+            let place = format!("{} (not taken over yet)", files.describe());
+            (place, Some(files), Vec::new())
+        }
+        Waiting::Nothing => ("nothing yet".to_owned(), None, Vec::new()),
+        Waiting::Passed(note) => (String::new(), None, vec![note]),
+    };
+    if let (Some(store), None) = (there, &files) {
+        return Ok((compose(options, &Any::Embedded(Arc::new(store)))?, notes));
+    }
+    let (scratch, taken) = take_over::trial(files.as_ref())?;
+    let mut data = compose(options, &Any::Embedded(Arc::new(taken.store)))?;
+    data.place = place;
+    data.scratch = Some(scratch);
+    Ok((data, taken.notes))
+}
+
+/// Refuses a directory that is not there. It is named itself: what is to be made in it is not what the operator wrote.
+fn must_be_there(directory: &Path) -> Result<(), Error> {
+    match std::fs::metadata(directory) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Io {
+            path: directory.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// Opens the store that holds everything but what `RuntimeDatabase` holds, for the operator's commands.
@@ -178,51 +192,35 @@ fn compose(options: &StoreOptions, default: &Any) -> Result<Data, Error> {
         identities: Arc::new(Identities::new(runtime.store(), Arc::clone(&remembered))),
         remembered,
     };
+    let place = match options.runtime {
+        Some(_) => format!(
+            "{} and {}",
+            default.store().place(),
+            runtime.store().place()
+        ),
+        None => default.store().place(),
+    };
     Ok(Data {
         options: options.clone(),
-        whole: Place::Store(default.store()),
-        runtime: Some(runtime.store()),
+        place,
+        whole: default.store(),
+        runtime: runtime.store(),
         embedded: match default {
             Any::Embedded(store) => Some(Arc::clone(store)),
             Any::Sql(_) => None,
         },
-        asking: Some(asking),
+        asking,
+        scratch: None,
         _serving: None,
     })
 }
 
-/// Takes repro's files over into a store that is new. What came over, as `name=value` words.
-fn take_over(
-    store: &Embedded,
-    berkeley: &Path,
-    notes: &mut Vec<String>,
-) -> Result<Option<String>, Error> {
-    if store.imported()?.is_some() {
-        return Ok(None);
-    }
-    let files = ReproDirectory::open(berkeley)?;
-    if files.is_empty() {
-        return Ok(None);
-    }
-    if !store.is_empty()? {
-        notes.push(format!(
-            "{}: repro's files there are not taken over, because {} holds records already; sipvouch import does it",
-            files.describe(),
-            store.place()
-        ));
-        return Ok(None);
-    }
-    let report = import(store, &files, false, &judge)?;
+/// What came over, as `name=value` words.
+fn words(report: &Report, store: &Embedded) -> String {
     let mut text = format!("from={:?} store={:?}", report.source, store.place());
     for table in &report.tables {
         // Writing to a String cannot fail.
         let _ = write!(text, " {}={}", table.table, table.added);
-        for fault in &table.faults {
-            notes.push(format!("{fault}; this record did not come over"));
-        }
-        for note in &table.notes {
-            notes.push(format!("{} {:?}: {}", table.table, note.key, note.note));
-        }
     }
-    Ok(Some(text))
+    text
 }

@@ -108,7 +108,13 @@ impl Tables {
                     )),
                 },
                 Record::Acl(record) => match trusted_peer(record) {
-                    Ok(peer) => options.trusted_peers.push(peer),
+                    Ok(peer) => {
+                        notes.extend(width(&peer).map(|wide| {
+                            let key = Record::Acl(record.clone()).key();
+                            format!("unsafe: acl {key:?} of the store trusts {wide}")
+                        }));
+                        options.trusted_peers.push(peer);
+                    }
                     Err(why) => notes.push(format!(
                         "acl {:?} of the store is not used: {why}",
                         Record::Acl(record.clone()).key()
@@ -128,9 +134,10 @@ pub fn judge(record: &Record) -> Option<String> {
         Record::Domain(record) => domain_name(&record.domain)
             .err()
             .map(|expected| format!("it is not used: expected {expected}")),
-        Record::Acl(record) => trusted_peer(record)
-            .err()
-            .map(|why| format!("it is not used: {why}")),
+        Record::Acl(record) => match trusted_peer(record) {
+            Ok(peer) => width(&peer).map(|wide| format!("unsafe: it trusts {wide}")),
+            Err(why) => Some(format!("it is not used: {why}")),
+        },
         Record::Route(record) => first(StaticRoutes::new([route_rule(record)]).1),
         Record::Filter(record) => {
             first(Filters::new([filter_rule(record)], &FilterOptions::default()).1)
@@ -140,6 +147,33 @@ pub fn judge(record: &Record) -> Option<String> {
         }
         Record::User(_) | Record::Identity(_) | Record::Silo(_) => None,
     }
+}
+
+/// Who is trusted by an ACL entry that no command would store: everybody, or nearly so.
+pub fn trusts_many(record: &Record) -> Option<String> {
+    match record {
+        Record::Acl(own) => trusted_peer(own).ok().as_ref().and_then(width),
+        _ => None,
+    }
+}
+
+/// Who is trusted by a network that is wider than the commands here take, or repro's own page did; `None` for any other.
+fn width(peer: &TrustedPeer) -> Option<String> {
+    let TrustedPeer::Source(TrustedSource { network, .. }) = peer else {
+        return None;
+    };
+    let (least, family) = match network.address {
+        IpAddr::V4(_) => (8, "IPv4"),
+        IpAddr::V6(_) => (16, "IPv6"),
+    };
+    let who = match network.prefix {
+        0 => format!("every {family} address"),
+        bits if bits < least => format!("every {family} address with the same first {bits} bits"),
+        _ => return None,
+    };
+    Some(format!(
+        "{who}: whoever connects from there may use any From; name the addresses, or a certificate, instead"
+    ))
 }
 
 fn route_rule(record: &Route) -> RouteRule {
@@ -291,6 +325,42 @@ mod tests {
                 }
                 (Err(why), Err(wanted)) => assert!(why.contains(wanted), "{situation}: {why}"),
                 (found, _) => panic!("{situation}: {found:?}"),
+            }
+        }
+        for (situation, entry, told) in [
+            (
+                "everybody",
+                acl("0.0.0.0", 0, 0, 0, 1),
+                Some("every IPv4 address:"),
+            ),
+            (
+                "everybody",
+                acl("::", 0, 0, 1, 2),
+                Some("every IPv6 address:"),
+            ),
+            (
+                "half of them",
+                acl("0.0.0.0", 1, 0, 0, 1),
+                Some("same first 1 bits"),
+            ),
+            ("wide", acl("2000::", 3, 0, 1, 1), Some("same first 3 bits")),
+            ("a large network", acl("10.0.0.0", 8, 0, 0, 1), None),
+        ] {
+            let judged = judge(&Record::Acl(entry.clone()));
+            let tables = Tables {
+                records: vec![Record::Acl(entry)],
+                faults: Vec::new(),
+            };
+            let mut auth = AuthOptions::default();
+            let notes = tables.add_to(&mut auth);
+            assert_eq!(auth.trusted_peers.len(), 1, "{situation}");
+            let all: Vec<&String> = judged.iter().chain(&notes).collect();
+            assert_eq!(all.len(), told.map_or(0, |_| 2), "{situation}");
+            for text in all {
+                assert!(
+                    text.contains("unsafe") && told.is_some_and(|told| text.contains(told)),
+                    "{situation}: {text}"
+                );
             }
         }
         let named = Acl {

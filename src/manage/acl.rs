@@ -6,10 +6,10 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value, json};
 
 use super::names;
-use super::output::object;
+use super::output::{object, shown};
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
-use crate::store::{self, Record, Table};
+use crate::store::{self, Flow, Record, Table};
 
 /// Names of the transports, at the places of repro's numbers.
 const TRANSPORTS: [&str; 9] = [
@@ -106,17 +106,25 @@ impl Kind for Acls {
         ]
     }
 
-    fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
+    fn added(&self, given: &ArgMatches, session: &Session) -> Result<Vec<Record>, Refusal> {
         let text = given.get_one::<String>("ENTRY").map_or("", String::as_str);
         let entries = entries(
             text,
             given.get_one::<String>("transport").map(String::as_str),
             given.get_one::<u16>("port").copied(),
         )?;
+        for entry in &entries {
+            no_other_case(entry, None, session)?;
+        }
         Ok(entries.into_iter().map(Record::Acl).collect())
     }
 
-    fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
+    fn changed(
+        &self,
+        old: &Record,
+        given: &ArgMatches,
+        session: &Session,
+    ) -> Result<Record, Refusal> {
         let Record::Acl(old) = old else {
             return Err(Refusal::NoChange(Table::Acl));
         };
@@ -142,6 +150,7 @@ impl Kind for Acls {
             if transport.is_some() || port.is_some() {
                 return Err(nothing_for_names(&own.tls_peer_name));
             }
+            no_other_case(&own, Some(old), session)?;
             return Ok(Record::Acl(own));
         }
         // What is not given stays as it was, if that was an address.
@@ -302,6 +311,37 @@ fn entries(
         .collect()
 }
 
+/// Refuses a name that is there in other letters, but for the entry that is changed: it would be the same (RFC 3261 §19.1.4).
+fn no_other_case(
+    entry: &store::Acl,
+    changed: Option<&store::Acl>,
+    session: &Session,
+) -> Result<(), Refusal> {
+    if entry.tls_peer_name.is_empty() {
+        return Ok(());
+    }
+    let mut other = None;
+    session
+        .store()
+        .each(Table::Acl, &mut |record| match record {
+            Ok(Record::Acl(found))
+                if changed != Some(&found)
+                    && found.tls_peer_name.to_lowercase() == entry.tls_peer_name.to_lowercase() =>
+            {
+                other = Some(Record::Acl(found).key());
+                Flow::Enough
+            }
+            _ => Flow::More,
+        })?;
+    match other {
+        Some(key) => Err(Refusal::Exists {
+            table: Table::Acl,
+            key: shown(&key),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// A name as an entry: a domain or a label, never a user.
 fn peer_name(text: &str) -> Result<String, Refusal> {
     let name = names::peer_name(text)?;
@@ -311,6 +351,11 @@ fn peer_name(text: &str) -> Result<String, Refusal> {
             text,
             "neither an address, with /mask and :port if need be, nor a domain or label of a certificate",
         ));
+    }
+    if name.contains('*') {
+        let why =
+            "a * stands for nothing here: name one domain or label of a certificate for each entry";
+        return Err(Refusal::invalid("entry", text, why));
     }
     // What is shaped like an address and is none would never be found in a certificate.
     if name.contains('.')

@@ -63,8 +63,9 @@ fn conditions(command: Command, needs_action: bool) -> Command {
             Arg::new("order")
                 .long("order")
                 .value_name("NUMBER")
-                .value_parser(value_parser!(i16).range(0..))
-                .help("The smallest is asked first; 0 without this"),
+                .value_parser(value_parser!(i16))
+                .allow_negative_numbers(true)
+                .help("The smallest is asked first, from -32768 to 32767; 0 without this"),
         )
         .arg(
             Arg::new("ACTION")
@@ -73,8 +74,11 @@ fn conditions(command: Command, needs_action: bool) -> Command {
                 .help("What is done with a request that it matches"),
         )
         .arg(Arg::new("DATA").num_args(0..).help(
-            "For reject a status of 400 to 699 and a phrase, for sql a query whose first column says what to do; $11 to \
-             $19 and $21 to $29 stand for what the groups of the two conditions found",
+            "For reject a status of 400 to 699 and a phrase, for sql a query whose first column says what to do: such a \
+             status and phrase as '403, On the list' to reject, any other text or number to let it go on. $11 to $19 and \
+             $21 to $29 stand for what the groups of the two conditions found. A query without a row, or with NULL, counts \
+             as one that failed: RequestFilterDefaultDBErrorBehavior decides, and without that it is answered 500. Give a \
+             row always, as with COALESCE((SELECT …), '0')",
         ))
 }
 

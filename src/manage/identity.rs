@@ -1,13 +1,15 @@
 //! `sipvouch identity`: what a name in a certificate may use.
 
+use std::path::Path;
+
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use super::names;
-use super::output::object;
+use super::output::{complain, object, shown};
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
-use crate::store::{self, Record, Table};
+use crate::store::{self, Flow, Record, Table};
 
 /// The table of TLS peer identities.
 pub(super) struct Identities;
@@ -32,13 +34,16 @@ impl Kind for Identities {
     }
 
     fn about(&self) -> &'static str {
-        "TLS peer identities: what a name in a certificate may use"
+        "TLS peer identities: what a name in a certificate may use; asked only where there are no CommonNameMappings"
     }
 
     fn commands(&self) -> Vec<Command> {
         vec![
             both(Command::new("add").about("Let a name in a certificate use an identity"))
-                .after_help("Example:\n  sipvouch identity add 0004F2123456 alice@example.org"),
+                .after_help(
+                    "Example:\n  sipvouch identity add 0004F2123456 alice@example.org\n\n\
+                     While the file of CommonNameMappings has mappings no identity is asked for, as in repro.",
+                ),
             both(Command::new("change").about("Give it to another name, or give the name another identity"))
                 .arg(
                     Arg::new("new-name")
@@ -65,14 +70,24 @@ impl Kind for Identities {
         ]
     }
 
-    fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
-        Ok(vec![Record::Identity(store::Identity {
-            peer_name: names::peer_name(argument(given, "NAME"))?,
+    fn added(&self, given: &ArgMatches, session: &Session) -> Result<Vec<Record>, Refusal> {
+        if let Some(mappings) = &session.opened.mappings {
+            note_mappings(mappings);
+        }
+        let own = store::Identity {
+            peer_name: peer_name(argument(given, "NAME"))?,
             authorized_identity: identity(argument(given, "IDENTITY"))?,
-        })])
+        };
+        note_other_case(&own, None, session)?;
+        Ok(vec![Record::Identity(own)])
     }
 
-    fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
+    fn changed(
+        &self,
+        old: &Record,
+        given: &ArgMatches,
+        session: &Session,
+    ) -> Result<Record, Refusal> {
         let Record::Identity(old) = old else {
             return Err(Refusal::NoChange(Table::Identity));
         };
@@ -81,16 +96,23 @@ impl Kind for Identities {
         if name.is_none() && new.is_none() {
             return Err(Refusal::NoChange(Table::Identity));
         }
-        Ok(Record::Identity(store::Identity {
+        if let Some(mappings) = &session.opened.mappings {
+            note_mappings(mappings);
+        }
+        let own = store::Identity {
             peer_name: match name {
-                Some(name) => names::peer_name(name)?,
+                Some(name) => peer_name(name)?,
                 None => old.peer_name.clone(),
             },
             authorized_identity: match new {
                 Some(new) => identity(new)?,
                 None => old.authorized_identity.clone(),
             },
-        }))
+        };
+        if name.is_some() {
+            note_other_case(&own, Some(old), session)?;
+        }
+        Ok(Record::Identity(own))
     }
 
     fn keys(&self, given: &ArgMatches) -> Result<Vec<Wanted>, Refusal> {
@@ -144,8 +166,64 @@ impl Kind for Identities {
     }
 }
 
+/// Says that identities count for nothing beside CommonNameMappings.
+pub(super) fn note_mappings(file: &Path) {
+    complain(&format!(
+        "note: TLS peer identities are not asked for while CommonNameMappings = {} has mappings, as in repro; add a line to \
+         that file instead, or take the setting out",
+        file.display()
+    ));
+}
+
 fn argument<'g>(given: &'g ArgMatches, name: &str) -> &'g str {
     given.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// Says so when an identity is given to a name that is there in other letters, but for the record that is changed.
+fn note_other_case(
+    own: &store::Identity,
+    changed: Option<&store::Identity>,
+    session: &Session,
+) -> Result<(), Refusal> {
+    let mut other = None;
+    session
+        .store()
+        .each(Table::Identity, &mut |record| match record {
+            Ok(Record::Identity(found))
+                if changed != Some(&found)
+                    && found.peer_name != own.peer_name
+                    && found.peer_name.eq_ignore_ascii_case(&own.peer_name) =>
+            {
+                other = Some(found.peer_name);
+                Flow::Enough
+            }
+            _ => Flow::More,
+        })?;
+    if let Some(other) = other {
+        complain(&format!(
+            "note: there are identities of {} already, and names of certificates are compared letter by letter, but for MAC \
+             addresses",
+            shown(&other)
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses what no certificate has, or nobody can claim.
+pub(super) fn check(own: &store::Identity) -> Result<(), Refusal> {
+    peer_name(&own.peer_name)?;
+    identity(&own.authorized_identity).map(|_| ())
+}
+
+/// A name of a certificate. One with an asterisk in it is a name like any other, and has a domain behind it.
+fn peer_name(text: &str) -> Result<String, Refusal> {
+    let name = names::peer_name(text)?;
+    if name.strip_prefix("*.").unwrap_or(&name).contains('*') {
+        let why =
+            "a * stands for nothing here: a name is compared whole with those of the certificate";
+        return Err(Refusal::invalid("certificate name", text, why));
+    }
+    Ok(name)
 }
 
 /// `user@domain` or `domain`, in the form that is compared.

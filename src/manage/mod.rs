@@ -30,12 +30,12 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use output::{Output, complain};
-use refusal::Refusal;
+use refusal::{Refusal, cut};
 use table::Session;
 
 pub(crate) use notify::ControlSocket;
 pub(crate) use place::{
-    Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
+    Finish, Held, NobodyToTell, Notify, Opened, Place, Purpose, RestoredTo, StoreOpener,
 };
 
 /// Does what the arguments after the program's name ask, and says how it went: 0 done, 1 refused, not there or failed, 2
@@ -49,9 +49,10 @@ pub(crate) fn run(
     if let Err(refusal) = secret::none_behind_options(&line) {
         return refused(&refusal);
     }
-    let given = match tree::command().try_get_matches_from(line) {
+    let given = match tree::command().try_get_matches_from(&line) {
         Ok(given) => given,
         Err(error) => {
+            let error = repeated_shorter(&line).unwrap_or(error);
             // Help goes to standard output; a reader that has seen enough is no failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -65,6 +66,14 @@ pub(crate) fn run(
         // Clap asks for one.
         None => ExitCode::from(2),
     }
+}
+
+/// What is wrong with a command line, without repeating the whole of an argument that is too long to read.
+fn repeated_shorter(line: &[OsString]) -> Option<clap::Error> {
+    let line = line
+        .iter()
+        .map(|own| cut(&own.to_string_lossy()).into_owned());
+    tree::command().try_get_matches_from(line).err()
 }
 
 fn refused(refusal: &Refusal) -> ExitCode {
@@ -86,15 +95,17 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
             done.and(output.finish())
         }
         "restore" => transfer::restore(given, &place(given), opener),
-        "import" | "export" | "backup" => {
-            let purpose = match word {
-                "import" if given.get_flag("dry-run") => Purpose::Try,
-                "import" => Purpose::Fill,
-                _ => Purpose::Look,
+        "import" => {
+            let purpose = match given.get_flag("dry-run") {
+                true => Purpose::Try,
+                false => Purpose::Fill,
             };
-            let mut session = open(given, purpose, opener)?;
+            let session = open(given, purpose, opener)?;
+            transfer::import(given, session, opener)
+        }
+        "export" | "backup" => {
+            let mut session = open(given, Purpose::Look, opener)?;
             let done = match word {
-                "import" => transfer::import(given, &place(given), &mut session, opener),
                 "export" => transfer::export(given, &mut session),
                 _ => transfer::backup(given, &mut session),
             };
@@ -111,6 +122,7 @@ fn dispatch(word: &str, given: &ArgMatches, opener: &dyn StoreOpener) -> Result<
             secret::none_in_arguments(given)?;
             let purpose = match action {
                 "list" | "show" | "verify" => Purpose::Look,
+                "add" => Purpose::Add,
                 _ => Purpose::Change,
             };
             let mut session = open(given, purpose, opener)?;

@@ -15,7 +15,7 @@ pub(crate) struct ControlSocket(pub(crate) PathBuf);
 impl Notify for ControlSocket {
     fn changed(&self, tables: &[Table]) -> Told {
         let command = json!({ "command": "changed", "tables": tables });
-        let told = Client::connect(&self.0).and_then(|mut client| client.call(&command));
+        let told = Client::ask(&self.0, &command);
         match told {
             Ok(_) => Told::Heard,
             // No socket, or one that a server left when it was killed.
@@ -84,6 +84,24 @@ mod tests {
                 other => assert_eq!(other, Told::Failed(why.to_owned()), "{answer:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sipvouch.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = thread::spawn(move || {
+            let busy = "{\"ok\":false,\"error\":\"8 clients\",\"busy\":true}\n";
+            for answer in [busy, busy, "{\"ok\":true,\"result\":{}}\n"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                let mut line = String::new();
+                BufReader::new(stream).read_line(&mut line).unwrap();
+            }
+        });
+        assert_eq!(ControlSocket(path).changed(&[Table::User]), Told::Heard);
+        server.join().unwrap();
     }
 
     #[test]

@@ -54,6 +54,22 @@ impl Output {
         }
     }
 
+    /// Prints that a record has changed, and what its key was before if that is another.
+    pub(super) fn changed(&mut self, table: Table, before: &str, after: &str) {
+        if before == after {
+            self.done("changed", table, after);
+        } else if self.json {
+            let done = json!({ "done": "changed", "table": table, "key": after, "was": before });
+            self.line(&done.to_string());
+        } else if !self.quiet {
+            self.line(&format!(
+                "changed {table} {} to {}",
+                shown(before),
+                shown(after)
+            ));
+        }
+    }
+
     /// Writes what has not been written yet.
     ///
     /// # Errors

@@ -4,16 +4,16 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::output::Output;
 use super::refusal::Refusal;
 use super::tree;
 
 /// The page about the program as a whole, which is written by hand.
-const PROGRAM: &str = include_str!("../../docs/sipvouch.1");
+const PROGRAM: &str = include_str!("../../docs/man/sipvouch.1");
 
 /// Options that every command on the store has; their section stands once in a page.
 const COMMON: [&str; 5] = ["config", "store", "json", "quiet", "socket"];
@@ -107,9 +107,9 @@ fn page(word: &Command) -> String {
     text.push_str(".SH SYNOPSIS\n");
     for leaf in &leaves {
         text.push_str(".br\n");
-        text.push_str(&body(|out| {
-            Man::new(without_common(leaf)).render_synopsis_section(out)
-        }));
+        let mut roff = Roff::new();
+        roff.text(synopsis(&without_common(leaf)));
+        text.push_str(&roff.to_roff());
     }
     for leaf in &leaves {
         section(leaf, &mut text);
@@ -132,6 +132,56 @@ fn page(word: &Command) -> String {
     text
 }
 
+/// One line that says how a command is given: options with their values, what can be chosen, and what may come several times.
+fn synopsis(leaf: &Command) -> Vec<Inline> {
+    let name = leaf.get_bin_name().unwrap_or_else(|| leaf.get_name());
+    let mut line = vec![bold(name)];
+    let shown = |own: &&Arg| !own.is_hide_set();
+    let options = leaf.get_arguments().filter(|own| !own.is_positional());
+    for argument in options.chain(leaf.get_positionals()).filter(shown) {
+        let (before, after) = match argument.is_required_set() {
+            true => (" ", ""),
+            false => (" [", "]"),
+        };
+        line.push(roman(before));
+        if let Some(long) = argument.get_long() {
+            line.push(bold(format!("--{long}")));
+        }
+        if argument.get_action().takes_values() {
+            if !argument.is_positional() {
+                line.push(roman(" "));
+            }
+            line.extend(value(argument));
+        }
+        line.push(roman(after));
+    }
+    line
+}
+
+/// What stands for the value of an argument: the words it may be, or its name.
+fn value(argument: &Arg) -> Vec<Inline> {
+    let mut value = Vec::new();
+    for (at, word) in argument.get_possible_values().iter().enumerate() {
+        if at > 0 {
+            value.push(roman("|"));
+        }
+        value.push(bold(word.get_name()));
+    }
+    if value.is_empty() {
+        let name = argument.get_value_names().and_then(<[_]>::first);
+        let name = name.map_or(argument.get_id().as_str(), |name| name.as_str());
+        value.push(italic(name));
+    }
+    let several = argument
+        .get_num_args()
+        .is_some_and(|range| range.max_values() > 1)
+        || matches!(argument.get_action(), ArgAction::Append);
+    if several {
+        value.push(roman(" …"));
+    }
+    value
+}
+
 /// The section of one command: what it does, its own options, its examples.
 fn section(leaf: &Command, text: &mut String) {
     let name = leaf.get_bin_name().unwrap_or_else(|| leaf.get_name());
@@ -152,7 +202,9 @@ fn section(leaf: &Command, text: &mut String) {
         .map(ToString::to_string)
         .unwrap_or_default();
     let mut roff = Roff::new();
-    let mut lines = after.lines();
+    // What stands behind the examples is text again.
+    let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
+    let mut lines = examples.lines();
     roff.control("PP", []);
     roff.text([roman(lines.next().unwrap_or_default())]);
     roff.control("PP", []);
@@ -163,6 +215,10 @@ fn section(leaf: &Command, text: &mut String) {
     }
     roff.control("RE", []);
     roff.control("EE", []);
+    for paragraph in rest.split("\n\n").filter(|own| !own.is_empty()) {
+        roff.control("PP", []);
+        roff.text([roman(paragraph)]);
+    }
     text.push_str(&roff.to_roff());
 }
 
@@ -241,6 +297,24 @@ mod tests {
         ] {
             let text = format!("{}\n", completions_of(shell).unwrap().trim_end());
             assert!(kept(path) == text, "{path} is not up to date; run make man");
+        }
+    }
+
+    #[test]
+    fn a_synopsis_says_what_can_be_chosen_and_what_may_come_several_times() {
+        for (word, part) in [
+            (
+                "completions",
+                "\\fBsipvouch completions\\fR \\fBbash\\fR|\\fBzsh\\fR|\\fBfish\\fR\n",
+            ),
+            (
+                "user",
+                "\\fBsipvouch user remove\\fR \\fIUSER@DOMAIN\\fR …\n",
+            ),
+            ("acl", "[\\fB\\-\\-port\\fR \\fIPORT\\fR] \\fIENTRY\\fR\n"),
+        ] {
+            let (_, text) = pages().into_iter().find(|(own, _)| own == word).unwrap();
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::auth::Algorithm;
 use crate::store::embedded::{Embedded, Restored};
 use crate::store::import::Source;
-use crate::store::{Store, Table};
+use crate::store::{Record, Store, Table};
 
 /// Where the operator says that the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub(crate) enum Purpose {
     Look,
     /// To be changed: it must be there.
     Change,
-    /// To be filled: it is made if it is not there.
+    /// To be added to: it must be there, or a configuration says where the first is to be.
+    Add,
+    /// To be filled: it is made if it is not there, and stays if that succeeds.
     Fill,
     /// To be filled as a trial, after which nothing has changed.
     Try,
@@ -63,10 +65,14 @@ pub(crate) struct Opened {
     pub(crate) algorithms: Vec<Algorithm>,
     /// Domains that are ours without the store, in lower case; `None` if no configuration says which.
     pub(crate) domains: Option<Vec<String>>,
+    /// The file of CommonNameMappings, if there are any: they take the place of the identities.
+    pub(crate) mappings: Option<PathBuf>,
     /// How the server is told.
     pub(crate) notify: Box<dyn Notify>,
     /// What there is to know of how it was opened, a sentence each.
     pub(crate) notes: Vec<String>,
+    /// What is left to do once a store that was made has been filled. Without it there is none.
+    pub(crate) finish: Option<Finish>,
     /// Where the store of a trial is; it goes with this.
     pub(crate) _scratch: Option<tempfile::TempDir>,
 }
@@ -78,6 +84,8 @@ pub(crate) struct RestoredTo {
     /// What was done.
     pub(crate) done: Restored,
 }
+/// Puts a store in its place.
+pub(crate) type Finish = Box<dyn FnOnce(Embedded) -> Result<(), Vec<String>>>;
 
 /// Opens stores. The composition root knows how a configuration names one; the commands do not.
 pub(crate) trait StoreOpener {
@@ -87,17 +95,23 @@ pub(crate) trait StoreOpener {
     /// A sentence for each reason why it cannot be.
     fn open(&self, place: &Place, purpose: Purpose) -> Result<Opened, Vec<String>>;
 
-    /// Opens what is to be taken over into a store.
+    /// Opens what is to be taken over into a store: a directory, or a data base of this configuration.
     ///
     /// # Errors
     /// A sentence for each reason why it cannot be.
-    fn source(&self, place: &Place, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
+    fn source(&self, configuration: &Path, path: &Path) -> Result<Box<dyn Source>, Vec<String>>;
 
     /// Puts a backup in the place of the store.
     ///
     /// # Errors
     /// A sentence for each reason why it cannot be.
     fn restore(&self, place: &Place, backup: &Path) -> Result<RestoredTo, Vec<String>>;
+
+    /// What a server makes of a record that it cannot use as it is.
+    fn judge(&self, record: &Record) -> Option<String>;
+
+    /// Who would be trusted by a record that trusts everybody, or nearly so.
+    fn trusts_many(&self, record: &Record) -> Option<String>;
 }
 
 /// Tells the server that a store has changed.

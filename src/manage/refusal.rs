@@ -1,9 +1,21 @@
 //! Why a command did not do what it was asked.
 
+use std::borrow::Cow;
 use std::io;
 
 use crate::auth::{HashFault, Unavailable};
 use crate::store::{self, Table};
+
+/// Characters of an argument that an error repeats.
+const LONGEST_SHOWN: usize = 120;
+
+/// As much of a text as tells which one it is: what is wrong with it stands behind it and must not scroll away.
+pub(super) fn cut(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
 
 /// Why a command did not do what it was asked. No variant holds a password or a hash.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +27,7 @@ pub(super) enum Refusal {
     #[error("{0}")]
     Store(#[from] store::Error),
     /// A value that must not be stored.
-    #[error("{what} {value:?}: {why}")]
+    #[error("{what} {:?}: {why}", cut(.value))]
     Invalid {
         /// What it should be.
         what: &'static str,
@@ -25,7 +37,7 @@ pub(super) enum Refusal {
         why: String,
     },
     /// What should be added is there.
-    #[error("{table} {key} exists already; use: sipvouch {table} change")]
+    #[error("{table} {} exists already; use: sipvouch {table} change", cut(.key))]
     Exists {
         /// Its table.
         table: Table,
@@ -33,7 +45,7 @@ pub(super) enum Refusal {
         key: String,
     },
     /// What should be shown, changed or removed is not there.
-    #[error("no {table} {key}; see: sipvouch {table} list")]
+    #[error("no {table} {}; see: sipvouch {table} list", cut(.key))]
     Absent {
         /// Its table.
         table: Table,
@@ -94,7 +106,7 @@ pub(super) enum Refusal {
         instead: &'static str,
     },
     /// No such command has a page.
-    #[error("no page about {0:?}; see: sipvouch --help")]
+    #[error("no page about {:?}; see: sipvouch --help", cut(.0))]
     NoPage(String),
     /// It has been said already; only the exit status is left to give.
     #[error("")]

@@ -7,6 +7,7 @@ use super::names;
 use super::output::object;
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
+use crate::proxy::{RegistrationRule, StaticRegistrations};
 use crate::sip::{Address, SipUri};
 use crate::store::{self, Record, Table};
 
@@ -81,11 +82,13 @@ impl Kind for Registrations {
 
     fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
         let text = |name| given.get_one::<String>(name).map_or("", String::as_str);
-        Ok(vec![Record::Registration(store::StaticRegistration {
+        let own = store::StaticRegistration {
             aor: aor(text("AOR"))?,
             contact: contact("contact", text("CONTACT"))?,
             path: path(given)?.unwrap_or_default(),
-        })])
+        };
+        check(&own)?;
+        Ok(vec![Record::Registration(own)])
     }
 
     fn changed(&self, old: &Record, given: &ArgMatches, _: &Session) -> Result<Record, Refusal> {
@@ -107,6 +110,7 @@ impl Kind for Registrations {
             any = true;
         }
         if any {
+            check(&own)?;
             Ok(Record::Registration(own))
         } else {
             Err(Refusal::NoChange(Table::Registration))
@@ -213,12 +217,19 @@ fn contact(what: &'static str, text: &str) -> Result<String, Refusal> {
     let whole = if text.contains('<') { text } else { &bracketed };
     let written = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match Address::parse(whole.as_bytes()) {
-        Some(address) if address.uri.sip().is_some() => Ok(format!(
-            "{}<{}>{}",
-            written(address.display),
-            written(address.text),
-            written(address.parameters.as_bytes())
-        )),
+        Some(address) if address.uri.sip().is_some() => {
+            let parameters = address.parameters;
+            if parameters.value("expires").is_some() {
+                let why = "has expires, and a static registration never does; leave it out, or remove the registration";
+                return Err(Refusal::invalid(what, text, why));
+            }
+            Ok(format!(
+                "{}<{}>{}",
+                written(address.display),
+                written(address.text),
+                written(parameters.as_bytes())
+            ))
+        }
         Some(_) => Err(Refusal::invalid(
             what,
             text,
@@ -229,6 +240,24 @@ fn contact(what: &'static str, text: &str) -> Result<String, Refusal> {
             text,
             "no address; expected one as <sip:desk@192.0.2.7:5071;transport=tcp>",
         )),
+    }
+}
+
+/// Refuses a contact that would not be one.
+pub(super) fn check(own: &store::StaticRegistration) -> Result<(), Refusal> {
+    aor(&own.aor)?;
+    contact("contact", &own.contact)?;
+    let rule = RegistrationRule {
+        aor: own.aor.clone(),
+        contact: own.contact.clone(),
+        path: own.path.clone(),
+    };
+    match StaticRegistrations::new([rule]).1.first() {
+        Some(fault) => {
+            let why = fault.defect.to_string();
+            Err(Refusal::invalid("registration", &own.contact, why))
+        }
+        None => Ok(()),
     }
 }
 
@@ -293,6 +322,7 @@ mod tests {
             ("tel:+1555", None),
             ("<sip:desk@127.0.0.1", None),
             ("<sip:a@127.0.0.1>, <sip:b@127.0.0.1>", None),
+            ("<sip:a@127.0.0.1>;expires=0", None),
             ("", None),
         ] {
             assert_eq!(

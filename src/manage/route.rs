@@ -39,8 +39,9 @@ fn conditions(command: Command) -> Command {
             Arg::new("order")
                 .long("order")
                 .value_name("NUMBER")
-                .value_parser(value_parser!(i16).range(0..))
-                .help("The smallest is tried first; 0 without this"),
+                .value_parser(value_parser!(i16))
+                .allow_negative_numbers(true)
+                .help("The smallest is tried first, from -32768 to 32767; 0 without this"),
         )
 }
 
@@ -195,8 +196,16 @@ fn rewrite(text: &str, groups: usize) -> Result<(), Refusal> {
         return Err(Refusal::invalid("rewrite", text, "empty; expected a URI"));
     }
     pattern::references("rewrite", text, groups)?;
-    let is_uri = |text: &str| SipUri::parse(text).is_some();
-    if !text.contains('$') && !is_uri(text) && !is_uri(&format!("sip:{text}")) {
+    // What a group finds may be anything; whether the rest makes a URI does not depend on it, unless it begins there.
+    let makes_uri = || {
+        let number = |_: &str| "1";
+        let word = |before: &str| match before.chars().next_back() {
+            Some(':' | '0'..='9') if before.contains('@') => "1",
+            _ => "a",
+        };
+        is_target(&filled(text, number)) || is_target(&filled(text, word))
+    };
+    if !text.starts_with('$') && !text.contains("[$") && !makes_uri() {
         return Err(Refusal::invalid(
             "rewrite",
             text,
@@ -204,6 +213,25 @@ fn rewrite(text: &str, groups: usize) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Whether this is a URI to send a request to. A word alone might be a host, and is rather a slip.
+fn is_target(text: &str) -> bool {
+    let is_uri = |text: &str| SipUri::parse(text).is_some_and(|uri| uri.headers.is_empty());
+    is_uri(text) || (text.contains('@') && is_uri(&format!("sip:{text}")))
+}
+
+/// The expression with something in the place of each group, chosen by what stands before it.
+fn filled(expression: &str, found: impl Fn(&str) -> &'static str) -> String {
+    let mut parts = expression.split('$');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.strip_prefix(|c: char| c.is_ascii_digit()) {
+            Some(rest) => text.extend([found(&text), rest]),
+            None => text.extend(["$", part]),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -221,6 +249,16 @@ mod tests {
             ("", 0, false),
             ("sip:a b@example.org", 0, false),
             ("sip:@", 0, false),
+            ("nonsense", 0, false),
+            ("sip:nonsense", 0, true),
+            ("$1", 1, true),
+            ("sip:$1@gw.example.net;transport=tls", 1, true),
+            ("sip:a@$1:$2", 2, true),
+            ("sip:a@192.0.2.1:5$1", 1, true),
+            ("$1@gw.example.net", 1, true),
+            ("sip:$1 @gw.example.net", 1, false),
+            ("call $1", 1, false),
+            ("sip:a@b?Route=x", 0, false),
         ] {
             assert_eq!(rewrite(text, groups).is_ok(), fits, "{text:?}");
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::names;
 use super::output::{Columns, Output, complain, shown};
-use super::place::{Opened, Told};
+use super::place::{Notify, Opened, Told};
 use super::refusal::Refusal;
 use crate::store::{Flow, Put, Record, RecordFault, Store, Table};
 
@@ -100,11 +100,16 @@ impl Session {
 
     /// Tells the server of a change that has been stored.
     pub(super) fn tell(&self, tables: &[Table]) {
-        if let Told::Failed(why) = self.opened.notify.changed(tables) {
-            complain(&format!(
-                "stored, but the server could not be told: {why}; it finds the change by itself within seconds"
-            ));
-        }
+        tell(&*self.opened.notify, tables);
+    }
+}
+
+/// Tells the server of a change that has been stored, and says so where that fails.
+pub(super) fn tell(notify: &dyn Notify, tables: &[Table]) {
+    if let Told::Failed(why) = notify.changed(tables) {
+        complain(&format!(
+            "stored, but the server could not be told: {why}; it finds the change by itself within seconds"
+        ));
     }
 }
 
@@ -134,32 +139,51 @@ pub(super) fn command(kind: &dyn Kind) -> Command {
 pub(super) fn common(command: Command) -> Command {
     command
         .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .default_value("repro.config")
+            config_option()
+                .conflicts_with("store")
                 .help("The configuration that says where the store is"),
         )
+        .arg(store_option().help("The file of an embedded store, without any configuration"))
+        .args(output_options())
+}
+
+/// The same for a command that may need a configuration for something else than to find the store.
+pub(super) fn common_with_source(command: Command) -> Command {
+    command
         .arg(
-            Arg::new("store")
-                .long("store")
-                .value_name("PATH")
-                .conflicts_with("config")
-                .help("The file of an embedded store, without any configuration"),
+            config_option()
+                .help("The configuration that says where the store is, and what Database1 is"),
         )
         .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print JSON, one object a line"),
+            store_option()
+                .help("The file of an embedded store, wherever the configuration has another"),
         )
-        .arg(
-            Arg::new("quiet")
-                .long("quiet")
-                .short('q')
-                .action(ArgAction::SetTrue)
-                .help("Do not say what was done"),
-        )
+        .args(output_options())
+}
+
+fn config_option() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .default_value("repro.config")
+}
+
+fn store_option() -> Arg {
+    Arg::new("store").long("store").value_name("PATH")
+}
+
+fn output_options() -> [Arg; 2] {
+    [
+        Arg::new("json")
+            .long("json")
+            .action(ArgAction::SetTrue)
+            .help("Print JSON, one object a line"),
+        Arg::new("quiet")
+            .long("quiet")
+            .short('q')
+            .action(ArgAction::SetTrue)
+            .help("Do not say what was done"),
+    ]
 }
 
 /// Where to tell the server of a change, for those commands that make one.
@@ -264,7 +288,7 @@ fn change(kind: &dyn Kind, given: &ArgMatches, session: &mut Session) -> Result<
             session.output.done("unchanged", table, &after);
         } else {
             session.tell(&[table]);
-            session.output.done("changed", table, &after);
+            session.output.changed(table, &before, &after);
         }
     }
     Ok(())

@@ -1,59 +1,154 @@
 //! `sipvouch import`, `export`, `backup` and `restore`: whole stores in and out.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use serde_json::json;
 
 use super::output::{Output, complain, shown};
-use super::place::{Place, StoreOpener};
+use super::place::{Held, Place, StoreOpener};
 use super::refusal::Refusal;
-use super::table::Session;
-use super::{filter, route};
+use super::table::{Session, tell};
+use super::{filter, identity, names, registration, route};
 use crate::auth::HashText;
-use crate::store::{Record, Table, import, text};
+use crate::store::import::{Offered, Source};
+use crate::store::{Error, Flow, Record, RecordFault, Table, import, text};
 
 /// `sipvouch import`: the report of what came over. A record that did not is a failure, the others have come all the same.
 pub(super) fn import(
     given: &ArgMatches,
-    place: &Place,
-    session: &mut Session,
+    session: Session,
     opener: &dyn StoreOpener,
 ) -> Result<(), Refusal> {
-    let source = path(given, "SOURCE");
-    let source = opener.source(place, &source).map_err(Refusal::Open)?;
+    let configuration = given
+        .get_one::<String>("config")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let source = opener
+        .source(&configuration, &path(given, "SOURCE"))
+        .map_err(Refusal::Open)?;
     let dry_run = given.get_flag("dry-run");
-    let Some(store) = session.opened.store.embedded() else {
+    let Session { opened, mut output } = session;
+    let Held::Embedded(store) = opened.store else {
         return Err(Refusal::NotEmbedded {
-            place: session.store().place(),
+            place: opened.store.store().place(),
             what: "records are imported into",
-            instead: "give --store FILE, export that, or use the import of the data base itself",
+            instead: "name a file for one by --store, or use the import of the data base itself",
         });
     };
-    let report = import::import(store, &*source, dry_run, &judge)?;
+    // What no command here would have stored, or else what no server can use.
+    let judge = |record: &Record| judge(record).or_else(|| opener.judge(record));
+    let wary = Wary {
+        source: &*source,
+        opener,
+        trusting: given.get_flag("trust-wide-networks"),
+    };
+    let report = import::import(&store, &wary, dry_run, &judge)?;
+    // A new store that has got nothing is thrown away.
+    if let Some(finish) = opened.finish.filter(|_| report.stored) {
+        finish(store).map_err(Refusal::Open)?;
+    }
     let changed: Vec<Table> = report
         .tables
         .iter()
         .filter(|table| table.added + table.changed > 0)
         .map(|table| table.table)
         .collect();
-    if !dry_run && !changed.is_empty() {
-        session.tell(&changed);
+    if report.stored && !changed.is_empty() {
+        tell(&*opened.notify, &changed);
     }
-    if session.output.json {
+    if output.json {
         // A report is a struct of texts and numbers, which is always an object.
         let line = serde_json::to_string(&report).unwrap_or_default();
-        session.output.line(&line);
-    } else if !session.output.quiet || !report.is_complete() {
+        output.line(&line);
+    } else if !output.quiet || !report.is_complete() {
         for line in report.to_string().lines() {
-            session.output.line(&shown(line));
+            output.line(&shown(line));
         }
     }
-    if report.is_complete() {
-        Ok(())
-    } else {
-        Err(Refusal::Said)
+    let identities = |table: &import::TableReport| {
+        table.table == Table::Identity && table.read > table.not_taken
+    };
+    if let Some(mappings) = &opened.mappings
+        && report.tables.iter().any(identities)
+    {
+        identity::note_mappings(mappings);
     }
+    let done = match report.is_complete() {
+        true => Ok(()),
+        false => Err(Refusal::Said),
+    };
+    let printed = output.finish();
+    done.and(printed)
+}
+
+/// A source without the ACL entries that trust everybody, unless they are asked for.
+struct Wary<'s> {
+    source: &'s dyn Source,
+    opener: &'s dyn StoreOpener,
+    trusting: bool,
+}
+
+impl Source for Wary<'_> {
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        self.source.tables()
+    }
+
+    fn refused(&self) -> Vec<(Table, String)> {
+        self.source.refused()
+    }
+
+    fn is_whole_or_nothing(&self) -> bool {
+        self.source.is_whole_or_nothing()
+    }
+
+    fn each(
+        &self,
+        table: Table,
+        take: &mut dyn FnMut(Result<Offered, RecordFault>) -> Flow,
+    ) -> Result<(), Error> {
+        let mut names = HashMap::new();
+        self.source.each(table, &mut |offered| {
+            let offered = offered.map(|offered| with_other_case(offered, &mut names));
+            let trusted = match &offered {
+                Ok((record, _)) if !self.trusting => {
+                    self.opener.trusts_many(record).map(|who| (record, who))
+                }
+                _ => None,
+            };
+            match trusted {
+                Some((record, who)) => take(Err(RecordFault {
+                    table,
+                    key: record.key(),
+                    why: format!(
+                        "trusts {who}; or add --trust-wide-networks to take it all the same"
+                    ),
+                })),
+                None => take(offered),
+            }
+        })
+    }
+}
+
+/// Notes on an ACL entry that its name came before in other letters: both trust the same. `names` has those that came, by
+/// what is the same of them.
+fn with_other_case(offered: Offered, names: &mut HashMap<String, String>) -> Offered {
+    let (record, note) = offered;
+    let other = match &record {
+        Record::Acl(own) if !own.tls_peer_name.is_empty() => {
+            let name = &own.tls_peer_name;
+            let first = names.entry(name.to_lowercase()).or_insert(name.clone());
+            (first != name)
+                .then(|| format!("the same as {first:?}: letter case means nothing; remove one"))
+        }
+        _ => None,
+    };
+    (record, note.or(other))
 }
 
 /// What an operator should know of a record that is taken over as it is, and that no command here would have stored.
@@ -61,8 +156,15 @@ fn judge(record: &Record) -> Option<String> {
     let refused = match record {
         Record::Route(own) => route::check(own).err(),
         Record::Filter(own) => filter::check(own).err(),
-        Record::User(own) => HashText::parse(&own.password_hash).err().map(Refusal::from),
-        _ => None,
+        Record::User(own) => match HashText::parse(&own.password_hash) {
+            Ok(_) => names::user(&own.user)
+                .and_then(|_| names::domain(&own.domain))
+                .err(),
+            Err(fault) => Some(fault.into()),
+        },
+        Record::Identity(own) => identity::check(own).err(),
+        Record::Registration(own) => registration::check(own).err(),
+        Record::Domain(_) | Record::Acl(_) | Record::Silo(_) => None,
     };
     refused.map(|refusal| refusal.to_string())
 }
@@ -155,7 +257,7 @@ mod tests {
 
     use super::*;
     use crate::manage::output::Output;
-    use crate::manage::place::{Held, NobodyToTell, Opened};
+    use crate::manage::place::{NobodyToTell, Opened};
     use crate::manage::tree;
     use crate::store::embedded::{Access, Embedded};
 
@@ -168,8 +270,10 @@ mod tests {
                 store: Held::Other(Box::new(store)),
                 algorithms: Vec::new(),
                 domains: None,
+                mappings: None,
                 notify: Box::new(NobodyToTell),
                 notes: Vec::new(),
+                finish: None,
                 _scratch: None,
             },
             output: Output::new(false, false),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 use clap_complete::Shell;
 
-use super::table::{self, Kind, common, telling};
+use super::table::{self, Kind, common, common_with_source, telling};
 use super::{acl, domain, filter, identity, registration, route, user};
 use crate::admin::ctl_command;
 
@@ -123,25 +123,41 @@ fn described() -> Vec<Command> {
 /// Whole stores in and out.
 fn transfers() -> Vec<Command> {
     vec![
-        telling(common(
+        telling(common_with_source(
             Command::new("import")
                 .about("Take over what repro has stored, or an export of ours")
                 .arg(
                     Arg::new("SOURCE")
                         .required(true).value_parser(value_parser!(PathBuf))
                         .value_hint(ValueHint::AnyPath)
-                        .help("A directory with repro's Berkeley DB files, or one that sipvouch export has written"),
+                        .help(
+                            "A directory with repro's Berkeley DB files (repro_user.db) or what db_dump made of them \
+                             (repro_user.dump), a directory that sipvouch export has written, or Database1, Database2 and \
+                             so on: repro's tables in that PostgreSQL or MySQL of the configuration",
+                        ),
                 )
                 .arg(
                     Arg::new("dry-run")
                         .long("dry-run")
                         .action(ArgAction::SetTrue)
-                        .help("Say what would be taken over, and store no record; a store is made if there is none"),
+                        .help("Say what would be taken over, and change nothing"),
+                )
+                .arg(
+                    Arg::new("trust-wide-networks")
+                        .long("trust-wide-networks")
+                        .action(ArgAction::SetTrue)
+                        .help(
+                            "Take over ACL entries for networks wider than /8 (IPv6: /16) too; one with /0 trusts everybody",
+                        ),
                 ),
         ))
         .after_help(
             "Examples:\n  sipvouch import /var/lib/repro --dry-run\n  \
-             sipvouch import /var/lib/repro --config /etc/repro/repro.config",
+             sipvouch import /var/lib/repro --config /etc/repro/repro.config\n  \
+             sipvouch import Database1 --config /etc/repro/repro.config --store /var/lib/sipvouch/sipvouch.db\n\n\
+             An import adds: a record that is there under the same key is replaced, and named; one that is only in the \
+             store stays. From repro's tables the records that are good come over, and the others are named. Of an export \
+             all come over, or nothing is stored.",
         ),
         common(
             Command::new("export")

@@ -35,7 +35,7 @@ fn details(command: Command) -> Command {
             "algorithms",
             "LIST",
             "Algorithms to store hashes for, of MD5, SHA-256 and SHA-512-256, parted by comma; without this those of \
-             DigestChallengeAlgorithms, and all if that is empty",
+             DigestChallengeAlgorithms, all if that is empty, and those that the user has",
         ),
     ]
     .into_iter()
@@ -111,6 +111,7 @@ impl Kind for Users {
         // Before the password is asked for in vain.
         table::absent(session, Table::User, &Record::User(own.clone()).key())?;
         note_strange_domain(&own.domain, session)?;
+        note_other_case(&own, None, session)?;
         set_password(&mut own, given, session)?;
         Ok(vec![Record::User(own)])
     }
@@ -137,6 +138,7 @@ impl Kind for Users {
             );
             table::free_for(session, Table::User, &before, &after)?;
             note_strange_domain(&own.domain, session)?;
+            note_other_case(&own, Some(&before), session)?;
         }
         set_details(&mut own, given)?;
         let asked = ["password", "password-stdin", "ha1", "no-password"]
@@ -236,15 +238,18 @@ fn set_details(own: &mut store::User, given: &ArgMatches) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Reads the password, or what stands for it, and stores its hashes.
+/// Reads the password, or what stands for it, and stores its hashes: for the usual algorithms and those that there are hashes
+/// of. One that was left as it is would be that of the old password.
 fn set_password(
     own: &mut store::User,
     given: &ArgMatches,
     session: &Session,
 ) -> Result<(), Refusal> {
+    let before: Vec<Algorithm> =
+        HashText::parse(&own.password_hash).map_or(Vec::new(), |old| old.algorithms().collect());
     let algorithms = match given.get_one::<String>("algorithms") {
         Some(list) => names::algorithms(list)?,
-        None => session.opened.algorithms.clone(),
+        None => [&*session.opened.algorithms, &*before].concat(),
     };
     let (hash, alternative) = if given.get_flag("no-password") {
         (HashText::default(), HashText::default())
@@ -257,6 +262,17 @@ fn set_password(
         let of = |name: &str| HashText::of_password(&algorithms, name, &own.realm, &password);
         (of(&own.user)?, of(&whole)?)
     };
+    let lost: Vec<&str> = before
+        .into_iter()
+        .filter(|old| hash.get(*old).is_none())
+        .map(Algorithm::name)
+        .collect();
+    if !lost.is_empty() && !given.get_flag("no-password") {
+        complain(&format!(
+            "note: there is no hash for {} any more; a phone that knows nothing else cannot log in",
+            lost.join(", ")
+        ));
+    }
     own.password_hash = hash.to_string();
     own.password_hash_alt = alternative.to_string();
     Ok(())
@@ -273,6 +289,34 @@ fn note_strange_domain(domain: &str, session: &Session) -> Result<(), Refusal> {
         complain(&format!(
             "note: {domain} is none of our domains yet; see: sipvouch domain add {domain}"
         ));
+    }
+    Ok(())
+}
+
+/// Says so when there is a user who differs in letter case only: to SIP that is somebody else (RFC 3261 §19.1.4). Looks for
+/// the usual spellings, not through all users, and not for the one that is renamed.
+fn note_other_case(
+    own: &store::User,
+    renamed: Option<&str>,
+    session: &Session,
+) -> Result<(), Refusal> {
+    let lower = own.user.to_ascii_lowercase();
+    let capital = match lower.split_at_checked(1) {
+        Some((first, rest)) => first.to_ascii_uppercase() + rest,
+        None => lower.clone(),
+    };
+    for other in [lower, capital, own.user.to_ascii_uppercase()] {
+        let key = format!("{other}@{}", own.domain);
+        if other != own.user
+            && renamed != Some(&key)
+            && session.store().get(Table::User, &key)?.is_some()
+        {
+            complain(&format!(
+                "note: there is {} too; letter case counts in the user, so that these are two",
+                shown(&key)
+            ));
+            break;
+        }
     }
     Ok(())
 }

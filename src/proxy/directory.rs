@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::pattern::Undecided;
 use super::query::FilterCaptures;
 use super::silo::KeptMessage;
 use crate::auth;
@@ -64,6 +65,10 @@ pub trait Directory: Send + Sync {
 
     /// Finds the answer. May block; runs on the lookup pool. It ends in [`Answer::Failed`] rather than waiting for ever.
     fn answer(&self, question: Question) -> Answer;
+
+    /// Hears that a filter with this key could not be held against a request, whose sender is told no more than what a
+    /// filter says. Called on a worker thread: it must not block.
+    fn undecided(&self, _filter: &str, _why: Undecided) {}
 }
 
 /// The directory of a server without any store: every user may exist, no query has an answer, nothing is kept.

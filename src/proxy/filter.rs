@@ -126,6 +126,8 @@ impl Default for Filters {
 
 #[derive(Debug)]
 struct Filter {
+    /// repro's key.
+    key: Box<str>,
     method: Box<str>,
     event: Box<str>,
     conditions: [Option<Condition>; 2],
@@ -206,8 +208,13 @@ impl Filters {
         (filters, faults)
     }
 
-    /// Asks the rules about a request.
-    pub fn judge(&self, request: &Request<'_>) -> FilterVerdict<'_> {
+    /// Asks the rules about a request. Tells the key of each that could not be held against it, and why, but of those that
+    /// were broken from the start.
+    pub fn judge(
+        &self,
+        request: &Request<'_>,
+        told: &mut dyn FnMut(&str, Undecided),
+    ) -> FilterVerdict<'_> {
         if self.filters.is_empty() {
             return (&self.no_match).into();
         }
@@ -216,11 +223,15 @@ impl Filters {
             if !filter.is_for(request, event) {
                 continue;
             }
-            match (&filter.action, filter.found(request)) {
-                (_, Ok(None)) | (Action::Accept, Err(Undecided)) => {}
+            let found = filter.found(request);
+            if let Err(why @ (Undecided::TooLong | Undecided::TooCostly)) = found {
+                told(&filter.key, why);
+            }
+            match (&filter.action, found) {
+                (_, Ok(None)) | (Action::Accept, Err(_)) => {}
                 (Action::Accept, Ok(Some(_))) => return FilterVerdict::Continue,
                 (Action::Reject(ruling), _) => return ruling.into(),
-                (Action::Query(_), Err(Undecided)) => return (&self.query_failed).into(),
+                (Action::Query(_), Err(_)) => return (&self.query_failed).into(),
                 (Action::Query(statement), Ok(Some(found))) => {
                     return FilterVerdict::Query {
                         statement: Arc::clone(statement),
@@ -294,6 +305,7 @@ impl Filter {
             FilterAction::Reject => Action::Reject(rejection(&rule.action_data, &mut fault)),
         };
         Self {
+            key: key.into(),
             method: rule.method.into(),
             event: rule.event.into(),
             conditions,
@@ -312,19 +324,16 @@ impl Filter {
             Action::Accept | Action::Reject(_) => Want::Match,
         };
         let mut found = [Captures::default(); 2];
-        let mut undecided = false;
+        let mut undecided = None;
         for (condition, place) in self.conditions.iter().zip(&mut found) {
             match condition.as_ref().map(|c| c.find(request, want)) {
                 None => {}
                 Some(Ok(Some(captures))) => *place = captures,
                 Some(Ok(None)) => return Ok(None),
-                Some(Err(Undecided)) => undecided = true,
+                Some(Err(why)) => undecided = undecided.or(Some(why)),
             }
         }
-        match undecided {
-            true => Err(Undecided),
-            false => Ok(Some(found)),
-        }
+        undecided.map_or(Ok(Some(found)), Err)
     }
 }
 
@@ -393,7 +402,7 @@ impl Condition {
         request: &'r Request<'_>,
         want: Want,
     ) -> Result<Option<Captures<'r>>, Undecided> {
-        let pattern = self.pattern.as_ref().ok_or(Undecided)?;
+        let pattern = self.pattern.as_ref().ok_or(Undecided::Broken)?;
         let message = request.message;
         match &self.subject {
             Subject::RequestLine => {
@@ -424,16 +433,13 @@ fn first<'r>(
     want: Want,
     values: impl Iterator<Item = &'r [u8]>,
 ) -> Result<Option<Captures<'r>>, Undecided> {
-    let mut undecided = false;
+    let mut undecided = None;
     for value in values {
         match pattern.find(value, want) {
             Ok(Some(found)) => return Ok(Some(found)),
             Ok(None) => {}
-            Err(Undecided) => undecided = true,
+            Err(why) => undecided = Some(why),
         }
     }
-    match undecided {
-        true => Err(Undecided),
-        false => Ok(None),
-    }
+    undecided.map_or(Ok(None), Err)
 }

@@ -5,6 +5,7 @@
 use proptest::prelude::*;
 
 use super::filter::*;
+use super::pattern::Undecided;
 use super::query::{Piece, pieces};
 use super::ruling::Ruling;
 use crate::sip::{FromRule, Message, Request};
@@ -65,7 +66,7 @@ fn request(method: &str, more: &str) -> String {
 fn judged(filters: &Filters, text: &str) -> String {
     let message = Message::parse(text.as_bytes(), text.len(), 64);
     let request = Request::read(&message, FromRule::Single).unwrap();
-    match filters.judge(&request) {
+    match filters.judge(&request, &mut |_, _| {}) {
         FilterVerdict::Continue => "go on".to_owned(),
         FilterVerdict::Reject(status, phrase) => format!("{status} {phrase}"),
         FilterVerdict::Query {
@@ -323,6 +324,39 @@ fn what_cannot_be_judged_is_not_let_through() {
 }
 
 #[test]
+fn a_filter_that_cannot_be_held_against_a_request_is_told_and_one_that_was_broken_before_is_not() {
+    let long = "a".repeat(9000);
+    let costly = "a".repeat(2000);
+    let text = request(
+        "INVITE",
+        &format!("X-Long: {long}\r\nX-Costly: {costly}b\r\n"),
+    );
+    for (situation, header, regex, told) in [
+        ("it is found", "From", "alice", None),
+        ("it is not there", "X-Absent", "(a|aa)+\\1c", None),
+        ("broken", "From", "(", None),
+        ("too long", "X-Long", "b", Some(Undecided::TooLong)),
+        (
+            "too many steps",
+            "X-Costly",
+            "(a|aa)+\\1c",
+            Some(Undecided::TooCostly),
+        ),
+    ] {
+        for rule in [accept(), reject("403"), query("SELECT 1")] {
+            let rule = rule.when(header, regex);
+            let (filters, _) = Filters::new([rule], &FilterOptions::default());
+            let message = Message::parse(text.as_bytes(), text.len(), 64);
+            let request = Request::read(&message, FromRule::Single).unwrap();
+            let mut heard = Vec::new();
+            filters.judge(&request, &mut |key, why| heard.push((key.to_owned(), why)));
+            let wanted = told.map(|why| (format!("{header}:{regex}::::"), why));
+            assert_eq!(heard, Vec::from_iter(wanted), "{situation}");
+        }
+    }
+}
+
+#[test]
 fn a_query_has_what_was_found_beside_it() {
     let rule = query("SELECT a WHERE f=$11 AND t='$21' AND n=$12 AND s=$11 AND g=$29")
         .when("From", "sip:([^@]*)@(x)?")
@@ -402,7 +436,7 @@ proptest! {
         let text = request("INVITE", &more);
         let message = Message::parse(text.as_bytes(), text.len(), 64);
         if let Ok(request) = Request::read(&message, FromRule::Single)
-            && let FilterVerdict::Reject(status, phrase) = filters.judge(&request)
+            && let FilterVerdict::Reject(status, phrase) = filters.judge(&request, &mut |_, _| {})
         {
             prop_assert!(status.as_u16() >= 400);
             prop_assert!(!phrase.chars().any(char::is_control));

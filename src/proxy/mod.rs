@@ -69,7 +69,7 @@ pub use leave_out::LeaveOut;
 pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Routed};
-pub use pattern::{PatternError, pattern_groups};
+pub use pattern::{PatternError, Undecided, pattern_groups};
 pub use policy::Policy;
 pub use query::{FilterCaptures, Piece, pieces};
 pub use replay::Replay;

@@ -189,7 +189,8 @@ fn filter<'p>(
     context: &Context<'p>,
 ) -> Result<Option<Verdict<'p>>, Question> {
     let filters = &context.policy.routing.filters;
-    let (status, phrase) = match filters.judge(request) {
+    let mut told = |filter: &str, why| context.policy.directory.undecided(filter, why);
+    let (status, phrase) = match filters.judge(request, &mut told) {
         FilterVerdict::Continue => return Ok(None),
         FilterVerdict::Reject(status, phrase) => (status, Cow::Borrowed(phrase)),
         FilterVerdict::Query {

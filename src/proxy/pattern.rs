@@ -54,7 +54,24 @@ impl From<SyntaxFault> for PatternError {
 
 /// Why a search has no answer. What that means is for the one who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Undecided;
+pub enum Undecided {
+    /// The text of the rule is no regular expression.
+    Broken,
+    /// The subject is longer than what is searched.
+    TooLong,
+    /// The search takes more steps than it may.
+    TooCostly,
+}
+
+impl fmt::Display for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Broken => "it is no regular expression",
+            Self::TooLong => "the header is too long for its regular expression",
+            Self::TooCostly => "its regular expression takes too many steps back on this header",
+        })
+    }
+}
 
 /// A compiled regular expression.
 pub(super) struct Pattern {
@@ -81,12 +98,22 @@ pub fn pattern_groups(text: &str) -> Result<usize, PatternError> {
 impl Pattern {
     /// Compiles a pattern.
     pub(super) fn new(text: &str) -> Result<Self, PatternError> {
+        Self::compiled(text, false)
+    }
+
+    /// The same for a subject in which letter case means nothing, as in a MIME type (RFC 2045 §5.1).
+    pub(super) fn caseless(text: &str) -> Result<Self, PatternError> {
+        Self::compiled(text, true)
+    }
+
+    fn compiled(text: &str, caseless: bool) -> Result<Self, PatternError> {
         if text.len() > MAX_PATTERN {
             return Err(PatternError::TooLong { length: text.len() });
         }
         let translation = translate(text)?;
         let regex = RegexBuilder::new(&translation.text)
             .bytes_mode(BytesMode::Ascii)
+            .case_insensitive(caseless)
             .backtrack_limit(MAX_STEPS)
             .delegate_size_limit(MAX_COMPILED)
             .max_prog_size(MAX_COMPILED / 16)
@@ -106,9 +133,10 @@ impl Pattern {
     /// Whether it is found in the subject.
     pub(super) fn is_in(&self, subject: &[u8]) -> Result<bool, Undecided> {
         if subject.len() > self.max_subject {
-            return Err(Undecided);
+            return Err(Undecided::TooLong);
         }
-        self.regex.is_match(subject).map_err(|_| Undecided)
+        let found = self.regex.is_match(subject);
+        found.map_err(|_| Undecided::TooCostly)
     }
 
     /// What its groups have found in the subject, if that is wanted; `None` when it is not found there.
@@ -121,9 +149,10 @@ impl Pattern {
             return Ok(self.is_in(subject)?.then(Captures::default));
         }
         if subject.len() > self.max_subject {
-            return Err(Undecided);
+            return Err(Undecided::TooLong);
         }
-        let found = self.regex.captures(subject).map_err(|_| Undecided)?;
+        let found = self.regex.captures(subject);
+        let found = found.map_err(|_| Undecided::TooCostly)?;
         Ok(found.map(|found| Captures {
             groups: self.groups,
             texts: std::array::from_fn(|group| found.get(group).map(|text| text.as_bytes())),
@@ -400,11 +429,9 @@ mod tests {
                 assert!(took < Duration::from_secs(4), "{took:?} {pattern}");
                 assert!(found.is_ok() || length < MAX_SUBJECT, "{pattern}");
                 let longer = hostile(length + 1);
-                assert_eq!(
-                    compiled.find(longer.as_bytes(), Want::Captures),
-                    Err(Undecided)
-                );
-                assert_eq!(compiled.is_in(longer.as_bytes()), Err(Undecided));
+                let refused = Err(Undecided::TooLong);
+                assert_eq!(compiled.find(longer.as_bytes(), Want::Captures), refused);
+                assert_eq!(compiled.is_in(longer.as_bytes()), Err(Undecided::TooLong));
             }
         }
     }

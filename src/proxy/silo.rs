@@ -23,7 +23,7 @@ pub struct SiloOptions {
     /// Addresses-of-record (`sip:user@domain`) in which this is found have nothing kept; empty for none.
     /// repro: `MessageSiloDestFilterRegex`.
     pub dest_filter: String,
-    /// The same of a Content-Type. repro: `MessageSiloMimeTypeFilterRegex`.
+    /// The same of a Content-Type, in any letter case. repro: `MessageSiloMimeTypeFilterRegex`.
     pub mime_filter: String,
     /// Age in seconds at which a message is too old; 0 never. repro: `MessageSiloExpirationTime`.
     pub expiration_seconds: u64,
@@ -118,11 +118,15 @@ impl Default for Silo {
     }
 }
 
-fn compile(text: &str) -> Result<Option<Pattern>, PatternError> {
+/// An empty one finds nothing.
+fn compile(
+    text: &str,
+    with: fn(&str) -> Result<Pattern, PatternError>,
+) -> Result<Option<Pattern>, PatternError> {
     if text.is_empty() {
         return Ok(None);
     }
-    Pattern::new(text).map(Some)
+    with(text).map(Some)
 }
 
 /// Whether a filter finds something. One that is broken cannot tell.
@@ -133,7 +137,7 @@ fn finds(
     match filter {
         Ok(None) => Ok(false),
         Ok(Some(pattern)) => pattern.is_in(subject),
-        Err(_) => Err(Undecided),
+        Err(_) => Err(Undecided::Broken),
     }
 }
 
@@ -141,8 +145,8 @@ impl Silo {
     /// Compiles the settings. With a broken regular expression no message is kept.
     pub fn new(options: SiloOptions) -> (Self, Vec<RuleFault>) {
         let silo = Self {
-            dest_filter: compile(&options.dest_filter),
-            mime_filter: compile(&options.mime_filter),
+            dest_filter: compile(&options.dest_filter, Pattern::new),
+            mime_filter: compile(&options.mime_filter, Pattern::caseless),
             options,
         };
         let filters = [
@@ -196,13 +200,13 @@ impl Silo {
                     .map_or(SiloVerdict::Pass, SiloVerdict::Answer);
             }
             Ok(false) => {}
-            Err(Undecided) => return failure,
+            Err(_) => return failure,
         }
         let destination = destination(target);
         match finds(&self.dest_filter, destination.as_bytes()) {
             Ok(true) => return SiloVerdict::Pass,
             Ok(false) => {}
-            Err(Undecided) => return failure,
+            Err(_) => return failure,
         }
         let (Some(content_type), Some(source)) = (text(content_type), source(request)) else {
             return failure;
@@ -407,6 +411,12 @@ mod tests {
                 },
                 hello.clone(),
                 FAILURE,
+            ),
+            (
+                "a filtered type in other letters",
+                options(),
+                hello.replace("text/plain", "Application/IM-isComposing+XML"),
+                SiloVerdict::Answer(StatusCode::OK),
             ),
             (
                 "a type that cannot be written again",

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::encoding::{ByteOrder, Decoded, MAX_OCTETS, decode};
 use super::{Error, Flow, RecordFault, Table};
 
-/// Octets of a line: one of [`MAX_OCTETS`] octets, each as `\hh`, the blank and the end.
+/// Octets of a line: one of [`MAX_OCTETS`] octets, each as `\hh`, the blank and a carriage return.
 const MAX_LINE: usize = 3 * MAX_OCTETS + 2;
 /// Characters of a line that a fault shows.
 const SHOWN: usize = 80;
@@ -144,6 +144,7 @@ pub fn read_text(
         text,
         line: Vec::new(),
         number: 0,
+        crlf: false,
     };
     let header = Header::read(&mut lines)?;
     let (mut key, mut value) = (Vec::new(), Vec::new());
@@ -226,6 +227,8 @@ struct Lines<'a> {
     /// Without its end.
     line: Vec<u8>,
     number: u64,
+    /// The first line ends with a carriage return too, as another system's editor or mail ends lines.
+    crlf: bool,
 }
 
 impl Lines<'_> {
@@ -263,6 +266,11 @@ impl Lines<'_> {
             let used = part.len() + usize::from(end.is_some());
             self.text.consume(used);
             if end.is_some() {
+                let carriage_return = self.line.last() == Some(&b'\r');
+                self.crlf |= carriage_return && self.number == 1;
+                if carriage_return && self.crlf {
+                    self.line.pop();
+                }
                 return Ok(true);
             }
         }
@@ -379,6 +387,10 @@ mod tests {
             (
                 "print",
                 "VERSION=3\nformat=print\ntype=btree\nHEADER=END\n a\\\\\n \\01\\00\\02\\00a\\\\\\02\\01\nDATA=END\n",
+            ),
+            (
+                "print, with the ends of lines that another system has",
+                "VERSION=3\r\nformat=print\r\ntype=btree\r\nHEADER=END\r\n a\\\\\r\n \\01\\00\\02\\00a\\\\\\02\\01\r\nDATA=END\r\n",
             ),
             (
                 "print, all in digits",

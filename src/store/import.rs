@@ -20,6 +20,16 @@ pub trait Source {
     /// The tables that are there.
     fn tables(&self) -> Vec<Table>;
 
+    /// Tables that are there and must not be read, and why.
+    fn refused(&self) -> Vec<(Table, String)> {
+        Vec::new()
+    }
+
+    /// Whether somebody can mend what is wrong with it, so that nothing is to come over before all can.
+    fn is_whole_or_nothing(&self) -> bool {
+        false
+    }
+
     /// Gives every record of a table, with a note where something about it had to be mended. What is no record is
     /// given as a fault, and the rest goes on.
     ///
@@ -68,6 +78,8 @@ pub struct TableReport {
     pub faults: Vec<RecordFault>,
     /// The first notes.
     pub notes: Vec<Note>,
+    /// Keys of the first of those that were there with other contents.
+    pub changed_keys: Vec<String>,
 }
 
 impl TableReport {
@@ -82,6 +94,7 @@ impl TableReport {
             noted: 0,
             faults: Vec::new(),
             notes: Vec::new(),
+            changed_keys: Vec::new(),
         }
     }
 
@@ -89,6 +102,13 @@ impl TableReport {
         self.not_taken += 1;
         if self.faults.len() < MAX_LISTED {
             self.faults.push(fault);
+        }
+    }
+
+    fn change(&mut self, key: &str) {
+        self.changed += 1;
+        if self.changed_keys.len() < MAX_LISTED {
+            self.changed_keys.push(key.to_owned());
         }
     }
 
@@ -108,16 +128,22 @@ impl TableReport {
 pub struct Report {
     /// Where the records came from.
     pub source: String,
-    /// Whether nothing was stored.
+    /// Whether it was a trial.
     pub dry_run: bool,
+    /// Whether what came was stored: not by a trial, and not when all had to come and some did not.
+    pub stored: bool,
     /// Each table that was there.
     pub tables: Vec<TableReport>,
+    /// Tables that the source does not have.
+    pub absent: Vec<Table>,
+    /// Tables that are there and must not be read, and why.
+    pub refused: Vec<(Table, String)>,
 }
 
 impl Report {
     /// Whether every record came over.
     pub fn is_complete(&self) -> bool {
-        self.tables.iter().all(|table| table.not_taken == 0)
+        self.refused.is_empty() && self.tables.iter().all(|table| table.not_taken == 0)
     }
 }
 
@@ -141,6 +167,17 @@ impl fmt::Display for Report {
                 t.not_taken
             )?;
         }
+        if !self.absent.is_empty() {
+            let words: Vec<_> = self.absent.iter().map(|table| table.word()).collect();
+            writeln!(f, "not there: {}", words.join(", "))?;
+        }
+        for (table, why) in &self.refused {
+            writeln!(f, "not read: {table}: {why}")?;
+        }
+        if !self.stored && !self.dry_run {
+            let why = "nothing was stored: mend what was not taken, and import once more";
+            writeln!(f, "{why}")?;
+        }
         let mut section = |title: &str, of: &dyn Fn(&TableReport) -> (Vec<String>, u64)| {
             let mut title = Some(title);
             for table in &self.tables {
@@ -160,6 +197,10 @@ impl fmt::Display for Report {
             }
             Ok(())
         };
+        section("changed", &|table| {
+            let line = |key: &String| format!("{key:?}");
+            (table.changed_keys.iter().map(line).collect(), table.changed)
+        })?;
         section("not taken", &|table| {
             let line = |fault: &RecordFault| format!("{:?}: {}", fault.key, fault.why);
             (table.faults.iter().map(line).collect(), table.not_taken)
@@ -172,7 +213,7 @@ impl fmt::Display for Report {
 }
 
 /// Takes all records of a source over in one step. What is in the store only stays. A record that cannot be stored is
-/// listed and the rest comes over; one that is stored but that the server cannot act on comes with a note of `judge`.
+/// listed and the rest comes over, unless the source is whole or nothing; one that is stored but that the server cannot act on comes with a note of `judge`.
 /// A trial (`dry_run`) does the same and takes it back.
 ///
 /// # Errors
@@ -206,11 +247,20 @@ pub fn import(
             }
             tables.push(taker.report);
         }
-        let report = Report {
+        let refused = source.refused();
+        let known = |table: &Table| {
+            tables.iter().any(|own: &TableReport| own.table == *table)
+                || refused.iter().any(|(own, _)| own == table)
+        };
+        let mut report = Report {
             source: source.describe(),
             dry_run,
+            stored: false,
+            absent: Table::ALL.into_iter().filter(|t| !known(t)).collect(),
+            refused,
             tables,
         };
+        report.stored = !dry_run && (report.is_complete() || !source.is_whole_or_nothing());
         change.set_imported(&Imported {
             source: report.source.clone(),
             at: SystemTime::now()
@@ -222,7 +272,8 @@ pub fn import(
                 .map(|t| (t.table, t.added + t.changed + t.same))
                 .collect(),
         })?;
-        Ok((report, !dry_run))
+        let stored = report.stored;
+        Ok((report, stored))
     })
 }
 
@@ -258,7 +309,7 @@ impl Taker<'_> {
         };
         match put {
             Ok(Put::Added) => self.report.added += 1,
-            Ok(Put::Changed) => self.report.changed += 1,
+            Ok(Put::Changed) => self.report.change(&key),
             Ok(Put::Same) => self.report.same += 1,
             Err(Error::Record(fault)) => {
                 self.report.refuse(fault);
@@ -325,6 +376,11 @@ impl Source for Export {
             .into_iter()
             .filter(|table| text::file(&self.dir, *table).exists())
             .collect()
+    }
+
+    /// It is text, and where it comes from is a store in order.
+    fn is_whole_or_nothing(&self) -> bool {
+        true
     }
 
     fn each(
@@ -444,6 +500,11 @@ mod tests {
         assert_eq!(store.imported().unwrap(), None);
         let first = import(&store, &source, false, &silent).unwrap();
         assert_eq!(counts(&first, Table::User), [1, 1, 0, 0]);
+        let told = first.to_string();
+        assert!(
+            told.ends_with("changed:\n  user \"b@example.org\"\n"),
+            "{told}"
+        );
         let imported = store.imported().unwrap().unwrap();
         assert_eq!(imported.source, "a list");
         assert!(imported.at > 1_600_000_000);
@@ -483,7 +544,7 @@ mod tests {
         assert_eq!(store.version().unwrap(), Some(0));
         let real = import(&store, &source, false, &silent).unwrap();
         assert_eq!(trial.tables, real.tables);
-        assert!(trial.dry_run && !real.dry_run);
+        assert!(trial.dry_run && !trial.stored && !real.dry_run && real.stored);
     }
 
     #[test]
@@ -517,6 +578,7 @@ mod tests {
              domain        1 read: 1 added, 0 changed, 0 same, 0 not taken\n\
              user          2 read: 1 added, 0 changed, 0 same, 1 not taken\n\
              silo          1 read: 0 added, 0 changed, 0 same, 1 not taken\n\
+             not there: acl, route, filter, registration, identity\n\
              not taken:\n  user \"z\\n\": ends too early\n  \
              silo \"18446744073709551615:\": 18446744073709551615 is no time in seconds\n\
              taken, but look at:\n  domain \"example.org\": had a full stop at its end\n  \
@@ -575,5 +637,8 @@ mod tests {
         assert_eq!(report.tables.len(), 1);
         assert_eq!(counts(&report, Table::User), [1, 0, 0, 1]);
         assert_eq!(report.tables[0].faults[0].key, "user.jsonl:2");
+        assert!(!report.stored && store.is_empty().unwrap());
+        let told = report.to_string();
+        assert!(told.contains("\nnothing was stored: mend"), "{told}");
     }
 }

@@ -86,15 +86,51 @@ impl Source for ReproDirectory {
 }
 
 /// Another store, as repro's SQL schema in PostgreSQL or MySQL.
-pub struct StoreSource(pub Arc<dyn Store>);
+pub struct StoreSource {
+    store: Arc<dyn Store>,
+    tables: Vec<Table>,
+    refused: Vec<(Table, String)>,
+}
+
+impl StoreSource {
+    /// Looks which tables are there, and which of them may be read.
+    ///
+    /// # Errors
+    /// The store does not answer, or has none of repro's tables.
+    pub fn open(store: Arc<dyn Store>) -> Result<Self, Error> {
+        let mut own = Self {
+            store,
+            tables: Vec::new(),
+            refused: Vec::new(),
+        };
+        let mut missing = None;
+        for table in Table::ALL {
+            match own.store.each(table, &mut |_| Flow::Enough) {
+                Ok(()) => own.tables.push(table),
+                Err(error @ Error::MissingTable { .. }) => missing = Some(error),
+                // repro's script for PostgreSQL lets its user read every table but one.
+                Err(error @ Error::Refused { .. }) => own.refused.push((table, error.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+        match missing {
+            Some(missing) if own.tables.is_empty() && own.refused.is_empty() => Err(missing),
+            _ => Ok(own),
+        }
+    }
+}
 
 impl Source for StoreSource {
     fn describe(&self) -> String {
-        self.0.place()
+        self.store.place()
     }
 
     fn tables(&self) -> Vec<Table> {
-        Table::ALL.to_vec()
+        self.tables.clone()
+    }
+
+    fn refused(&self) -> Vec<(Table, String)> {
+        self.refused.clone()
     }
 
     fn each(
@@ -102,7 +138,7 @@ impl Source for StoreSource {
         table: Table,
         take: &mut dyn FnMut(Result<Offered, RecordFault>) -> Flow,
     ) -> Result<(), Error> {
-        self.0.each(table, &mut |record| {
+        self.store.each(table, &mut |record| {
             take(record.map(|record| (record, None)))
         })
     }

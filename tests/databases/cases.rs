@@ -9,7 +9,7 @@ use sipvouch::store::{
 use crate::servers::{PASSWORD, Server};
 
 /// Everything in a table.
-pub(crate) fn all(store: &SqlStore, table: Table) -> Vec<Record> {
+pub(crate) fn all(store: &dyn Store, table: Table) -> Vec<Record> {
     let mut records = Vec::new();
     store
         .each(table, &mut |record| {
@@ -49,7 +49,7 @@ fn message(to: &str, time: u64, tid: &str) -> Record {
     })
 }
 
-fn one_of_each() -> Vec<Vec<Record>> {
+pub(crate) fn one_of_each() -> Vec<Vec<Record>> {
     let route = |order, pattern: &str| {
         Record::Route(Route {
             matching_pattern: pattern.into(),

@@ -55,5 +55,8 @@ against_both! {
     outages::a_server_that_hangs_holds_nobody,
     outages::lookups_recover_from_a_crash_and_are_never_wrong,
     serving::a_server_lives_with_its_data_base_without_it_and_with_it_again,
+    serving::filters_that_decide_otherwise_than_meant_are_told,
+    serving::a_missing_table_is_told_before_anybody_asks_it,
     serving::a_data_base_is_imported_into_a_store_of_ours,
+    serving::what_cannot_be_imported_of_a_data_base_is_told,
 }

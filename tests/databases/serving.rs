@@ -8,10 +8,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sipvouch::store::{Domain, Filter, FilterAction, Record, SqlKind, Store as _};
+use sipvouch::store::embedded::{Access, Embedded};
+use sipvouch::store::{Domain, Filter, FilterAction, Record, SqlKind, Store, Table};
 use tempfile::TempDir;
 
-use crate::cases::user;
+use crate::cases::{all, one_of_each, user};
 use crate::ports::free_port;
 use crate::servers::{Database, PASSWORD, Server};
 
@@ -23,6 +24,52 @@ struct Served {
     port: u16,
     directory: TempDir,
     log: Receiver<String>,
+    /// What it said until it served.
+    started: String,
+}
+
+/// A directory with a configuration that names this data base, and the port it listens on.
+fn configured(database: &Database<'_>) -> (TempDir, u16) {
+    configured_with(database, "")
+}
+
+/// The same with these lines more.
+fn configured_with(database: &Database<'_>, more: &str) -> (TempDir, u16) {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let kind = match database.server.kind {
+        SqlKind::PostgreSql => "PostgreSQL",
+        SqlKind::MySql => "MySQL",
+    };
+    let options = database.options();
+    let text = format!(
+        "LoggingType = cerr\nIPAddress = 127.0.0.1\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
+         TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
+         UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
+         Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
+         Database7User = {}\nDatabase7Password = {PASSWORD}\n{more}",
+        options.port, options.database, options.user
+    );
+    std::fs::write(directory.path().join("repro.config"), text).unwrap();
+    (directory, port)
+}
+
+/// Runs a command to its end: exit status and all it said.
+fn run_in(directory: &TempDir, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
+        .current_dir(directory.path())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let done = child.wait_with_output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(!said.contains(PASSWORD), "{said}");
+    (done.status.code(), said)
 }
 
 impl Served {
@@ -30,23 +77,9 @@ impl Served {
         Self::start_with(database, "")
     }
 
+    /// With these lines more in the configuration.
     fn start_with(database: &Database<'_>, more: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let kind = match database.server.kind {
-            SqlKind::PostgreSql => "PostgreSQL",
-            SqlKind::MySql => "MySQL",
-        };
-        let options = database.options();
-        let text = format!(
-            "LoggingType = cerr\nIPAddress = 127.0.0.1\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-             TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
-             UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
-             Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
-             Database7User = {}\nDatabase7Password = {PASSWORD}\n{more}",
-            options.port, options.database, options.user
-        );
-        std::fs::write(directory.path().join("repro.config"), text).unwrap();
+        let (directory, port) = configured_with(database, more);
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
             .current_dir(directory.path())
             .arg("repro.config")
@@ -62,17 +95,18 @@ impl Served {
                 let _ = line.send(text);
             }
         });
-        let own = Self {
+        let mut own = Self {
             child,
             port,
             directory,
             log,
+            started: String::new(),
         };
-        own.wait_for("server.ready");
+        own.started = own.wait_for("server.ready");
         own
     }
 
-    /// The next line with this in it.
+    /// Waits for a line with this word; gives all lines up to it.
     fn wait_for(&self, word: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut said = String::new();
@@ -81,30 +115,16 @@ impl Served {
             .recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             assert!(!line.contains(PASSWORD), "{line}");
-            if line.contains(word) {
-                return line;
-            }
             let _ = writeln!(said, "{line}");
+            if line.contains(word) {
+                return said;
+            }
         }
         panic!("no {word}:\n{said}");
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let done = child.wait_with_output().unwrap();
-        let said = [done.stdout, done.stderr].concat();
-        (
-            done.status.code(),
-            String::from_utf8_lossy(&said).into_owned(),
-        )
+        run_in(&self.directory, arguments, input)
     }
 
     /// Status of the answer to a MESSAGE.
@@ -203,7 +223,8 @@ fn what_postgresql_has_to_say_is_an_event_like_any_other() {
     database.store().put(&[user("alice", "h")]).unwrap();
     // A row without a hash is a user.
     assert_eq!(served.message("sip:nobody@example.org"), 480);
-    let line = served.wait_for("this is loud");
+    let said = served.wait_for("this is loud");
+    let line = said.lines().last().unwrap_or_default();
     assert!(
         line.contains("DEBUG") && line.contains("store.notice place="),
         "{line}"
@@ -211,30 +232,210 @@ fn what_postgresql_has_to_say_is_an_event_like_any_other() {
     assert!(line.contains("severity=\"WARNING\""), "{line}");
 }
 
+pub(crate) fn filters_that_decide_otherwise_than_meant_are_told(kind: SqlKind) {
+    let server = Server::shared(kind);
+    let database = server.database();
+    let filter = |to: &str, action, data: &str| {
+        Record::Filter(Filter {
+            cond1_header: "To".into(),
+            cond1_regex: to.into(),
+            action,
+            action_data: data.into(),
+            ..Filter::default()
+        })
+    };
+    let sql = FilterAction::Sql;
+    let domain = Domain {
+        domain: "example.org".into(),
+        tls_port: 0,
+    };
+    let store = database.store();
+    store.put(&[Record::Domain(domain)]).unwrap();
+    store
+        .put(&[
+            filter("<sip:nonsense@", sql, "SELECT 'nonsense'"),
+            filter("<sip:norow@", sql, "SELECT '0' FROM users"),
+            filter("<sip:null@", sql, "SELECT NULL"),
+            filter("<sip:good@", sql, "SELECT '486, Not Now'"),
+            filter("<sip:(a|aa)+\\1c@", FilterAction::Reject, "403"),
+        ])
+        .unwrap();
+    let served = Served::start(&database);
+    assert_eq!(served.message("sip:good@example.org"), 486);
+    let costly = "a".repeat(1500);
+    for (to, status, told) in [
+        (
+            "nonsense",
+            480,
+            "filter.no_answer query=\"SELECT 'nonsense'\"",
+        ),
+        (
+            "norow",
+            500,
+            "filter.no_answer query=\"SELECT '0' FROM users\"",
+        ),
+        ("null", 500, "filter.no_answer query=\"SELECT NULL\""),
+        (
+            costly.as_str(),
+            403,
+            "filter.undecided filter=\"To:<sip:(a|aa)",
+        ),
+    ] {
+        let said = || {
+            assert_eq!(served.message(&format!("sip:{to}@example.org")), status);
+            served.log.try_iter().any(|line| line.contains(told))
+        };
+        // One line a second of all of them.
+        let until = Instant::now() + PATIENCE;
+        while !said() {
+            assert!(Instant::now() < until, "{told}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+pub(crate) fn a_missing_table_is_told_before_anybody_asks_it(kind: SqlKind) {
+    let server = Server::shared(kind);
+    let database = server.database();
+    let (directory, _) = configured(&database);
+    let run = |arguments: &[&str]| run_in(&directory, arguments, "");
+    let check = ["check", "repro.config", "--MessageSiloEnabled=true"];
+    let (status, whole) = run(&check);
+    assert_eq!(status, Some(1), "{whole}");
+    assert!(whole.contains("user 0, identity 0, silo 0"), "{whole}");
+    assert!(!whole.contains("no table"), "{whole}");
+    // The server goes on without these, and says what that means.
+    database.run("DROP TABLE tlsPeerIdentity");
+    database.run("DROP TABLE siloavp");
+    let (status, said) = run(&check);
+    assert_eq!(status, Some(1), "{said}");
+    for word in [
+        "user 0, identity unknown, silo unknown",
+        "whoever only they would let in is refused",
+        "no message can be kept",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let served = Served::start(&database);
+    let said = &served.started;
+    assert!(
+        said.contains("config.note") && said.contains("whoever only they would let in is refused"),
+        "{said}"
+    );
+    drop(served);
+    // Without this one it could answer nobody.
+    database.run("DROP TABLE users");
+    let (status, checked) = run(&check);
+    assert_eq!(status, Some(2), "{checked}");
+    let (status, started) = run(&["repro.config"]);
+    assert_eq!(status, Some(1), "{started}");
+    for said in [checked, started] {
+        let line = said.lines().find(|line| line.contains("no table"));
+        assert!(
+            line.is_some_and(|line| line.contains("users") && line.contains("conf/sql")),
+            "{said}"
+        );
+    }
+}
+
+/// Each record of a store, in the order of tables and of the octets of keys.
+fn everything(store: &dyn Store) -> Vec<Record> {
+    let mut records: Vec<Record> = Table::ALL
+        .into_iter()
+        .flat_map(|table| all(store, table))
+        .collect();
+    records.sort_by_key(|record| (record.table(), record.key()));
+    records
+}
+
 pub(crate) fn a_data_base_is_imported_into_a_store_of_ours(kind: SqlKind) {
     let server = Server::shared(kind);
     let database = server.database();
-    database.store().put(&[user("alice", "h")]).unwrap();
-    let served = Served::start(&database);
-    let store = served.directory.path().join("own.db");
-    let store = store.to_str().unwrap();
+    let source = database.store();
+    for records in one_of_each() {
+        source.put(&records).unwrap();
+    }
+    let (directory, _) = configured(&database);
+    let run = |arguments: &[&str]| run_in(&directory, arguments, "");
+    let path = |name: &str| directory.path().join(name);
     // Where the records go is one thing, which data base they come from another.
-    std::fs::write(
-        served.directory.path().join("new.config"),
-        std::fs::read_to_string(served.directory.path().join("repro.config"))
-            .unwrap()
-            .replace("DefaultDatabase = 7\n", "")
-            + "ControlSocket =\n",
-    )
-    .unwrap();
-    let (status, said) = served.run(&["import", "Database7", "--config", "new.config"], "");
+    let own = ["--store", "own.db"];
+    let (status, said) = run(&[&["import", "Database7", "--dry-run"], &own[..]].concat());
+    assert!(status == Some(0) && said.contains("2 added"), "{said}");
+    assert!(!path("own.db").exists());
+    let (status, said) = run(&[&["import", "database7"], &own[..]].concat());
     assert_eq!(status, Some(0), "{said}");
-    let (status, said) = served.run(&["user", "list", "--config", "new.config"], "");
+    assert!(!said.contains("not there"), "{said}");
+    let imported = Embedded::open(&path("own.db"), Access::ReadOnly).unwrap();
+    assert_eq!(everything(&imported), everything(&source));
+    let (status, said) = run(&[&["import", "Database7"], &own[..]].concat());
+    assert!(status == Some(0) && !said.contains("1 added"), "{said}");
+    // Or into the store of another configuration that knows the data base.
+    let text = std::fs::read_to_string(path("repro.config")).unwrap();
+    let text = text.replace("DefaultDatabase = 7\n", "") + "ControlSocket =\n";
+    std::fs::write(path("new.config"), text).unwrap();
+    let (status, said) = run(&["import", "Database7", "--config", "new.config"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = run(&["user", "list", "--config", "new.config"]);
     assert!(status == Some(0) && said.contains("alice"), "{said}");
-    let (status, said) = served.run(&["import", "Database7", "--store", store], "");
-    assert_eq!(
-        status,
-        Some(1),
-        "without a configuration it is a directory: {said}"
-    );
+}
+
+pub(crate) fn what_cannot_be_imported_of_a_data_base_is_told(kind: SqlKind) {
+    let server = Server::shared(kind);
+    let database = server.database();
+    database.store().put(&[user("alice", "h")]).unwrap();
+    let (directory, _) = configured(&database);
+    std::fs::write(directory.path().join("a.file"), "").unwrap();
+    let import = |arguments: &[&str]| run_in(&directory, &[&["import"], arguments].concat(), "");
+    let own = ["--store", "own.db"];
+    for (situation, arguments, why) in [
+        (
+            "into itself",
+            &["Database7"][..],
+            "name a file for one by --store",
+        ),
+        (
+            "a number that nothing has",
+            &["Database9", "--store", "x.db"],
+            "there is no Database9Type",
+        ),
+        (
+            "a configuration that is not there",
+            &["Database7", "--store", "x.db", "--config", "no.config"],
+            "Database7 is a data base of the configuration, which is no.config",
+        ),
+        (
+            "a file",
+            &["a.file", "--store", "x.db"],
+            "or the word Database1",
+        ),
+        (
+            "nothing",
+            &["Databse7", "--store", "x.db"],
+            "or the word Database1",
+        ),
+    ] {
+        let (status, said) = import(arguments);
+        assert_eq!(status, Some(1), "{situation}: {said}");
+        assert!(said.contains(why), "{situation}: {said}");
+        assert!(!directory.path().join("x.db").exists(), "{situation}");
+    }
+    // A table that repro's older scripts do not make is missed, and the rest comes.
+    database.run("DROP TABLE siloavp");
+    let (status, said) = import(&[&["Database7"], &own[..]].concat());
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("not there: silo\n"), "{said}");
+    if kind == SqlKind::PostgreSql {
+        // As repro's script leaves it.
+        database.run("REVOKE ALL ON tlsPeerIdentity FROM sip");
+        let (status, said) = import(&[&["Database7"], &own[..]].concat());
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains("not read: identity: "), "{said}");
+        assert!(said.contains("1 same"), "{said}");
+    }
+    let empty = server.empty();
+    let (directory, _) = configured(&empty);
+    let (status, said) = run_in(&directory, &["import", "Database7", "--store", "x.db"], "");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("no table"), "{said}");
 }

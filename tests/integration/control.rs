@@ -619,6 +619,21 @@ fn a_hundred_idle_clients_are_let_go_and_the_next_is_served() {
 }
 
 #[test]
+fn ctl_waits_until_a_busy_server_has_a_place() {
+    let server = Setup::usual().start();
+    let _idle: Vec<UnixStream> = (0..8).map(|_| connect(&server)).collect();
+    let refused = answer(&mut BufReader::new(connect(&server)));
+    assert_eq!(
+        (&refused["ok"], &refused["busy"]),
+        (&json!(false), &json!(true))
+    );
+    let socket = socket(&server);
+    let socket = socket.to_str().expect("a path");
+    let (status, printed) = ctl(server.dir(), &["status", "--socket", socket]);
+    assert_eq!(status, Some(0), "{printed}");
+}
+
+#[test]
 fn client_that_reads_nothing_is_cut_off() {
     let server = Setup::usual().start();
     let mut deaf = connect(&server);

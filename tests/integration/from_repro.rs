@@ -1,10 +1,11 @@
 //! "Coming from repro", as the README has it: an old deployment is taken over with its users, domains, routes and rules.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Pki, Request, Setup, TlsPeer, tests_dir};
+use crate::harness::{Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
 use crate::parity::copy_files;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,6 +20,15 @@ fn deployment() -> Setup {
     }
     copy_files(&legacy.join("db"), &setup.dir().join("db"));
     setup
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Contents of every file of a folder, by name.
@@ -86,6 +96,92 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
     // A second start imports nothing again.
     let server = server.kill_and_restart();
     assert!(!server.log().contains("store.imported"), "{}", server.log());
+}
+
+#[test]
+fn check_reads_what_the_first_start_would_take_over_and_a_start_that_fails_leaves_no_store() {
+    let setup = deployment();
+    let db = setup.dir().join("db");
+    let users = db.join("repro_user.db");
+    let whole = fs::read(&users).unwrap();
+    let (_, said) = setup.run(&["check", "repro.config"]);
+    for word in [
+        "db (not taken over yet): user 4, identity 0, silo 0, domain 3, acl 7, route 3",
+        "the server would start",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let before = names(&db);
+    fs::write(&users, &whole[..5000]).unwrap();
+    let fault = |said: &str| {
+        let line = said.lines().find(|line| line.contains("damaged"));
+        line.unwrap_or_else(|| panic!("no fault: {said}"))
+            .to_owned()
+    };
+    let (status, checked) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{checked}");
+    assert!(fault(&checked).contains("repro_user.db: damaged"));
+    let (status, started) = run_to_end(&setup, PATIENCE);
+    assert!(status.is_some_and(|status| !status.success()), "{started}");
+    assert_eq!(fault(&started), fault(&checked));
+    assert_eq!(names(&db), before, "nothing is left of a start that failed");
+    let (status, again) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{again}");
+    fs::write(&users, &whole).unwrap();
+    let server = setup.start();
+    assert!(server.log().contains("user=4"), "{}", server.log());
+    let (_, said) = server.setup().run(&["check", "repro.config"]);
+    assert!(
+        said.contains("sipvouch.db: user 4, identity 0, silo 0"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_before_the_old_deployment_has_come_over_say_that_it_has_not() {
+    let setup = deployment();
+    let db = setup.dir().join("db");
+    let users = db.join("repro_user.db");
+    let whole = fs::read(&users).unwrap();
+    let before = names(&db);
+    for arguments in [
+        &["domain", "add", "new.example"][..],
+        &["user", "list"],
+        &["user", "verify", "alice@example.org"],
+        &["export", "out"],
+    ] {
+        let (status, said) = setup.run(arguments);
+        assert_eq!(status, Some(1), "{arguments:?}: {said}");
+        for word in [
+            "nothing of repro's has been taken over",
+            "sipvouch import ",
+            "db --config repro.config",
+        ] {
+            assert!(said.contains(word), "{arguments:?}: {said}");
+        }
+        assert_eq!(names(&db), before, "{arguments:?}");
+    }
+    fs::write(&users, &whole[..5000]).unwrap();
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("repro_user.db: damaged"), "{said}");
+    assert_eq!(
+        names(&db),
+        before,
+        "nothing is left of an import that failed"
+    );
+    fs::write(&users, &whole).unwrap();
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(0), "{said}");
+    let mode = fs::metadata(db.join("sipvouch.db")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600, "it is its owner's alone");
+    let (status, said) = setup.run(&["domain", "add", "new.example"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = setup.run(&["user", "list"]);
+    assert!(
+        status == Some(0) && said.contains("alice@example.org"),
+        "{said}"
+    );
 }
 
 #[test]

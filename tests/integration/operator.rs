@@ -69,6 +69,59 @@ fn explain_names_what_it_found_and_what_would_help() {
 }
 
 #[test]
+fn identities_of_the_store_without_effect_are_told_wherever_one_might_wonder() {
+    let setup = mapped();
+    let add = ["identity", "add", "0004F22B3EB5", "bob@example.org"];
+    let (status, text) = setup.run(&add);
+    assert_eq!(status, Some(0), "{text}");
+    let note = "not asked for while CommonNameMappings = ";
+    assert!(text.contains(note), "{text}");
+    let (_, text) = setup.run(&["check", "repro.config"]);
+    let of_check = "TLS peer identities of the store are not asked for, because CommonNameMappings";
+    assert!(text.contains(of_check), "{text}");
+    let (status, text) = explain(&setup, "phone-0004F22B3EB5", "sip:bob@example.org");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(
+        text.contains("not asked, because there are CommonNameMappings"),
+        "{text}"
+    );
+    let (_, text) = setup.run(&["export", "out"]);
+    assert!(text.contains("identity"), "{text}");
+    let (status, text) = setup.run(&["import", "out"]);
+    assert!(status == Some(0) && text.contains(note), "{text}");
+    // A file without any mapping takes nobody's place, as in repro.
+    std::fs::write(setup.dir().join("mappings.txt"), "# none yet\n").expect("mappings.txt");
+    let (_, text) = setup.run(&["check", "repro.config"]);
+    assert!(!text.contains(of_check), "{text}");
+    let (status, text) = explain(&setup, "phone-0004F22B3EB5", "sip:bob@example.org");
+    assert_eq!(status, Some(0), "{text}");
+    let (_, text) = setup.run(&["identity", "add", "0004F22B3EB5", "eve@example.org"]);
+    assert!(!text.contains(note), "{text}");
+    let server = setup.start();
+    assert!(!server.log().contains(of_check), "{}", server.log());
+    let mapping = "0004F22B3EB5\talice@example.org\n";
+    std::fs::write(server.dir().join("mappings.txt"), mapping).expect("mappings.txt");
+    let mut from = 0;
+    server.sighup();
+    let told = server.wait_after(&mut from, &[of_check], std::time::Duration::from_secs(10));
+    assert!(told.is_some(), "{}", server.log());
+}
+
+#[test]
+fn a_filter_with_a_query_and_nobody_to_ask_is_told() {
+    let setup = mapped();
+    let add = [
+        "filter", "add", "--header", "From", "--regex", "x", "sql", "SELECT 1",
+    ];
+    let (status, text) = setup.run(&add);
+    assert_eq!(status, Some(0), "{text}");
+    let (_, text) = setup.run(&["check", "repro.config"]);
+    let note = "1 request filters query a data base, and there is none";
+    assert!(text.contains(note), "{text}");
+    assert!(setup.start().log().contains(note));
+}
+
+#[test]
 fn certs_lists_every_certificate_with_its_role_and_days() {
     let (status, text) = mapped().run(&["certs", "repro.config"]);
     assert_eq!(status, Some(0), "{text}");

@@ -33,7 +33,7 @@ const ROWS: &[Setting] = &[
         Path,
         "",
         "File that gives names out of certificates the SIP identities they may \
-         use.",
+         use. While it has any, the TLS peer identities of the store are not asked for.",
     ),
     honoured(
         "CommonNameMappingsIgnoreBadLines",

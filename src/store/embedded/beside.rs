@@ -177,6 +177,11 @@ impl Serving {
     }
 }
 
+/// Whether a store has been in this place before, by what is known of its log.
+pub fn was_there(store: &Path) -> bool {
+    Beside::look(&place::real(store)) != Marks::default()
+}
+
 /// Who holds SQLite's locks on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InUse {

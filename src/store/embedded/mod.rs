@@ -34,7 +34,7 @@ use self::opening::{OpenFile, look_through};
 use self::standing::Looked;
 use super::{Error, Table};
 
-pub use self::beside::Serving;
+pub use self::beside::{Serving, was_there};
 pub use self::bindings::SavedBinding;
 pub(in crate::store) use self::change::Change;
 pub use self::change::Imported;

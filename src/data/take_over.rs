@@ -1,0 +1,302 @@
+//! The first start on an old deployment: repro's files become a store, whole or not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{TempDir, TempPath};
+
+use crate::store::embedded::{Access, Embedded};
+use crate::store::import::{Report, Source as _, import};
+use crate::store::{Error, ReproDirectory, STORE_FILE, Store as _};
+
+/// A store that is open, and what came into it just now.
+pub(super) struct Taken {
+    /// The store.
+    pub(super) store: Embedded,
+    /// What came over, if anything was there to come.
+    pub(super) report: Option<Report>,
+    /// What an operator has to know, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Taken {
+    fn nothing(store: Embedded) -> Self {
+        Self {
+            store,
+            report: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn reported(store: Embedded, report: Report) -> Self {
+        Self {
+            store,
+            notes: notes(&report),
+            report: Some(report),
+        }
+    }
+}
+
+/// What is to be done about repro's files.
+pub(crate) enum Waiting {
+    /// Nothing: there are none, or they have come over already.
+    Nothing,
+    /// The next start takes them over.
+    Files(ReproDirectory),
+    /// They stay where they are, because the store holds other records already; said in a sentence.
+    Passed(String),
+}
+
+/// Whether repro's files have still to be taken over into this store, or into one that is not there yet.
+///
+/// # Errors
+/// The store or the directory cannot be read.
+pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiting, Error> {
+    if let Some(store) = store
+        && store.imported()?.is_some()
+    {
+        return Ok(Waiting::Nothing);
+    }
+    let files = ReproDirectory::open(berkeley)?;
+    if files.is_empty() {
+        return Ok(Waiting::Nothing);
+    }
+    match store {
+        Some(store) if !store.is_empty()? => Ok(Waiting::Passed(format!(
+            "{}: repro's files there are not taken over, because {} holds records already; sipvouch import does it",
+            files.describe(),
+            store.place()
+        ))),
+        _ => Ok(Waiting::Files(files)),
+    }
+}
+
+/// Whether there is a store. A file of no octets is one that somebody began to make.
+pub(crate) fn is_there(path: &Path) -> bool {
+    // What may not be looked at is there: opening it tells why it cannot be read.
+    fs::metadata(path).map_or_else(
+        |error| error.kind() != io::ErrorKind::NotFound,
+        |found| found.len() > 0,
+    )
+}
+
+/// Opens the store of a server, and makes it if it is not there. The first time, repro's files are taken over.
+///
+/// # Errors
+/// The store cannot be had, or files of repro's are damaged: then no store has been made.
+pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error> {
+    let Some(berkeley) = berkeley else {
+        return Embedded::open(path, Access::Create).map(Taken::nothing);
+    };
+    if !path.exists()
+        && let Waiting::Files(files) = waiting(None, berkeley)?
+        && let Some(report) = make(path, &files)?
+    {
+        let store = Embedded::open(path, Access::Existing)?;
+        return Ok(Taken::reported(store, report));
+    }
+    let store = Embedded::open(path, Access::Create)?;
+    match waiting(Some(&store), berkeley)? {
+        Waiting::Nothing => Ok(Taken::nothing(store)),
+        Waiting::Files(files) => {
+            let report = import(&store, &files, false, &|_| None)?;
+            Ok(Taken::reported(store, report))
+        }
+        Waiting::Passed(note) => Ok(Taken {
+            store,
+            report: None,
+            notes: vec![note],
+        }),
+    }
+}
+
+/// Makes a store of repro's files beside its place, and puts it there when all of it has come over: a store that is there is
+/// never one that failed. `None` if somebody else was faster.
+fn make(path: &Path, files: &ReproDirectory) -> Result<Option<Report>, Error> {
+    let (begun, store) = Begun::beside(path)?;
+    let report = import(&store, files, false, &|_| None)?;
+    Ok(begun.put_in_place(store)?.then_some(report))
+}
+
+/// A store that is being filled beside its place. Given up, it goes, and there is none.
+pub(crate) struct Begun {
+    scratch: TempDir,
+    path: PathBuf,
+}
+
+impl Begun {
+    /// Makes an empty store in a directory of its own beside this path.
+    ///
+    /// # Errors
+    /// It cannot be made there.
+    pub(crate) fn beside(path: &Path) -> Result<(Self, Embedded), Error> {
+        let directory = directory(path);
+        // Named when it cannot be written: what is made in it is not what the operator wrote.
+        let scratch = tempfile::Builder::new()
+            .prefix(&format!("{STORE_FILE}.import-"))
+            .tempdir_in(directory)
+            .map_err(|error| Error::Io {
+                path: directory.to_owned(),
+                source: error.kind().into(),
+            })?;
+        let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create)?;
+        let path = path.to_owned();
+        Ok((Self { scratch, path }, store))
+    }
+
+    /// Puts the store in its place; `false` if there is another by now, which stays.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub(crate) fn put_in_place(self, store: Embedded) -> Result<bool, Error> {
+        let fault = |source| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
+        drop(store);
+        let made = self.scratch.path().join(STORE_FILE);
+        // Closing it has put the log into the file, which is whole by itself then.
+        let log = made.with_extension("db-wal");
+        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            return Err(Error::Io {
+                path: log,
+                source: io::Error::other("its contents could not be put into the store"),
+            });
+        }
+        let made = TempPath::try_from_path(made).map_err(fault)?;
+        match made.persist_noclobber(&self.path) {
+            Ok(()) => {}
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) => return Err(fault(error.error)),
+        }
+        File::open(directory(&self.path))
+            .and_then(|directory| directory.sync_all())
+            .map_err(fault)?;
+        Ok(true)
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A trial of the first start, in a directory that goes with the answer: the store that it would make.
+///
+/// # Errors
+/// Those of the first start.
+pub(super) fn trial(files: Option<&ReproDirectory>) -> Result<(TempDir, Taken), Error> {
+    let scratch = tempfile::tempdir().map_err(|source| Error::Io {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create)?;
+    let taken = match files {
+        Some(files) => {
+            let report = import(&store, files, false, &|_| None)?;
+            Taken::reported(store, report)
+        }
+        None => Taken::nothing(store),
+    };
+    Ok((scratch, taken))
+}
+
+/// What an operator has to know about what came over. What the records themselves lack is said whenever they are read.
+fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    for table in &report.tables {
+        for fault in &table.faults {
+            notes.push(format!("{fault}; this record did not come over"));
+        }
+        for note in &table.notes {
+            notes.push(format!("{} {:?}: {}", table.table, note.key, note.note));
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::store::Table;
+
+    /// repro's files, of which that of the users may be cut off.
+    fn old(users: Option<u64>) -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let legacy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/legacy-repro/db");
+        for table in Table::ALL {
+            let name = table.berkeley_file();
+            fs::copy(legacy.join(name), dir.path().join(name)).unwrap();
+        }
+        if let Some(octets) = users {
+            let file = File::options()
+                .write(true)
+                .open(dir.path().join("repro_user.db"))
+                .unwrap();
+            file.set_len(octets).unwrap();
+        }
+        dir
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_take_over_leaves_a_whole_store_and_nothing_beside_it() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        let path = new.path().join(STORE_FILE);
+        let taken = open(&path, Some(old.path())).unwrap();
+        assert!(taken.report.is_some_and(|report| report.is_complete()));
+        assert!(!taken.store.is_empty().unwrap());
+        drop(taken.store);
+        assert_eq!(
+            names(new.path()),
+            [STORE_FILE, &format!("{STORE_FILE}-lock")]
+        );
+        let again = open(&path, Some(old.path())).unwrap();
+        assert!(again.report.is_none() && again.notes.is_empty());
+    }
+
+    #[test]
+    fn a_take_over_that_fails_leaves_no_store() {
+        let (old, new) = (old(Some(5000)), tempfile::tempdir().unwrap());
+        let path = new.path().join(STORE_FILE);
+        let error = open(&path, Some(old.path())).map(|_| ()).unwrap_err();
+        assert!(
+            error.to_string().contains("repro_user.db: damaged"),
+            "{error}"
+        );
+        assert_eq!(names(new.path()), Vec::<String>::new());
+        let files = ReproDirectory::open(old.path()).unwrap();
+        let tried = trial(Some(&files)).map(|_| ()).unwrap_err();
+        assert_eq!(tried.to_string(), error.to_string());
+    }
+
+    #[test]
+    fn a_store_that_was_begun_and_holds_nothing_takes_them_over_all_the_same() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        let path = new.path().join(STORE_FILE);
+        drop(Embedded::open(&path, Access::Create).unwrap());
+        let store = Embedded::open(&path, Access::ReadOnly).unwrap();
+        assert!(matches!(
+            waiting(Some(&store), old.path()).unwrap(),
+            Waiting::Files(_)
+        ));
+        assert!(open(&path, Some(old.path())).unwrap().report.is_some());
+        assert!(matches!(
+            waiting(Some(&store), old.path()).unwrap(),
+            Waiting::Nothing
+        ));
+    }
+}
