@@ -130,13 +130,12 @@ impl Memory {
 
     /// Remembers the reply to a question that was under way, and tells all who wait. A second one to the same is dropped.
     pub(super) fn land(&self, question: &Question, flight: &Flight, reply: Reply) {
-        {
-            let mut answer = lock(&flight.answer);
-            if answer.is_some() {
-                return;
-            }
-            *answer = Some(reply.answer.clone());
+        // Held to the end: whoever has waited for the answer finds it remembered, too.
+        let mut answer = lock(&flight.answer);
+        if answer.is_some() {
+            return;
         }
+        *answer = Some(reply.answer.clone());
         if let Some(mut shard) = self.shard(question) {
             shard.flights.remove(question);
             if let Some(until) = flight.asked.checked_add(self.life(&reply)) {
