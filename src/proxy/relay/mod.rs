@@ -8,6 +8,7 @@ mod call;
 mod carry;
 mod departure;
 mod failure;
+mod kept;
 mod leaving;
 mod options;
 mod record;
