@@ -11,7 +11,7 @@ use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
 use crate::proxy::Failure;
 use crate::proxy::relay::home_of;
-use crate::proxy::relay::{Attempt, Effect, Exit, Sent, SentVia};
+use crate::proxy::relay::{Attempt, Datagrams, Effect, Exit, Sent, SentVia};
 use crate::registrar::FlowId;
 use crate::sip::{Message, Response};
 
@@ -102,7 +102,7 @@ impl Worker {
                     None => return,
                     Some(stranded) => journey = stranded,
                 },
-                Leg::Datagram { listener, peer } => {
+                Leg::Datagram(Datagrams { listener, peer }) => {
                     match self.leave_as_datagram(listener, peer, true, journey) {
                         None => return,
                         Some(stranded) => journey = stranded,
@@ -198,6 +198,7 @@ impl Worker {
             local: connection.local.ip(),
             of_domain: connection.is_of_domain(),
             identity: connection.identity(),
+            in_place_of: journey.as_ref().and_then(Journey::in_place_of),
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
@@ -245,6 +246,7 @@ impl Worker {
             local,
             of_domain: false,
             identity: None,
+            in_place_of: None,
         };
         let mut out = std::mem::take(&mut self.leaving);
         let departure = &journey.departure;
@@ -255,7 +257,7 @@ impl Worker {
                 Some(journey)
             }
             Some(_) if !whole && out.len() > LARGEST_DATAGRAM => {
-                journey.stream_first(listener, peer);
+                journey.stream_first(Datagrams { listener, peer });
                 Some(journey)
             }
             Some(_) if !self.send_datagram(listener, peer, &out) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::proxy::Failure;
-use crate::proxy::relay::{Departure, Hop};
+use crate::proxy::relay::{Datagrams, Departure, Hop};
 use crate::registrar::FlowId;
 use crate::resolve::{Destination, ResolveError, Resolved, TransportKind, Wanted};
 use crate::sip::SipUri;
@@ -41,8 +41,7 @@ struct Large {
     /// First, as long as it has not been tried.
     stream: Option<Destination>,
     /// If nothing listens there.
-    listener: u16,
-    peer: SocketAddr,
+    datagrams: Datagrams,
 }
 
 /// What to try next.
@@ -55,12 +54,7 @@ pub(crate) enum Leg {
     /// This destination.
     To(Destination),
     /// As a datagram, however large it is.
-    Datagram {
-        /// Number of the listener that it leaves by.
-        listener: u16,
-        /// Where to.
-        peer: SocketAddr,
-    },
+    Datagram(Datagrams),
     /// Nothing is left.
     Nowhere(Failure),
 }
@@ -86,9 +80,9 @@ impl Journey {
             if let Some(stream) = large.stream.take() {
                 return Leg::To(stream);
             }
-            let Large { listener, peer, .. } = *large;
+            let datagrams = large.datagrams;
             self.large = None;
-            return Leg::Datagram { listener, peer };
+            return Leg::Datagram(datagrams);
         }
         if self.tried < MOST_DESTINATIONS
             && let Some(destination) = self.destinations.pop_front()
@@ -119,12 +113,16 @@ impl Journey {
     }
 
     /// Before it leaves as a datagram it is to be tried over TCP, at the same address and port.
-    pub(crate) fn stream_first(&mut self, listener: u16, peer: SocketAddr) {
+    pub(crate) fn stream_first(&mut self, datagrams: Datagrams) {
         self.large = Some(Large {
-            stream: Some(over_tcp(peer)),
-            listener,
-            peer,
+            stream: Some(over_tcp(datagrams.peer)),
+            datagrams,
         });
+    }
+
+    /// The datagrams that it leaves in place of, while it is tried over TCP for its size.
+    pub(crate) fn in_place_of(&self) -> Option<Datagrams> {
+        self.large.as_ref().map(|large| large.datagrams)
     }
 
     /// The last way did not do.
@@ -149,7 +147,7 @@ impl Journey {
         if let Some(large) = &mut self.large {
             if self.tried < MOST_DESTINATIONS {
                 self.tried += 1;
-                large.stream = Some(over_tcp(large.peer));
+                large.stream = Some(over_tcp(large.datagrams.peer));
             }
         } else if let Some(destination) = self.current.take() {
             self.destinations.push_front(destination);

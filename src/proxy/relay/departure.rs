@@ -39,6 +39,36 @@ pub struct Exit {
     pub of_domain: bool,
     /// What the other end has proved, if anything.
     pub identity: Option<IdentityDigest>,
+    /// What it leaves in place of, where it is too large for a datagram.
+    pub in_place_of: Option<Datagrams>,
+}
+
+/// The way of datagrams to one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Number of the listener that they leave by.
+    pub listener: u16,
+    /// Where to.
+    pub peer: SocketAddr,
+}
+
+impl Datagrams {
+    /// As a flow.
+    pub fn flow(self) -> FlowId {
+        let Self { listener, peer } = self;
+        FlowId::Datagram { listener, peer }
+    }
+}
+
+impl Exit {
+    /// The flow and the listener by which the other end is reached and reaches us in what follows. One large request over
+    /// TCP changes nothing of that (RFC 3261 §18.1.1): the rest goes as datagrams.
+    pub(super) fn lasting(&self) -> (FlowId, usize) {
+        match self.in_place_of {
+            Some(datagrams) => (datagrams.flow(), datagrams.listener.into()),
+            None => (self.flow, self.listener),
+        }
+    }
 }
 
 /// Names one attempt of one relayed request, within the worker that it belongs to.
