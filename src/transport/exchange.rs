@@ -287,7 +287,10 @@ impl Worker {
                     || self.take_response(connection, message)
             }
             // The system chooses whose socket a datagram comes to: the answer may be for any worker.
-            Origin::Datagram(_) => self.take_relayed(flow, u64::MAX, message),
+            Origin::Datagram(_) => {
+                self.take_relayed(flow, u64::MAX, message)
+                    || self.take_response_datagram(flow, message)
+            }
         }
     }
 
@@ -400,15 +403,18 @@ impl Worker {
             info!("registrar.registered conn={id} peer={peer} {registration}");
         }
         let flow = origin.flow();
-        if let (Some(aor), Origin::Connection(connection)) = (registration.tied, origin) {
-            if let Some(listener) = &self.shared.registered {
-                let event = RegistrationEvent {
-                    aor: aor.clone(),
-                    flow,
-                    contacts: registration.reached,
-                };
-                listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
-            }
+        let Some(aor) = registration.tied else {
+            return;
+        };
+        if let Some(listener) = &self.shared.registered {
+            let event = RegistrationEvent {
+                aor: aor.clone(),
+                flow,
+                contacts: registration.reached,
+            };
+            listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
+        }
+        if let Origin::Connection(connection) = origin {
             connection.remember(aor, |aor| self.shared.location.is_tied(flow, aor));
         }
     }

@@ -47,6 +47,15 @@ impl fmt::Display for Name {
     }
 }
 
+impl Name {
+    /// Of whatever comes as a datagram.
+    pub(super) const UDP: Self = Self(None);
+
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self(Some(connection.id))
+    }
+}
+
 impl Datagram {
     /// Where requests can be sent back.
     pub(super) fn flow(&self) -> FlowId {
@@ -61,8 +70,8 @@ impl Origin<'_> {
     /// What `conn=` says in a log line.
     pub(super) fn name(&self) -> Name {
         match self {
-            Self::Connection(connection) => Name(Some(connection.id)),
-            Self::Datagram(_) => Name(None),
+            Self::Connection(connection) => Name::of(connection),
+            Self::Datagram(_) => Name::UDP,
         }
     }
 
@@ -122,7 +131,7 @@ impl Origin<'_> {
             flow: self.flow(),
             listener,
             local,
-            name_reached: shared.registered.is_some() && peer.transport.is_stream(),
+            name_reached: shared.registered.is_some(),
             now,
             arrived: shared.arrivals.next(),
             to_tag,

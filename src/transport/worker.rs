@@ -376,7 +376,9 @@ impl Worker {
                 Ok(Mail::Departed(departed)) => self.departed(departed),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
                 Ok(Mail::Response(response, flow)) => {
-                    self.take_relayed(flow, 0, &response);
+                    if !self.take_relayed(flow, 0, &response) {
+                        self.take_response_datagram(flow, &response);
+                    }
                 }
                 Ok(Mail::FlowGone(flow)) => {
                     self.relay.on_flow_closed(flow, self.now, &mut self.effects);
@@ -568,7 +570,9 @@ impl Worker {
                 match &connection.stage {
                     Stage::Linger(_) => return Fate::Keep,
                     Stage::Open(_) => match worker.progress(connection) {
-                        Fate::Keep if !connection.is_quiet() || worker.outbox.waits_for(slot) => {
+                        Fate::Keep
+                            if !connection.is_quiet() || worker.outbox.waits_for(connection.id) =>
+                        {
                             return Fate::Keep;
                         }
                         Fate::Keep => {}
