@@ -6,6 +6,9 @@ FUZZ_SECONDS ?= 600
 T ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # How many reloads `make soak` sends.
 RELOADS ?= 10000
+# How many calls, and how many registrations over each kind of transport, it makes.
+CALLS ?= 20000
+REGISTRATIONS ?= 100000
 
 .PHONY: run demo test check bench fuzz sample-config man soak
 
@@ -65,7 +68,9 @@ man:
 	$(CARGO) run --locked --quiet -- completions zsh > conf/completions/_sipvouch
 	$(CARGO) run --locked --quiet -- completions fish > conf/completions/sipvouch.fish
 
-# The long runs: ten thousand reloads under traffic.
+# The long runs: ten thousand reloads under traffic, many calls and registrations over all transports.
 soak:
 	scripts/install-test-peers
 	SIPVOUCH_RELOADS=$(RELOADS) $(CARGO) test --locked --test integration -- reloads_under_traffic
+	SIPVOUCH_CALLS=$(CALLS) SIPVOUCH_REGISTRATIONS=$(REGISTRATIONS) \
+	  $(CARGO) test --locked --test integration -- load::

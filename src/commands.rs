@@ -17,7 +17,7 @@ use crate::server::{self, Fault, Files};
 use crate::store::Table;
 use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
-use crate::transport::StreamKind;
+use crate::transport::ListenerKind;
 
 /// Wrong usage of the command line.
 const USAGE: u8 = 2;
@@ -105,12 +105,14 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     let configuration = &loaded.files.configuration;
     for listener in &configuration.listeners {
         let _ = match &listener.kind {
-            StreamKind::Tcp => writeln!(
+            ListenerKind::Udp { .. } | ListenerKind::Tcp => writeln!(
                 text,
-                "listens   tcp {} ({})",
-                listener.address, listener.setting
+                "listens   {} {} ({})",
+                listener.kind.name(),
+                listener.address,
+                listener.setting
             ),
-            StreamKind::Tls(tls) => writeln!(
+            ListenerKind::Tls(tls) => writeln!(
                 text,
                 "listens   tls {} ({}) for {}, client certificates {:?}",
                 listener.address, listener.setting, tls.domain, tls.verification
@@ -286,10 +288,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         .configuration
         .listeners
         .iter()
-        .find_map(|l| match &l.kind {
-            StreamKind::Tls(tls) => Some(tls),
-            StreamKind::Tcp => None,
-        });
+        .find_map(|listener| listener.kind.tls());
     let eku = tls.map(|tls| tls.eku).unwrap_or_default();
     let mut certificate = None;
     if let Some(path) = &question.certificate {

@@ -87,7 +87,10 @@ impl Controlled for Desk {
             .observer
             .listeners()
             .iter()
-            .map(|(address, is_tls)| json!({"address": address, "transport": transport(*is_tls)}))
+            .map(|(address, transport)| {
+                let transport = transport.as_str().to_ascii_lowercase();
+                json!({"address": address, "transport": transport})
+            })
             .collect();
         let counters: serde_json::Map<String, Value> = self
             .observer

@@ -23,7 +23,7 @@ use crate::process::{self, PidFile, Ready, Side, daemonize};
 use crate::server::{Fault, Files, Reloaded, Server};
 use crate::store::Table;
 use crate::tls::keylog;
-use crate::transport::{Listeners, StreamKind};
+use crate::transport::Listeners;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -117,7 +117,8 @@ fn run(
         }
         Err(error) => return Err(error.into()),
     };
-    let listeners = Listeners::open(&loaded.configuration.listeners)
+    let configured = &loaded.configuration;
+    let listeners = Listeners::open(&configured.listeners, configured.engine.workers)
         .map_err(|errors| Failed::Faults(errors.into_iter().map(Fault::from).collect()))?;
     let log = logging::init(&loaded.configuration.logging)
         .map_err(|error| Failed::Process(error.to_string()))?;
@@ -143,14 +144,7 @@ fn run(
         .configuration
         .listeners
         .iter()
-        .map(|listener| {
-            let kind = if matches!(listener.kind, StreamKind::Tls(_)) {
-                "tls"
-            } else {
-                "tcp"
-            };
-            format!(" {kind}={}", listener.address)
-        })
+        .map(|listener| format!(" {}={}", listener.kind.name(), listener.address))
         .collect();
     // As the user that the server runs as: it has to write there.
     let opened = data::open(&loaded.configuration.store)

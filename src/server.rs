@@ -23,9 +23,7 @@ use crate::registrar::Location;
 use crate::resolve::{self, Resolver};
 use crate::store::{self, FilterAction, Record, StoreOptions, Table};
 use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext};
-use crate::transport::{
-    self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot, StreamKind,
-};
+use crate::transport::{self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot};
 
 /// One reason why the server does not start, or a reload does not happen.
 #[derive(Debug, thiserror::Error)]
@@ -147,10 +145,7 @@ impl Files {
         let tls_listeners: Vec<_> = configuration
             .listeners
             .iter()
-            .filter_map(|listener| match &listener.kind {
-                StreamKind::Tls(tls) => Some(tls),
-                StreamKind::Tcp => None,
-            })
+            .filter_map(|listener| listener.kind.tls())
             .collect();
         let loaded = tls::load(
             &configuration.tls,
@@ -182,10 +177,7 @@ impl Files {
         let tls = configuration
             .listeners
             .iter()
-            .map(|listener| match listener.kind {
-                StreamKind::Tls(_) => contexts.next(),
-                StreamKind::Tcp => None,
-            })
+            .map(|listener| listener.kind.tls().and_then(|_| contexts.next()))
             .collect();
         Ok(Self {
             configuration,
@@ -485,10 +477,10 @@ impl Server {
     pub fn reload(&self) -> Result<Reloaded, Vec<Fault>> {
         let mut current = self.files();
         let files = Files::load(&self.path, &self.overrides, &current.checks)?;
-        let places = |files: &Files| -> Vec<(SocketAddr, bool)> {
+        let places = |files: &Files| -> Vec<_> {
             let listeners = files.configuration.listeners.iter();
             listeners
-                .map(|l| (l.address, matches!(l.kind, StreamKind::Tls(_))))
+                .map(|l| (l.address, l.kind.transport(), l.kind.receive_buffer()))
                 .collect()
         };
         if places(&current) != places(&files) {

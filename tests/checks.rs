@@ -10,7 +10,7 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -102,8 +102,8 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("repro.config");
         let text = format!(
-            "IPAddress = 127.0.0.1\nEnableIPv6 = false\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-             TCPPort = {}\nDatabasePath = {}\nDomains = example.org\nEnableCertificateAuthenticator = true\nDisableAuth = true\n{more}",
+            "IPAddress = 127.0.0.1\nEnableIPv6 = false\nUDPPort = {0}\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
+             TCPPort = {0}\nDatabasePath = {1}\nDomains = example.org\nEnableCertificateAuthenticator = true\nDisableAuth = true\n{more}",
             address.port(),
             directory.path().display()
         );
@@ -116,7 +116,11 @@ impl Running {
                 faults.iter().map(ToString::to_string).collect::<String>()
             )
         });
-        let listeners = Listeners::open(&files.configuration.listeners).expect("a free port");
+        let listeners = Listeners::open(
+            &files.configuration.listeners,
+            files.configuration.engine.workers,
+        )
+        .expect("a free port");
         let opened = data::open(&files.configuration.store).expect("a store");
         let (server, _) =
             Server::start(files, opened.data, listeners, Vec::new()).expect("threads");
@@ -133,6 +137,16 @@ impl Running {
             check,
             _directory: directory,
         }
+    }
+
+    /// Who sends datagrams.
+    fn datagrams(&self) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(self.address).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        socket
     }
 
     fn connect(&self) -> TcpStream {
@@ -279,4 +293,56 @@ fn one_connection_cannot_fill_the_pool_and_gets_all_its_answers() {
             .all(|answer| answer == "480 Temporarily Unavailable"),
         "{found:?}"
     );
+}
+
+/// The same request as a datagram, to be answered to where it comes from.
+fn datagram(user: &str, number: usize) -> Vec<u8> {
+    let text = message(user, number).replace("SIP/2.0/TCP 127.0.0.1:5099", "SIP/2.0/UDP h;rport");
+    text.into_bytes()
+}
+
+fn received(socket: &UdpSocket) -> String {
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).expect("an answer");
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+#[test]
+fn a_datagram_that_comes_again_while_it_is_asked_about_asks_nothing_more() {
+    let server = Running::start("");
+    let phone = server.datagrams();
+    for _ in 0..3 {
+        phone.send(&datagram("ask-late", 1)).unwrap();
+    }
+    // What one phone sends is read in its order.
+    phone.send(&datagram("allow", 2)).unwrap();
+    assert!(received(&phone).contains("CSeq: 2 "));
+    assert_eq!(server.check.asked.load(Ordering::Relaxed), 1);
+    server.check.gate.open();
+    let answer = received(&phone);
+    assert!(answer.starts_with("SIP/2.0 480 "), "{answer}");
+    phone.send(&datagram("ask-late", 1)).unwrap();
+    assert_eq!(received(&phone), answer);
+    assert_eq!(server.check.asked.load(Ordering::Relaxed), 1);
+    phone.send(&datagram("ask-panic", 3)).unwrap();
+    assert!(received(&phone).starts_with("SIP/2.0 500 "));
+}
+
+#[test]
+fn datagrams_cannot_fill_the_pool() {
+    let server = Running::start("MaximumPendingLookups = 4\nWorkerThreads = 1\n");
+    let phone = server.datagrams();
+    for number in 0..4 {
+        phone.send(&datagram("ask-late", number)).unwrap();
+    }
+    for _ in 0..2 {
+        assert!(received(&phone).starts_with("SIP/2.0 503 "));
+    }
+    let mut stream = server.connect();
+    stream.write_all(message("ask-late", 9).as_bytes()).unwrap();
+    while server.check.asked.load(Ordering::Relaxed) < 5 {
+        std::thread::yield_now();
+    }
+    server.check.gate.open();
+    assert_eq!(answers(&mut stream, 1), ["480 Temporarily Unavailable"]);
 }

@@ -118,7 +118,11 @@ impl Running {
         let own = Files::load(&file, &[], &[])
             .map_err(drop)
             .expect("the same again");
-        let listeners = Listeners::open(&own.configuration.listeners).expect("a free port");
+        let listeners = Listeners::open(
+            &own.configuration.listeners,
+            own.configuration.engine.workers,
+        )
+        .expect("a free port");
         let opened = data::open(&own.configuration.store).expect("a store");
         let (server, _) = Server::start(own, opened.data, listeners, Vec::new()).expect("threads");
         server.engine().replace(loaded.composed.snapshot);

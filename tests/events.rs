@@ -30,6 +30,7 @@ const KINDS: &[&str] = &[
     "store",
     "tcp",
     "tls",
+    "udp",
     "worker",
 ];
 

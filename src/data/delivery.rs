@@ -1,6 +1,6 @@
 //! Kept messages go to their user when a device of theirs registers.
 //!
-//! One after the other over the connection of the REGISTER; each is removed when the device has taken it, and kept when it
+//! One after the other the way that the REGISTER came; each is removed when the device has taken it, and kept when it
 //! has not. repro removed them whether or not they had arrived.
 
 use std::collections::VecDeque;
@@ -70,7 +70,7 @@ impl Registered for Arc<Delivery> {
         if !self.options.load().enabled {
             return;
         }
-        // Several contacts over one connection are one device.
+        // Several contacts over one flow are one device.
         let Some(contact) = event.contacts.into_iter().next() else {
             return;
         };

@@ -288,6 +288,7 @@ fn step(
     };
     match decision {
         Decision::Admit(admitted) => {
+            let before = out.len();
             let outcome = match (path, routes) {
                 (IdentityPath::Registrar, _) => register(&admitted, context, out),
                 (IdentityPath::Proxy, Ok(routes)) => {
@@ -299,6 +300,7 @@ fn step(
                     Outcome::Malformed(fault)
                 }
             };
+            keep_answer(&request, &outcome, before, context, relaying, out);
             report(&admitted, outcome)
         }
         Decision::Refuse(refusal) => {
@@ -310,6 +312,32 @@ fn step(
             answers.admission = None;
             Outcome::Pending(Box::new(Pending::admission(pending, answers)))
         }
+    }
+}
+
+/// Over datagrams the answer to an admitted request is kept, with a transaction to send it: the request comes again if the
+/// answer is lost, and must not be handled twice (RFC 3261 §17.2). What was not admitted leaves nothing behind.
+fn keep_answer(
+    request: &Request<'_>,
+    outcome: &Outcome,
+    before: usize,
+    context: &Context<'_>,
+    relaying: &mut Relaying<'_>,
+    out: &mut Vec<u8>,
+) {
+    if context.peer.transport.is_reliable() {
+        return;
+    }
+    let status = match outcome {
+        Outcome::Answered { status, .. } => *status,
+        Outcome::Malformed(fault) => fault.status,
+        _ => return,
+    };
+    let answer = out.get(before..).unwrap_or_default();
+    let (flow, now) = (context.flow, context.now);
+    let relay = &mut relaying.relay;
+    if !answer.is_empty() && relay.answered(request, flow, status, answer, now, relaying.effects) {
+        out.truncate(before);
     }
 }
 

@@ -71,7 +71,7 @@ impl Default for ResolverOptions {
             negative_ttl: Duration::from_secs(60),
             greylist: Duration::from_secs(1800),
             transports: Transports {
-                udp: false,
+                udp: true,
                 tcp: true,
                 tls: true,
             },

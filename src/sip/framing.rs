@@ -140,7 +140,7 @@ fn body_length(message: &Message<'_>, limits: &FrameLimits) -> Result<usize, Fau
 }
 
 /// Length of the head, and whether its empty line is the CRLF that it must be; looks from about `from` on.
-fn find_head(received: &[u8], from: usize) -> Option<(usize, bool)> {
+pub(super) fn find_head(received: &[u8], from: usize) -> Option<(usize, bool)> {
     let tail = received.get(from..)?;
     for at in memchr::memchr_iter(b'\n', tail) {
         let end = from + at + 1;

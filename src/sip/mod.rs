@@ -5,6 +5,7 @@
 
 mod address;
 mod copying;
+mod datagram;
 mod equivalence;
 mod framing;
 mod host;
@@ -29,6 +30,7 @@ mod via;
 
 pub use address::{Address, addresses};
 pub(crate) use copying::{Line, Run};
+pub use datagram::{Payload, read_datagram};
 pub use equivalence::canonical_user;
 pub use framing::{Frame, FrameLimits, Framer};
 pub use host::{Host, canonical_domain};

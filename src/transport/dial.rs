@@ -98,7 +98,16 @@ impl Worker {
                 Some(self.snapshot.client_role.expectation(reference, own))
             }
             (TransportKind::Tcp, _) => None,
-            _ => {
+            (TransportKind::Udp, _) => {
+                let relay = &self.snapshot.policy.relay;
+                let listener = relay.listener_for(Transport::Udp, destination.address.ip());
+                if let Some(Ok(listener)) = listener.map(u16::try_from) {
+                    return self.leave_as_datagram(listener, destination.address, false, journey);
+                }
+                journey.failed(Failure::no_transport());
+                return Some(journey);
+            }
+            (TransportKind::Tls, None) => {
                 journey.failed(Failure::no_transport());
                 return Some(journey);
             }
@@ -293,7 +302,7 @@ impl Worker {
 
     /// Nobody is there.
     fn unreachable(&self, connection: &mut Connection, why: &str) -> Fate {
-        if self.may_log("conn.unreachable", connection) {
+        if self.may_log("conn.unreachable", connection.peer) {
             info!(
                 "conn.unreachable conn={} peer={} reason={why:?}",
                 connection.id, connection.peer
@@ -305,7 +314,7 @@ impl Worker {
     /// Somebody else is there than was asked for, or it does not take us.
     fn refused_server(&self, connection: &mut Connection, refusal: &ServerRefusal) -> Fate {
         self.shared.counters.servers_refused.add(1);
-        if self.may_log("tls.server_refused", connection) {
+        if self.may_log("tls.server_refused", connection.peer) {
             warn!(
                 "tls.server_refused conn={} peer={} {refusal}",
                 connection.id, connection.peer

@@ -1,5 +1,6 @@
 //! Carries out what the relay wants done: octets to flows, requests to where they can go.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use log::debug;
@@ -10,9 +11,13 @@ use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
 use crate::proxy::Failure;
 use crate::proxy::relay::home_of;
-use crate::proxy::relay::{Attempt, Effect, Exit, Sent, SentVia};
+use crate::proxy::relay::{Attempt, Datagrams, Effect, Exit, Sent, SentVia};
 use crate::registrar::FlowId;
 use crate::sip::{Message, Response};
+
+/// A request with more octets than this goes by TCP, as long as nobody knows how much the way there takes (RFC 3261
+/// §18.1.1).
+const LARGEST_DATAGRAM: usize = 1300;
 
 /// What became of a departure, for the worker that it belongs to.
 pub(crate) enum Departed {
@@ -56,8 +61,12 @@ impl Worker {
                 .post(self.shared.worker_of(flow), Mail::Octets(flow, octets));
             return;
         }
-        let FlowId::Connection(number) = flow else {
-            return;
+        let number = match flow {
+            FlowId::Connection(number) => number,
+            FlowId::Datagram { listener, peer } => {
+                self.send_datagram(listener, peer, &octets);
+                return;
+            }
         };
         if let Some(slot) = self.outbox.slot_of(number) {
             self.guarded(slot, |worker, connection| {
@@ -72,7 +81,7 @@ impl Worker {
         }
     }
 
-    /// Whether this worker sends over that flow.
+    /// Whether this worker sends over that flow; datagrams leave by a socket of its own.
     pub(super) fn is_mine(&self, flow: FlowId) -> bool {
         match flow {
             FlowId::Connection(_) => self.shared.worker_of(flow) == self.number,
@@ -93,6 +102,12 @@ impl Worker {
                     None => return,
                     Some(stranded) => journey = stranded,
                 },
+                Leg::Datagram(Datagrams { listener, peer }) => {
+                    match self.leave_as_datagram(listener, peer, true, journey) {
+                        None => return,
+                        Some(stranded) => journey = stranded,
+                    }
+                }
                 Leg::Resolve(wanted) => match self.resolve(journey, wanted) {
                     None => return,
                     Some(resolved) => journey = resolved,
@@ -131,11 +146,17 @@ impl Worker {
 
     /// Sends a request over a flow of this worker; gives it back when the flow is gone or takes no more.
     pub(super) fn leave_by(&mut self, flow: FlowId, mut journey: Journey) -> Option<Journey> {
+        let number = match flow {
+            FlowId::Connection(number) => number,
+            FlowId::Datagram { listener, peer } => {
+                // A phone behind a NAT is found by its datagrams alone, and whoever wants datagrams gets them.
+                let whole = !journey.departure.leads_to(peer);
+                return self.leave_as_datagram(listener, peer, whole, journey);
+            }
+        };
         journey.lost();
         let mut journey = Some(journey);
-        if let FlowId::Connection(number) = flow
-            && let Some(slot) = self.outbox.slot_of(number)
-        {
+        if let Some(slot) = self.outbox.slot_of(number) {
             self.guarded(slot, |worker, connection| {
                 worker.board(connection, &mut journey)
             });
@@ -177,6 +198,7 @@ impl Worker {
             local: connection.local.ip(),
             of_domain: connection.is_of_domain(),
             identity: connection.identity(),
+            in_place_of: journey.as_ref().and_then(Journey::in_place_of),
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
@@ -202,6 +224,59 @@ impl Worker {
         out.clear();
         self.leaving = out;
         fate
+    }
+
+    /// Sends a request as a datagram; gives it back when it may not be one. One that is too large tries TCP first, unless it is
+    /// to go as a `whole` (RFC 3261 §18.1.1).
+    pub(super) fn leave_as_datagram(
+        &mut self,
+        listener: u16,
+        peer: SocketAddr,
+        whole: bool,
+        mut journey: Journey,
+    ) -> Option<Journey> {
+        let flow = FlowId::Datagram { listener, peer };
+        let Some(local) = self.sockets.local(listener, peer, self.now) else {
+            journey.failed(Failure::no_transport());
+            return Some(journey);
+        };
+        let exit = Exit {
+            flow,
+            listener: usize::from(listener),
+            local,
+            of_domain: false,
+            identity: None,
+            in_place_of: None,
+        };
+        let mut out = std::mem::take(&mut self.leaving);
+        let departure = &journey.departure;
+        let written = departure.write(&exit, &mut out);
+        let stranded = match written {
+            None => {
+                journey.failed(Failure::not_secure());
+                Some(journey)
+            }
+            Some(_) if !whole && out.len() > LARGEST_DATAGRAM => {
+                journey.stream_first(Datagrams { listener, peer });
+                Some(journey)
+            }
+            Some(_) if !self.send_datagram(listener, peer, &out) => {
+                journey.failed(Failure::transport());
+                Some(journey)
+            }
+            Some(via) => {
+                debug!(
+                    "sip.sent conn=udp peer={peer} method={}",
+                    departure.method()
+                );
+                let again = departure.attempt.map(|_| Arc::from(&*out));
+                self.sent(journey, flow, via, again);
+                None
+            }
+        };
+        out.clear();
+        self.leaving = out;
+        stranded
     }
 
     fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {

@@ -1,7 +1,8 @@
 //! Starts and ends the threads: acceptors in front, workers behind them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use mio::{Poll, Waker};
 use super::acceptor::{self, Acceptor};
 use super::handle::{EngineHandle, Registered};
 use super::inspect::Observer;
-use super::options::{EngineOptions, ListenerOptions};
+use super::options::{EngineOptions, ListenerKind, ListenerOptions};
 use super::shared::{Mailbox, Shared, Snapshot};
+use super::sockets::{self, Bound};
 use super::worker::{MAIL, MAILBOX, Worker};
 use crate::registrar::Location;
 use crate::resolve::Resolver;
@@ -35,23 +37,53 @@ pub enum Error {
     Threads(#[from] io::Error),
 }
 
-/// Opened listeners, in the order of the options; nothing is accepted yet.
+/// Opened listeners, in the order of the options; nothing is read or accepted yet.
 #[derive(Debug)]
-pub struct Listeners(Vec<TcpListener>);
+pub struct Listeners(Vec<Opened>);
+
+#[derive(Debug)]
+enum Opened {
+    Stream(TcpListener),
+    /// A socket for each worker.
+    Datagrams(Vec<UdpSocket>),
+}
+
+impl Opened {
+    fn new(options: &ListenerOptions, workers: NonZeroUsize) -> io::Result<Self> {
+        match options.kind {
+            ListenerKind::Udp { receive_buffer } => {
+                sockets::bind(options.address, workers, receive_buffer).map(Self::Datagrams)
+            }
+            ListenerKind::Tcp | ListenerKind::Tls(_) => {
+                acceptor::listen(options.address).map(Self::Stream)
+            }
+        }
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Stream(listener) => listener.local_addr(),
+            Self::Datagrams(sockets) => match sockets.first() {
+                Some(socket) => socket.local_addr(),
+                None => Err(io::ErrorKind::AddrNotAvailable.into()),
+            },
+        }
+    }
+}
 
 impl Listeners {
-    /// Opens all of them.
+    /// Opens all of them, for a server with this number of workers.
     ///
     /// # Errors
     /// Every listener that cannot be opened; then none is.
-    pub fn open(options: &[ListenerOptions]) -> Result<Self, Vec<Error>> {
+    pub fn open(options: &[ListenerOptions], workers: NonZeroUsize) -> Result<Self, Vec<Error>> {
         let mut errors = Vec::new();
         let mut listeners = Vec::with_capacity(options.len());
-        for ListenerOptions {
-            address, setting, ..
-        } in options
-        {
-            match acceptor::listen(*address) {
+        for own in options {
+            let ListenerOptions {
+                address, setting, ..
+            } = own;
+            match Opened::new(own, workers) {
                 Ok(listener) => listeners.push(listener),
                 Err(source) => errors.push(Error::Listen {
                     setting: setting.clone(),
@@ -79,7 +111,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts workers, then acceptors. `registered` is told of registrations.
+    /// Starts workers, then acceptors. `registered` is told of registrations. The listeners were opened for as many
+    /// workers as the options say.
     ///
     /// # Errors
     /// The system gives no thread or no poller.
@@ -105,7 +138,7 @@ impl Engine {
         let addresses = listeners
             .0
             .iter()
-            .map(TcpListener::local_addr)
+            .map(Opened::address)
             .collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared::new(
             options, snapshot, location, addresses, mailboxes, resolver, registered,
@@ -115,12 +148,24 @@ impl Engine {
             acceptors: Vec::new(),
             workers: Vec::new(),
         };
-        for (number, (poll, mail)) in polls.into_iter().enumerate() {
-            let worker = Worker::new(number, Arc::clone(&engine.shared), poll, mail)?;
+        let mut streams = Vec::new();
+        let mut sockets: Vec<Vec<Bound>> = polls.iter().map(|_| Vec::new()).collect();
+        for (index, opened) in listeners.0.into_iter().enumerate() {
+            match opened {
+                Opened::Stream(listener) => streams.push((index, listener)),
+                Opened::Datagrams(each) => {
+                    for (own, socket) in sockets.iter_mut().zip(each) {
+                        own.push(Bound::new(index, socket)?);
+                    }
+                }
+            }
+        }
+        for (number, ((poll, mail), sockets)) in polls.into_iter().zip(sockets).enumerate() {
+            let worker = Worker::new(number, Arc::clone(&engine.shared), poll, mail, sockets)?;
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             engine.workers.push(thread.spawn(move || worker.run())?);
         }
-        for (index, listener) in listeners.0.into_iter().enumerate() {
+        for (index, listener) in streams {
             engine
                 .acceptors
                 .push(Acceptor::start(listener, index, &engine.shared)?);

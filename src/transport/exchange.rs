@@ -1,19 +1,18 @@
 //! A connection that carries SIP: octets in, messages through the proxy core, answers out.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use log::{debug, error, info, trace, warn};
 
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
-use super::shared::{Shared, Snapshot};
-use super::wire::Wire;
-use super::worker::{Answered, Fate, SCRATCH, Worker};
-use crate::auth::{Identities, Peer, Transport};
+use super::origin::Origin;
+use super::tags::Tag;
+use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
+use crate::auth::Identities;
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
-use crate::registrar::FlowId;
 use crate::sip::{Fault, Frame, Message, Reply};
 use crate::tls::Progress;
 
@@ -133,7 +132,7 @@ impl Worker {
         }
         self.shared.counters.slow_receivers.add(1);
         let reason = "MaximumQueuedBytes";
-        if self.may_log(reason, connection) {
+        if self.may_log(reason, connection.peer) {
             warn!(
                 "conn.closed conn={} peer={} reason={reason}",
                 connection.id, connection.peer
@@ -151,10 +150,8 @@ impl Worker {
     }
 
     /// Whether another line of this kind about this peer may be logged.
-    pub(super) fn may_log(&self, kind: &str, connection: &Connection) -> bool {
-        self.shared
-            .limiter
-            .allows(kind, connection.peer.ip(), self.now)
+    pub(super) fn may_log(&self, kind: &str, peer: SocketAddr) -> bool {
+        self.shared.limiter.allows(kind, peer.ip(), self.now)
     }
 
     /// Frames what has just been read behind what was there before.
@@ -215,7 +212,8 @@ impl Worker {
                 Frame::Message { message, length } => {
                     taken += length;
                     heard.message = true;
-                    self.message(connection, &message, None, out);
+                    let mut origin = Origin::Connection(connection);
+                    self.message(&mut origin, &message, None, out);
                 }
                 Frame::Unframed { message, fault } => {
                     self.unframed(connection, message.as_ref(), fault, out);
@@ -228,13 +226,13 @@ impl Worker {
     /// A message behind which no other can be found: answer it if that is possible; the connection ends.
     fn unframed(
         &mut self,
-        connection: &Connection,
+        connection: &mut Connection,
         message: Option<&Message<'_>>,
         fault: Fault,
         out: &mut Vec<u8>,
     ) {
         self.shared.counters.malformed.add(1);
-        if self.may_log("sip.malformed", connection) {
+        if self.may_log("sip.malformed", connection.peer) {
             let answer = answer_to(message, fault);
             warn!(
                 "sip.malformed conn={} peer={} answer={answer} fault={:?} the connection is closed",
@@ -243,33 +241,32 @@ impl Worker {
         }
         if let Some(message) = message {
             let tag = self.tags.next();
-            proxy::answer_fault(message, fault, &self.context(connection, &tag), out);
+            let origin = Origin::Connection(connection);
+            proxy::answer_fault(message, fault, &self.context(&origin, &tag), out);
         }
     }
 
     /// One whole message: through the proxy core, its answer appended to `out`.
-    fn message(
+    pub(super) fn message(
         &mut self,
-        connection: &mut Connection,
+        origin: &mut Origin<'_>,
         message: &Message<'_>,
         answers: Option<Answers>,
         out: &mut Vec<u8>,
     ) {
         trace!(
             "sip.received conn={} octets={}",
-            connection.id,
+            origin.name(),
             message.as_bytes().len()
         );
-        let flow = FlowId::Connection(connection.id);
-        if message.is_response()
-            && (self.take_relayed(flow, connection.homes, message)
-                || self.take_response(connection, message))
-        {
+        if message.is_response() && self.is_awaited(origin, message) {
             return;
         }
-        self.judge_again(connection);
-        let tag = self.tags.next();
-        let context = context(&self.snapshot, &self.shared, self.now, connection, &tag);
+        if let Origin::Connection(connection) = origin {
+            self.judge_again(connection);
+        }
+        let tag = self.tag(origin);
+        let context = origin.context(&self.snapshot, &self.shared, self.now, &tag);
         let mut relaying = Relaying {
             relay: &mut self.relay,
             effects: &mut self.effects,
@@ -278,12 +275,37 @@ impl Worker {
             None => proxy::on_message(message, &context, &mut relaying, out),
             Some(answers) => proxy::on_answers(message, answers, &context, &mut relaying, out),
         };
-        self.account(connection, message, outcome, out);
+        self.account(origin, message, outcome, out);
     }
 
-    /// What a message of this connection meets.
-    fn context<'c>(&'c self, connection: &'c Connection, to_tag: &'c str) -> Context<'c> {
-        context(&self.snapshot, &self.shared, self.now, connection, to_tag)
+    /// Whether a response answers a request that we have sent; if so, it is dealt with.
+    fn is_awaited(&mut self, origin: &Origin<'_>, message: &Message<'_>) -> bool {
+        let flow = origin.flow();
+        match origin {
+            Origin::Connection(connection) => {
+                self.take_relayed(flow, connection.homes, message)
+                    || self.take_response(connection, message)
+            }
+            // The system chooses whose socket a datagram comes to: the answer may be for any worker.
+            Origin::Datagram(_) => {
+                self.take_relayed(flow, u64::MAX, message)
+                    || self.take_response_datagram(flow, message)
+            }
+        }
+    }
+
+    /// A tag for an answer of ours: over datagrams the same for the same request, since nobody remembers what was said
+    /// (RFC 3261 §8.2.7).
+    pub(super) fn tag(&mut self, origin: &Origin<'_>) -> Tag {
+        match origin {
+            Origin::Connection(_) => self.tags.next(),
+            Origin::Datagram(datagram) => Tag::of(datagram.mark),
+        }
+    }
+
+    /// What a message of this origin meets.
+    pub(super) fn context<'c>(&'c self, origin: &'c Origin<'_>, to_tag: &'c str) -> Context<'c> {
+        origin.context(&self.snapshot, &self.shared, self.now, to_tag)
     }
 
     /// Names out of the certificate follow the newest rules.
@@ -302,13 +324,13 @@ impl Worker {
     /// Counts and logs what became of a message, and does what is left to do.
     fn account(
         &mut self,
-        connection: &mut Connection,
+        origin: &mut Origin<'_>,
         message: &Message<'_>,
         outcome: Outcome,
         out: &mut Vec<u8>,
     ) {
         let counters = &self.shared.counters;
-        let (id, peer) = (connection.id, connection.peer);
+        let (id, peer) = (origin.name(), origin.peer());
         match outcome {
             Outcome::Answered {
                 status,
@@ -320,13 +342,13 @@ impl Worker {
                     "sip.answered conn={id} peer={peer} status={status}{}",
                     detail(routed.as_ref())
                 );
-                self.registered(connection, registered);
+                self.registered(origin, registered);
             }
             Outcome::Refused(refused) => {
                 counters.requests.add(1);
                 counters.refused.add(1);
-                if self.may_log("auth.refused", connection) {
-                    let names = connection.names();
+                if self.may_log("auth.refused", peer) {
+                    let names = origin.names();
                     warn!("auth.refused conn={id} peer={peer} {names} {refused}");
                 }
             }
@@ -337,8 +359,8 @@ impl Worker {
             }
             Outcome::Absorbed => {}
             Outcome::Reported { outcome, refused } => {
-                if self.may_log("auth.would_refuse", connection) {
-                    let names = connection.names();
+                if self.may_log("auth.would_refuse", peer) {
+                    let names = origin.names();
                     let answered = match &*outcome {
                         Outcome::Answered { status, .. } => status.to_string(),
                         _ => "none".to_owned(),
@@ -347,11 +369,11 @@ impl Worker {
                         "auth.would_refuse conn={id} peer={peer} answered={answered} {names} {refused}"
                     );
                 }
-                self.account(connection, message, *outcome, out);
+                self.account(origin, message, *outcome, out);
             }
             Outcome::Malformed(fault) => {
                 counters.malformed.add(1);
-                if self.may_log("sip.malformed", connection) {
+                if self.may_log("sip.malformed", peer) {
                     let answer = answer_to(Some(message), fault);
                     warn!(
                         "sip.malformed conn={id} peer={peer} answer={answer} fault={:?}",
@@ -365,59 +387,73 @@ impl Worker {
                 }
                 debug!("sip.dropped conn={id} peer={peer} reason={why:?}");
             }
-            Outcome::Pending(pending) => self.ask(connection, message, *pending, out),
+            Outcome::Pending(pending) => self.ask(origin, message, *pending, out),
         }
     }
 
-    /// Remembers which bindings live on this connection.
-    fn registered(&self, connection: &mut Connection, registration: Option<Registration>) {
+    /// Remembers which bindings live on a connection. Those of datagrams live until they expire.
+    fn registered(&self, origin: &mut Origin<'_>, registration: Option<Registration>) {
         let Some(registration) = registration else {
             return;
         };
-        let (id, peer) = (connection.id, connection.peer);
+        let (id, peer) = (origin.name(), origin.peer());
         if !registration.is_news() {
             debug!("registrar.refreshed conn={id} peer={peer} {registration}");
-        } else if self.may_log("registrar.registered", connection) {
+        } else if self.may_log("registrar.registered", peer) {
             info!("registrar.registered conn={id} peer={peer} {registration}");
         }
-        if let Some(aor) = registration.tied {
-            if let Some(listener) = &self.shared.registered {
-                let event = RegistrationEvent {
-                    aor: aor.clone(),
-                    flow: FlowId::Connection(id),
-                    contacts: registration.reached,
-                };
-                listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
-            }
-            connection.remember(aor, |aor| {
-                self.shared.location.is_tied(FlowId::Connection(id), aor)
-            });
+        let flow = origin.flow();
+        let Some(aor) = registration.tied else {
+            return;
+        };
+        if let Some(listener) = &self.shared.registered {
+            let event = RegistrationEvent {
+                aor: aor.clone(),
+                flow,
+                contacts: registration.reached,
+            };
+            listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
+        }
+        if let Origin::Connection(connection) = origin {
+            connection.remember(aor, |aor| self.shared.location.is_tied(flow, aor));
         }
     }
 
     /// Takes questions to the lookup pool; without room there the request is answered 503.
     fn ask(
         &mut self,
-        connection: &mut Connection,
+        origin: &mut Origin<'_>,
         message: &Message<'_>,
         pending: Pending,
         out: &mut Vec<u8>,
     ) {
-        let (worker, slot) = (self.number, connection.slot);
-        let shared = Arc::clone(&self.shared);
-        let (id, owned) = (connection.id, message.clone().into_owned());
-        let asked = self.shared.lookups.submit(move || {
-            let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
-                .inspect_err(|_| error!("lookup.panicked conn={id} the request is answered 500; a check or the directory has a defect"))
-                .ok();
-            shared.post_answers(worker, Answered { slot, connection: id, message: owned, answers });
+        let asker = match origin {
+            Origin::Connection(connection) => Some(Asker::Connection {
+                slot: connection.slot,
+                id: connection.id,
+            }),
+            Origin::Datagram(datagram) => {
+                self.asked.has_room().then_some(Asker::Datagram(**datagram))
+            }
+        };
+        let asked = asker.is_some_and(|asker| {
+            let (worker, shared) = (self.number, Arc::clone(&self.shared));
+            let (name, owned) = (origin.name(), message.clone().into_owned());
+            let job = move || {
+                let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
+                    .inspect_err(|_| error!("lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"))
+                    .ok();
+                shared.post_answers(worker, Answered { asker, message: owned, answers });
+            };
+            self.shared.lookups.submit(job).is_ok()
         });
-        match asked {
-            Ok(()) => connection.pending += 1,
-            Err(_) => {
+        match origin {
+            Origin::Connection(connection) if asked => connection.pending += 1,
+            Origin::Datagram(datagram) if asked => self.asked.add(datagram.question),
+            _ => {
                 self.shared.counters.lookups_refused.add(1);
-                let tag = self.tags.next();
-                proxy::answer_busy(message, &self.context(connection, &tag), out);
+                let tag = self.tag(origin);
+                proxy::answer_busy(message, &self.context(origin, &tag), out);
             }
         }
     }
@@ -425,11 +461,16 @@ impl Worker {
     /// Goes on with a message whose questions have been answered.
     pub(super) fn take_answers(&mut self, answered: Answered) {
         let Answered {
-            slot,
-            connection: id,
+            asker,
             message,
             answers,
         } = answered;
+        let (slot, id) = match asker {
+            Asker::Connection { slot, id } => (slot, id),
+            Asker::Datagram(datagram) => {
+                return self.resume_datagram(&datagram, &message, answers);
+            }
+        };
         self.guarded(slot, |worker, connection| {
             if connection.id != id {
                 return Fate::Keep;
@@ -440,14 +481,8 @@ impl Worker {
                 return Fate::Keep;
             }
             let mut out = Vec::new();
-            match answers {
-                Some(answers) => worker.message(connection, &message, Some(answers), &mut out),
-                None => {
-                    let tag = worker.tags.next();
-                    let context = worker.context(connection, &tag);
-                    proxy::answer_failed(&message, &context, &mut out);
-                }
-            }
+            let mut origin = Origin::Connection(connection);
+            worker.resume(&mut origin, &message, answers, &mut out);
             match worker.send(connection, &out) {
                 Err(fate) => fate,
                 Ok(()) if connection.paused => worker.progress(connection),
@@ -455,40 +490,22 @@ impl Worker {
             }
         });
     }
-}
 
-/// What a message of a connection meets.
-fn context<'c>(
-    snapshot: &'c Snapshot,
-    shared: &'c Shared,
-    now: Instant,
-    connection: &'c Connection,
-    to_tag: &'c str,
-) -> Context<'c> {
-    let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
-    Context {
-        policy: &snapshot.policy,
-        location: &shared.location,
-        peer: Peer {
-            transport: if secure {
-                Transport::Tls
-            } else {
-                Transport::Tcp
-            },
-            source: connection.peer,
-            // Whom we have asked for has proved to be that for what we send; it is let in as whoever connects to us.
-            identities: match &connection.dial {
-                None => connection.proof.as_ref().map(|p| &*p.identities),
-                Some(_) => None,
-            },
-        },
-        flow: FlowId::Connection(connection.id),
-        listener: connection.listener,
-        local: connection.local.ip(),
-        name_reached: shared.registered.is_some(),
-        now,
-        arrived: shared.arrivals.next(),
-        to_tag,
+    /// Judges a message anew with what has been answered, or says that nobody could.
+    pub(super) fn resume(
+        &mut self,
+        origin: &mut Origin<'_>,
+        message: &Message<'_>,
+        answers: Option<Answers>,
+        out: &mut Vec<u8>,
+    ) {
+        match answers {
+            Some(answers) => self.message(origin, message, Some(answers), out),
+            None => {
+                let tag = self.tag(origin);
+                proxy::answer_failed(message, &self.context(origin, &tag), out);
+            }
+        }
     }
 }
 
@@ -498,7 +515,7 @@ fn detail(routed: Option<&Routed>) -> String {
 }
 
 /// The status that a faulty message is answered with, for the log.
-fn answer_to(message: Option<&Message<'_>>, fault: Fault) -> String {
+pub(super) fn answer_to(message: Option<&Message<'_>>, fault: Fault) -> String {
     match message {
         Some(message) if Reply::is_possible(message) => fault.status.to_string(),
         _ => "none".to_owned(),

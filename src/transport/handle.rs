@@ -21,7 +21,7 @@ impl EngineHandle {
         self.0.lookups.submit(job)
     }
 
-    /// Sends a request over its connection. That it was taken does not say that it was sent: what became of it, its
+    /// Sends a request over its connection, or as a datagram. That it was taken does not say that it was sent: what became of it, its
     /// asker is told, once. Never blocks.
     ///
     /// # Errors
@@ -44,21 +44,21 @@ impl EngineHandle {
     }
 }
 
-/// A device has registered over a connection.
+/// A device has registered over a connection, or by datagrams.
 #[derive(Debug, Clone)]
 pub struct RegistrationEvent {
     /// Its address-of-record.
     pub aor: Aor,
-    /// The connection, for [`Outgoing::new`].
+    /// The way to it, for [`Outgoing::new`].
     pub flow: FlowId,
-    /// URIs of the contacts that this connection leads to now and did not before: new ones, and those that have come
-    /// over from another connection or were known from before a restart. A mere refresh is no event.
+    /// URIs of the contacts that this flow leads to now and did not before: new ones, and those that have come
+    /// over from another flow or were known from before a restart. A mere refresh is no event.
     pub contacts: Vec<Box<[u8]>>,
 }
 
 /// Somebody who is told of registrations.
 pub trait Registered: Send + Sync {
-    /// Called on the worker of the connection, before the 200 has gone out: it must not block. What takes longer goes to
-    /// [`EngineHandle::submit`]; what it sends over this connection comes behind the 200.
+    /// Called on the worker that has the request, before the 200 has gone out: it must not block. What takes longer goes to
+    /// [`EngineHandle::submit`]; what it sends over a connection comes behind the 200. Datagrams have no order.
     fn registered(&self, event: RegistrationEvent, engine: &EngineHandle);
 }

@@ -15,7 +15,7 @@ use super::connection::{Connection, Stage};
 use super::shared::Shared;
 use super::wire::Wire;
 use super::worker::{Fate, Mail, Worker};
-use crate::auth::{Identities, PeerCertificate};
+use crate::auth::{Identities, PeerCertificate, Transport};
 use crate::registrar::FlowId;
 use crate::tls::TlsSession;
 
@@ -116,13 +116,13 @@ impl Observer {
         Self(shared)
     }
 
-    /// Listeners in their order, and whether each is one for TLS.
-    pub fn listeners(&self) -> Vec<(SocketAddr, bool)> {
+    /// Listeners in their order, and what each speaks.
+    pub fn listeners(&self) -> Vec<(SocketAddr, Transport)> {
         let snapshot = self.0.snapshot.load();
-        let tls = |index| snapshot.tls.get(index).is_some_and(Option::is_some);
-        let listeners = self.0.listeners.iter().enumerate();
+        let faces = &snapshot.policy.relay.faces;
+        let listeners = self.0.listeners.iter().zip(faces);
         listeners
-            .map(|(index, address)| (*address, tls(index)))
+            .map(|(address, face)| (*address, face.transport))
             .collect()
     }
 

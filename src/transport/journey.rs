@@ -1,11 +1,12 @@
 //! A request that looks for its way: over which flow, or to which destinations in turn.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use crate::proxy::Failure;
-use crate::proxy::relay::{Departure, Hop};
+use crate::proxy::relay::{Datagrams, Departure, Hop};
 use crate::registrar::FlowId;
-use crate::resolve::{Destination, ResolveError, Resolved, Wanted};
+use crate::resolve::{Destination, ResolveError, Resolved, TransportKind, Wanted};
 use crate::sip::SipUri;
 use crate::tls::ReferenceName;
 
@@ -24,12 +25,23 @@ pub(crate) struct Journey {
     /// The name that the other side has to prove: the host that was asked for, before anything was looked up (RFC 5922
     /// §7.2).
     pub(crate) reference: Option<ReferenceName>,
+    /// It is too large for a datagram to there, and tries something else before.
+    large: Option<Large>,
     /// Why the last way did not do.
     failure: Failure,
     /// Set when that was because a connection had ended before anything was sent over it.
     lost: bool,
     /// The destination that is being tried.
     current: Option<Destination>,
+}
+
+/// Where a request goes that is larger than a datagram should be (RFC 3261 §18.1.1).
+#[derive(Debug)]
+struct Large {
+    /// First, as long as it has not been tried.
+    stream: Option<Destination>,
+    /// If nothing listens there.
+    datagrams: Datagrams,
 }
 
 /// What to try next.
@@ -41,6 +53,8 @@ pub(crate) enum Leg {
     Resolve(Wanted),
     /// This destination.
     To(Destination),
+    /// As a datagram, however large it is.
+    Datagram(Datagrams),
     /// Nothing is left.
     Nowhere(Failure),
 }
@@ -53,6 +67,7 @@ impl Journey {
             destinations: VecDeque::new(),
             tried: 0,
             reference: None,
+            large: None,
             failure: Failure::no_transport(),
             lost: false,
             current: None,
@@ -61,6 +76,14 @@ impl Journey {
 
     /// What to try next.
     pub(crate) fn next(&mut self) -> Leg {
+        if let Some(large) = &mut self.large {
+            if let Some(stream) = large.stream.take() {
+                return Leg::To(stream);
+            }
+            let datagrams = large.datagrams;
+            self.large = None;
+            return Leg::Datagram(datagrams);
+        }
         if self.tried < MOST_DESTINATIONS
             && let Some(destination) = self.destinations.pop_front()
         {
@@ -89,6 +112,19 @@ impl Journey {
         }
     }
 
+    /// Before it leaves as a datagram it is to be tried over TCP, at the same address and port.
+    pub(crate) fn stream_first(&mut self, datagrams: Datagrams) {
+        self.large = Some(Large {
+            stream: Some(over_tcp(datagrams.peer)),
+            datagrams,
+        });
+    }
+
+    /// The datagrams that it leaves in place of, while it is tried over TCP for its size.
+    pub(crate) fn in_place_of(&self) -> Option<Datagrams> {
+        self.large.as_ref().map(|large| large.datagrams)
+    }
+
     /// The last way did not do.
     pub(crate) fn failed(&mut self, why: Failure) {
         self.failure = why;
@@ -108,7 +144,12 @@ impl Journey {
 
     /// Has the same destination tried once more, within the number that one request tries.
     pub(crate) fn again(&mut self) {
-        if let Some(destination) = self.current.take() {
+        if let Some(large) = &mut self.large {
+            if self.tried < MOST_DESTINATIONS {
+                self.tried += 1;
+                large.stream = Some(over_tcp(large.datagrams.peer));
+            }
+        } else if let Some(destination) = self.current.take() {
             self.destinations.push_front(destination);
         }
     }
@@ -119,6 +160,13 @@ impl Journey {
             Ok(destinations) => self.destinations = destinations.into(),
             Err(error) => self.failure = unresolved(error),
         }
+    }
+}
+
+fn over_tcp(address: SocketAddr) -> Destination {
+    Destination {
+        address,
+        transport: TransportKind::Tcp,
     }
 }
 

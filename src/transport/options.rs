@@ -4,18 +4,60 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::auth::IpNetwork;
+use crate::auth::{IpNetwork, Transport};
 use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
 use crate::transaction::TransactionOptions;
 
-/// What a stream listener speaks.
+/// What a listener speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StreamKind {
+pub enum ListenerKind {
+    /// SIP over UDP.
+    Udp {
+        /// repro: `Transport<N>RcvBufLen`: octets that the system holds for each of its sockets; `None` for what the
+        /// system has for every socket.
+        receive_buffer: Option<NonZeroUsize>,
+    },
     /// SIP over TCP.
     Tcp,
     /// SIP over TLS.
     Tls(ListenerTls),
+}
+
+impl ListenerKind {
+    /// TLS settings of a TLS listener.
+    pub fn tls(&self) -> Option<&ListenerTls> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::Udp { .. } | Self::Tcp => None,
+        }
+    }
+
+    /// Octets that the system holds for each socket, if that is set.
+    pub fn receive_buffer(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Udp { receive_buffer } => *receive_buffer,
+            Self::Tcp | Self::Tls(_) => None,
+        }
+    }
+
+    /// What requests come over.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Udp { .. } => Transport::Udp,
+            Self::Tcp => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
+        }
+    }
+
+    /// The word for it in a URI's transport parameter, and in the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Udp { .. } => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+        }
+    }
 }
 
 /// One listener.
@@ -24,7 +66,7 @@ pub struct ListenerOptions {
     /// Where it listens.
     pub address: SocketAddr,
     /// What it speaks.
-    pub kind: StreamKind,
+    pub kind: ListenerKind,
     /// The setting it came from, for messages: `TLSPort`, `Transport3Interface`.
     pub setting: String,
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use log::debug;
 
 use super::connection::{Connection, Stage};
 use super::options::OutgoingOptions;
+use super::origin::Name;
 use super::outgoing::{Asker, Branch, Delivered, Posted, Undelivered, sent_by};
 use super::wire::Wire;
 use super::worker::{Fate, Mail, Worker};
@@ -20,15 +23,15 @@ use crate::transaction::{
 pub(super) struct Outbox {
     /// Slot of each open connection, by its number.
     slots: Numbered<u64, usize>,
-    layer: ClientLayer<usize>,
+    layer: ClientLayer<FlowId>,
     /// Who waits for a final response.
     askers: HashMap<TransactionId, Asker>,
-    /// Transactions over the connection in each slot that has some.
-    under_way: HashMap<usize, Vec<TransactionId>>,
+    /// Requests without a final answer, over each flow that has some.
+    under_way: HashMap<FlowId, Vec<TransactionId>>,
     /// Outcomes that the lookup pool had no place for; no more than there may be requests.
     untold: VecDeque<(Asker, Delivered)>,
     /// Outputs of the layer; kept for its capacity.
-    outputs: Vec<ClientOutput<usize>>,
+    outputs: Vec<ClientOutput<FlowId>>,
     per_connection: usize,
 }
 
@@ -60,23 +63,50 @@ impl Outbox {
         self.layer.next_deadline()
     }
 
-    /// Whether an answer over the connection in this slot is waited for.
-    pub(super) fn waits_for(&self, slot: usize) -> bool {
-        self.under_way.contains_key(&slot)
+    /// Whether an answer over this connection is waited for.
+    pub(super) fn waits_for(&self, connection: u64) -> bool {
+        self.under_way.contains_key(&FlowId::Connection(connection))
     }
 
-    fn is_full(&self, slot: usize) -> bool {
-        let under_way = self.under_way.get(&slot);
+    fn is_full(&self, flow: FlowId) -> bool {
+        let under_way = self.under_way.get(&flow);
         under_way.is_some_and(|ids| ids.len() >= self.per_connection)
+    }
+
+    /// A request is out.
+    fn is_out(&mut self, id: TransactionId, flow: FlowId, posted: Posted) {
+        self.under_way.entry(flow).or_default().push(id);
+        self.askers.insert(id, posted.into_asker());
+    }
+
+    /// It is answered, or will not be.
+    fn is_over(&mut self, id: TransactionId, flow: FlowId) {
+        if let Some(ids) = self.under_way.get_mut(&flow) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.under_way.remove(&flow);
+            }
+        }
+    }
+}
+
+/// Where the answers to a request over this flow may come in: over the same connection, or as any datagram, whose sender
+/// proves nothing; nobody else knows the branch.
+fn scope(flow: FlowId) -> Scope {
+    match flow {
+        FlowId::Connection(number) => Scope(number),
+        FlowId::Datagram { .. } => Scope(u64::MAX),
     }
 }
 
 impl Worker {
-    /// Sends a request over its connection, if that is still there.
+    /// Sends a request over its connection, if that is still there, or as a datagram.
     pub(super) fn send_request(&mut self, posted: Posted) {
         let slot = match posted.outgoing.flow {
-            FlowId::Connection(number) => self.outbox.slots.get(&number).copied(),
-            FlowId::Datagram { .. } => None,
+            FlowId::Connection(number) => self.outbox.slot_of(number),
+            FlowId::Datagram { listener, peer } => {
+                return self.send_request_as_datagram(listener, peer, posted);
+            }
         };
         let mut posted = Some(posted);
         let mut failed = Undelivered::ConnectionGone;
@@ -110,12 +140,13 @@ impl Worker {
         if connection.ending.is_some() || self.shared.is_draining() {
             return Err(Undelivered::ConnectionGone);
         }
+        let flow = FlowId::Connection(connection.id);
         let Some(Posted { outgoing, .. }) = &posted else {
             return Ok(Fate::Keep);
         };
         // What would have a slow peer closed is better not said.
         let queued = connection.queued().saturating_add(outgoing.len());
-        if self.outbox.is_full(connection.slot) || queued > self.shared.options.max_queued_bytes {
+        if self.outbox.is_full(flow) || queued > self.shared.options.max_queued_bytes {
             return Err(Undelivered::Busy);
         }
         let local = connection
@@ -125,7 +156,7 @@ impl Worker {
         let sent_by = sent_by(local.map_err(|_: io::Error| Undelivered::ConnectionGone)?);
         let branch = Branch::new(&self.tags.next());
         let key = ClientKey::new(
-            Scope(connection.id),
+            scope(flow),
             branch.as_str().as_bytes(),
             &sent_by,
             outgoing.method.as_bytes(),
@@ -133,7 +164,7 @@ impl Worker {
         let id = self
             .outbox
             .layer
-            .begin(&key, connection.slot, None, self.now)
+            .begin(&key, flow, None, self.now)
             .map_err(|_| Undelivered::Busy)?;
         let mut out = Vec::with_capacity(outgoing.len() + 128);
         outgoing.write(transport, &sent_by, &branch, &mut out);
@@ -142,10 +173,8 @@ impl Worker {
             "sip.sent conn={} peer={} method={}",
             connection.id, connection.peer, outgoing.method
         );
-        let under_way = self.outbox.under_way.entry(connection.slot);
-        under_way.or_default().push(id);
         if let Some(posted) = posted.take() {
-            self.outbox.askers.insert(id, posted.into_asker());
+            self.outbox.is_out(id, flow, posted);
         }
         Ok(match self.send(connection, &out) {
             Ok(()) => Fate::Keep,
@@ -153,15 +182,74 @@ impl Worker {
         })
     }
 
+    /// Sends a request as a datagram, however large it is: a device that registers by datagrams need not be reached otherwise.
+    fn send_request_as_datagram(&mut self, listener: u16, peer: SocketAddr, posted: Posted) {
+        let flow = posted.outgoing.flow;
+        let port = self.shared.listeners.get(usize::from(listener));
+        let local = self.sockets.local(listener, peer, self.now);
+        let (Some(port), Some(local), false) =
+            (port.map(SocketAddr::port), local, self.shared.is_draining())
+        else {
+            let gone = Delivered::Failed(Undelivered::ConnectionGone);
+            return self.tell(posted.into_asker(), gone);
+        };
+        let sent_by = sent_by((local, port).into());
+        let branch = Branch::at(self.number, &self.tags.next());
+        let method = posted.outgoing.method.as_bytes();
+        let key = ClientKey::new(scope(flow), branch.as_str().as_bytes(), &sent_by, method);
+        let mut out = Vec::with_capacity(posted.outgoing.len() + 128);
+        posted.outgoing.write("UDP", &sent_by, &branch, &mut out);
+        let octets: Arc<[u8]> = out.into();
+        let again = Some(Arc::clone(&octets));
+        let begun = match self.outbox.is_full(flow) {
+            true => None,
+            false => self.outbox.layer.begin(&key, flow, again, self.now).ok(),
+        };
+        let Some(id) = begun else {
+            let busy = Delivered::Failed(Undelivered::Busy);
+            return self.tell(posted.into_asker(), busy);
+        };
+        self.shared.counters.requests_sent.add(1);
+        let method = &posted.outgoing.method;
+        debug!("sip.sent conn=udp peer={peer} method={method}");
+        self.outbox.is_out(id, flow, posted);
+        if !self.send_datagram(listener, peer, &octets) {
+            let mut outputs = std::mem::take(&mut self.outbox.outputs);
+            self.outbox.layer.on_transport_error(id, &mut outputs);
+            self.settle(outputs, None);
+        }
+    }
+
     /// Whether this response answers a request that went out over the same connection; if so, its asker is told.
     pub(super) fn take_response(&mut self, connection: &Connection, message: &Message<'_>) -> bool {
-        if !self.outbox.waits_for(connection.slot) {
-            return false;
+        self.outbox.waits_for(connection.id)
+            && self.answers(
+                FlowId::Connection(connection.id),
+                Name::of(connection),
+                connection.peer,
+                message,
+            )
+    }
+
+    /// The same for one that came as a datagram.
+    pub(super) fn take_response_datagram(&mut self, flow: FlowId, message: &Message<'_>) -> bool {
+        match flow {
+            FlowId::Datagram { peer, .. } => self.answers(flow, Name::UDP, peer, message),
+            FlowId::Connection(_) => false,
         }
+    }
+
+    fn answers(
+        &mut self,
+        flow: FlowId,
+        name: Name,
+        peer: SocketAddr,
+        message: &Message<'_>,
+    ) -> bool {
         let Some(response) = Response::read(message) else {
             return false;
         };
-        let Some(key) = ClientKey::of(&response, Scope(connection.id)) else {
+        let Some(key) = ClientKey::of(&response, scope(flow)) else {
             return false;
         };
         let (now, mut outputs) = (self.now, std::mem::take(&mut self.outbox.outputs));
@@ -171,10 +259,7 @@ impl Worker {
             .layer
             .on_response(&key, status, now, &mut outputs);
         if known {
-            debug!(
-                "sip.response conn={} peer={} status={status}",
-                connection.id, connection.peer
-            );
+            debug!("sip.response conn={name} peer={peer} status={status}");
         }
         self.settle(outputs, Some(message));
         known
@@ -183,7 +268,7 @@ impl Worker {
     /// A connection is closed: nobody finds it any more, and no answer comes over it.
     pub(super) fn close_flow(&mut self, connection: &Connection) {
         self.outbox.slots.remove(&connection.id);
-        self.end_requests(connection.slot);
+        self.end_requests(FlowId::Connection(connection.id));
         let slots = &mut self.outbox.slots;
         if slots.capacity() > 1024 && slots.len() < slots.capacity() / 8 {
             let room = slots.len() * 2;
@@ -191,8 +276,8 @@ impl Worker {
         }
     }
 
-    fn end_requests(&mut self, slot: usize) {
-        let Some(ids) = self.outbox.under_way.get(&slot).cloned() else {
+    fn end_requests(&mut self, flow: FlowId) {
+        let Some(ids) = self.outbox.under_way.get(&flow).cloned() else {
             return;
         };
         let mut outputs = std::mem::take(&mut self.outbox.outputs);
@@ -218,9 +303,9 @@ impl Worker {
 
     /// The worker ends: nothing is waited for any more, and nobody is left without an outcome.
     pub(super) fn close_outbox(&mut self) {
-        let slots: Vec<usize> = self.outbox.under_way.keys().copied().collect();
-        for slot in slots {
-            self.end_requests(slot);
+        let flows: Vec<FlowId> = self.outbox.under_way.keys().copied().collect();
+        for flow in flows {
+            self.end_requests(flow);
         }
         while let Ok(mail) = self.mail.try_recv() {
             if let Mail::Send(posted) = mail {
@@ -232,11 +317,17 @@ impl Worker {
     }
 
     /// Does what the transactions want done. `response` is what has just come in.
-    fn settle(&mut self, mut outputs: Vec<ClientOutput<usize>>, response: Option<&Message<'_>>) {
+    fn settle(&mut self, mut outputs: Vec<ClientOutput<FlowId>>, response: Option<&Message<'_>>) {
         for ClientOutput { id, path, effect } in outputs.drain(..) {
             let outcome = match effect {
-                // Only over unreliable transports, and no connection is one; only for an INVITE, and we send none.
-                ClientEffect::SendAgain(_) | ClientEffect::Acknowledge => None,
+                ClientEffect::SendAgain(octets) => {
+                    if let FlowId::Datagram { listener, peer } = path {
+                        self.send_datagram(listener, peer, &octets);
+                    }
+                    None
+                }
+                // Only for an INVITE, and we send none.
+                ClientEffect::Acknowledge => None,
                 // A provisional response to a request of ours is of no use to anybody.
                 ClientEffect::Response(status) if !status.is_final() => None,
                 ClientEffect::Response(status) => response.map(|message| Delivered::Answered {
@@ -247,20 +338,14 @@ impl Worker {
                 ClientEffect::TransportFailed => {
                     Some(Delivered::Failed(Undelivered::ConnectionGone))
                 }
-                ClientEffect::Ended => {
-                    if let Some(ids) = self.outbox.under_way.get_mut(&path) {
-                        ids.retain(|other| *other != id);
-                        if ids.is_empty() {
-                            self.outbox.under_way.remove(&path);
-                        }
-                    }
-                    None
-                }
+                // Over UDP it stays a while for answers that come again.
+                ClientEffect::Ended => None,
             };
-            if let Some(outcome) = outcome
-                && let Some(asker) = self.outbox.askers.remove(&id)
-            {
-                self.tell(asker, outcome);
+            if let Some(outcome) = outcome {
+                self.outbox.is_over(id, path);
+                if let Some(asker) = self.outbox.askers.remove(&id) {
+                    self.tell(asker, outcome);
+                }
             }
         }
         self.outbox.outputs = outputs;

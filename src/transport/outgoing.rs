@@ -5,13 +5,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::places::Place;
+use crate::proxy::branch;
 use crate::registrar::FlowId;
 use crate::sip::{Fault, FromRule, MAGIC_COOKIE, Message, Method, Request, StatusCode};
 
 /// Who asked is told through this, on a lookup thread: it may block.
 type Deliver = Box<dyn FnOnce(Delivered) + Send>;
 
-/// A request that is to go out over a live connection. Its topmost Via is written by the worker of the connection.
+/// A request that is to go out over a live connection, or as a datagram. Its topmost Via is written by the worker that sends it.
 pub struct Outgoing {
     pub(super) flow: FlowId,
     pub(super) method: String,
@@ -41,7 +42,8 @@ pub enum Undelivered {
     /// The peer did not answer in time (Timer F): what RFC 3261 §8.1.3.1 has treated as 408.
     #[error("no answer came in time")]
     Timeout,
-    /// The connection is closed, or was before the answer came; the peer may have had the request or not.
+    /// The connection is closed, or was before the answer came; the peer may have had the request or not. Of a datagram: the
+    /// system cannot send it.
     #[error("the connection is gone")]
     ConnectionGone,
     /// Too many requests, or too many octets, are under way over this connection; it was not sent.
@@ -156,6 +158,11 @@ impl Branch {
     /// The magic cookie and something that nobody can guess.
     pub(super) fn new(secret: &str) -> Self {
         Self(format!("{}{secret}", String::from_utf8_lossy(MAGIC_COOKIE)))
+    }
+
+    /// The same for the worker of this number: an answer that comes to another finds its way there.
+    pub(super) fn at(worker: usize, secret: &str) -> Self {
+        Self(branch::make(0, &format!("{worker:x}-{secret}")))
     }
 
     pub(super) fn as_str(&self) -> &str {

@@ -106,7 +106,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
     change(&mut options);
     let listener = ListenerOptions {
         address: "127.0.0.1:0".parse().unwrap(),
-        kind: StreamKind::Tcp,
+        kind: ListenerKind::Tcp,
         setting: "TCPPort".to_owned(),
     };
     let auth = AuthOptions {
@@ -138,7 +138,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         tls: Arc::new(vec![None]),
         client_role: Arc::new(client_role()),
     };
-    let listeners = Listeners::open(&[listener]).unwrap();
+    let listeners = Listeners::open(&[listener], options.workers).unwrap();
     let (told, events) = unbounded();
     let registered: Arc<dyn Registered> = Arc::new(Told(told));
     let location = Location::new();

@@ -73,6 +73,9 @@ counters! {
     accepted: "Connections handed to a worker.";
     accept_refused: "Connections closed by a limit before anything was read.";
     accept_errors: "Failed `accept` calls.";
+    datagrams: "UDP datagrams read.";
+    datagrams_dropped: "Those of them that were no SIP, no STUN and no keep-alive.";
+    datagrams_unsent: "UDP datagrams that the system did not take.";
     handshakes: "TLS handshakes that were completed.";
     handshakes_resumed: "Those of them that resumed a session.";
     handshakes_refused: "TLS handshakes that failed.";

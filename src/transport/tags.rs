@@ -1,6 +1,6 @@
 //! Tags for the To header of our answers (RFC 3261 §19.3): unguessable, and cheap.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 /// Makes tags: a keyed hash over a counter, so that one tag tells nothing of the next.
 #[derive(Debug, Default)]
@@ -16,7 +16,19 @@ pub(crate) struct Tag([u8; 16]);
 impl Tags {
     pub(crate) fn next(&mut self) -> Tag {
         self.count = self.count.wrapping_add(1);
-        let mut bits = self.key.hash_one(self.count);
+        Tag::of(self.key.hash_one(self.count))
+    }
+
+    /// A number that only these texts give, and that nobody can guess.
+    pub(crate) fn mark(&self, texts: impl Hash) -> u64 {
+        self.key.hash_one(texts)
+    }
+}
+
+impl Tag {
+    /// The tag that is this number.
+    pub(crate) fn of(number: u64) -> Self {
+        let mut bits = number;
         let mut digits = [b'0'; 16];
         for place in &mut digits {
             *place = match (bits & 0xf) as u8 {
@@ -25,7 +37,7 @@ impl Tags {
             };
             bits >>= 4;
         }
-        Tag(digits)
+        Self(digits)
     }
 }
 

@@ -12,14 +12,17 @@ use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::admission::Admit;
 use super::connection::{Connection, Stage};
+use super::datagram::Asked;
 use super::deadline::{Alarms, Limit};
 use super::dispatch::Departed;
 use super::inspect::{Closing, Inspection};
 use super::journey::Journey;
+use super::origin::Datagram;
 use super::outbox::Outbox;
 use super::outgoing::Posted;
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
+use super::sockets::{Bound, Sockets};
 use super::tags::Tags;
 use super::timer::Timer;
 use crate::proxy::Answers;
@@ -65,15 +68,20 @@ pub(crate) struct Arrival {
 
 /// The answers to the questions of one message; none if a check failed over them.
 pub(crate) struct Answered {
-    pub(super) slot: usize,
-    pub(super) connection: u64,
+    pub(super) asker: Asker,
     pub(super) message: Message<'static>,
     pub(super) answers: Option<Answers>,
 }
 
+/// Whose message it was that had questions.
+pub(super) enum Asker {
+    Connection { slot: usize, id: u64 },
+    Datagram(Datagram),
+}
+
 /// Wakes the poller for mail.
 pub(crate) const MAIL: Token = Token(usize::MAX);
-/// Wakes the poller for a deadline; every other token is a slot.
+/// Wakes the poller for a deadline; every other token is a slot or a UDP socket.
 const TIMER: Token = Token(usize::MAX - 1);
 /// Mail waiting for one worker.
 pub(crate) const MAILBOX: usize = 4096;
@@ -96,6 +104,10 @@ pub(crate) struct Worker {
     free: Vec<usize>,
     alarms: Alarms,
     timer: Timer,
+    /// UDP.
+    pub(super) sockets: Sockets,
+    /// Requests of datagrams whose questions are not answered yet.
+    pub(super) asked: Asked,
     /// Requests of our own, and the way to the connections they go over.
     pub(super) outbox: Outbox,
     /// Requests that are relayed.
@@ -143,10 +155,14 @@ impl Worker {
         shared: Arc<Shared>,
         poll: Poll,
         mail: Receiver<Mail>,
+        sockets: Vec<Bound>,
     ) -> io::Result<Self> {
         let timer = Timer::new(poll.registry(), TIMER)?;
         let snapshot = shared.snapshot.load_full();
         let now = Instant::now();
+        let sockets = Sockets::new(sockets, poll.registry(), now)?;
+        // The lookup pool is there for connections too.
+        let most_asked = shared.options.max_pending_lookups / (2 * shared.workers().max(1));
         Ok(Self {
             number,
             snapshot,
@@ -156,6 +172,8 @@ impl Worker {
             free: Vec::new(),
             alarms: Alarms::default(),
             timer,
+            sockets,
+            asked: Asked::new(most_asked),
             outbox: Outbox::new(shared.options.outgoing),
             relay: Relay::new(number, shared.options.transactions),
             effects: Vec::new(),
@@ -193,10 +211,11 @@ impl Worker {
             again.sort_unstable();
             again.dedup();
             for event in &events {
-                if event.token() == MAIL || event.token() == TIMER {
+                let token = event.token();
+                if token == MAIL || token == TIMER || self.sockets.readable(token) {
                     continue;
                 }
-                self.guarded(event.token().0, |worker, connection| {
+                self.guarded(token.0, |worker, connection| {
                     let ending = event.is_read_closed() || event.is_error();
                     if (ending || event.is_readable())
                         && let Some(socket) = connection.socket()
@@ -209,6 +228,7 @@ impl Worker {
             for slot in again {
                 self.guarded(slot, |worker, connection| worker.progress(connection));
             }
+            self.read_datagrams();
             self.take_mail();
             self.ring_alarms();
             self.ring_outbox();
@@ -224,7 +244,7 @@ impl Worker {
 
     /// How long the poller may wait: not at all while something is left to do, else until its timer wakes it.
     fn patience(&mut self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.sockets.has_more() {
             return Some(Duration::ZERO);
         }
         let alarms = [
@@ -356,7 +376,9 @@ impl Worker {
                 Ok(Mail::Departed(departed)) => self.departed(departed),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
                 Ok(Mail::Response(response, flow)) => {
-                    self.take_relayed(flow, 0, &response);
+                    if !self.take_relayed(flow, 0, &response) {
+                        self.take_response_datagram(flow, &response);
+                    }
                 }
                 Ok(Mail::FlowGone(flow)) => {
                     self.relay.on_flow_closed(flow, self.now, &mut self.effects);
@@ -536,6 +558,9 @@ impl Worker {
         if until.is_some_and(|until| self.now >= until) {
             return true;
         }
+        self.sockets.all_readable();
+        self.read_datagrams();
+        self.carry_out();
         for slot in 0..self.slots.len() {
             self.guarded(slot, |worker, connection| {
                 // What has arrived before the end is still answered, told of by the poller or not.
@@ -545,7 +570,9 @@ impl Worker {
                 match &connection.stage {
                     Stage::Linger(_) => return Fate::Keep,
                     Stage::Open(_) => match worker.progress(connection) {
-                        Fate::Keep if !connection.is_quiet() || worker.outbox.waits_for(slot) => {
+                        Fate::Keep
+                            if !connection.is_quiet() || worker.outbox.waits_for(connection.id) =>
+                        {
                             return Fate::Keep;
                         }
                         Fate::Keep => {}
@@ -556,7 +583,7 @@ impl Worker {
                 Fate::Finish("the server ends".to_owned())
             });
         }
-        self.slots.iter().all(Option::is_none)
+        self.asked.is_empty() && self.slots.iter().all(Option::is_none)
     }
 }
 

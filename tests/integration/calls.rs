@@ -6,17 +6,19 @@ use crate::harness::{Baresip, Phone, Request, Server, Setup, TlsPeer, Transport}
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server with the users alice and bob of example.org, whose dialogs stay with it. Over TCP and UDP it trusts whoever is
-/// on this machine: nothing can prove a name there.
-pub(crate) fn server() -> Server {
-    let setup = Setup::usual().set("ForceRecordRouting", "true");
+/// A server for these transports, with the users alice and bob of example.org, whose dialogs stay with it. Over TCP it trusts
+/// whoever is on this machine: nothing can prove a name there. Over UDP nothing can be trusted either, and so it has the
+/// rules of repro, which ask nothing of a datagram.
+pub(crate) fn server(transports: &[Transport]) -> Server {
+    let mut setup = Setup::usual().set("ForceRecordRouting", "true");
+    if transports.contains(&Transport::Udp) {
+        setup = setup.set("IdentityRules", "repro");
+    }
     for user in ["alice@example.org", "bob@example.org"] {
         setup.add_user(user);
     }
-    for transport in ["tcp", "udp"] {
-        let (status, said) = setup.run(&["acl", "add", "localhost", "--transport", transport]);
-        assert_eq!(status, Some(0), "{said}");
-    }
+    let (status, said) = setup.run(&["acl", "add", "localhost", "--transport", "tcp"]);
+    assert_eq!(status, Some(0), "{said}");
     setup.start()
 }
 
@@ -27,7 +29,8 @@ fn phone(server: &Server, user: &str, transport: Transport, friend: &str) -> Pho
         .writes_to(friend);
     match transport {
         Transport::Tls => phone.certificate(&format!("{user}-uri")).at(server.tls()),
-        Transport::Tcp | Transport::Udp => phone.at(server.tcp()),
+        Transport::Tcp => phone.at(server.tcp()),
+        Transport::Udp => phone.at(server.udp()),
     }
     .start()
     .registered()
@@ -127,31 +130,29 @@ pub(crate) fn fork(caller: &mut Phone, one: &mut Phone, other: &mut Phone) {
 
 #[test]
 fn two_phones_with_certificates_call_and_write_to_each_other() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
     talk(&mut alice, &mut bob);
 }
 
 #[test]
 fn two_phones_call_and_write_to_each_other_over_tcp() {
-    let server = server();
+    let server = server(&[Transport::Tcp]);
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tcp, Transport::Tcp);
     talk(&mut alice, &mut bob);
 }
 
 #[test]
-#[ignore = "no UDP yet"]
 fn two_phones_call_and_write_to_each_other_over_udp() {
-    let server = server();
+    let server = server(&[Transport::Udp]);
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Udp, Transport::Udp);
     talk(&mut alice, &mut bob);
 }
 
 #[test]
-#[ignore = "no UDP yet"]
 fn phones_on_different_transports_call_and_write_to_each_other() {
     use Transport::{Tcp, Tls, Udp};
-    let server = server();
+    let server = server(&[Tls, Tcp, Udp]);
     for (one, other) in [(Tls, Tcp), (Tls, Udp), (Tcp, Udp), (Udp, Tls)] {
         let (mut alice, mut bob) = alice_and_bob(&server, one, other);
         talk(&mut alice, &mut bob);
@@ -160,7 +161,7 @@ fn phones_on_different_transports_call_and_write_to_each_other() {
 
 #[test]
 fn a_callee_who_does_not_want_the_call_is_understood() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
     decline(&mut alice, &mut bob);
     drop(bob);
@@ -180,14 +181,14 @@ fn a_callee_who_does_not_want_the_call_is_understood() {
 
 #[test]
 fn a_caller_who_gives_up_stops_the_ringing() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
     give_up(&mut alice, &mut bob);
 }
 
 #[test]
 fn all_phones_of_a_user_ring_until_one_answers() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let (mut alice, mut desk) = alice_and_bob(&server, Transport::Tls, Transport::Tls);
     let mut mobile = phone(&server, "bob", Transport::Tls, "");
     fork(&mut alice, &mut desk, &mut mobile);
@@ -195,7 +196,7 @@ fn all_phones_of_a_user_ring_until_one_answers() {
 
 #[test]
 fn a_call_to_nobody_and_one_to_somebody_who_is_away_are_answered() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let mut alice = phone(&server, "alice", Transport::Tls, "");
     alice.dial("sip:nobody@example.org");
     let end = alice.closed();
@@ -207,7 +208,7 @@ fn a_call_to_nobody_and_one_to_somebody_who_is_away_are_answered() {
 
 #[test]
 fn alices_phone_that_claims_to_be_bob_neither_registers_nor_calls() {
-    let server = server();
+    let server = server(&[Transport::Tls]);
     let mut false_bob = Baresip::new("bob@example.org")
         .certificate("alice-uri")
         .at(server.tls())

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use openssl::ssl::SslVersion;
 
-use crate::harness::{Answer, Pki, Request, Setup, TlsPeer, connect_tcp, free_port, tcp_from};
+use crate::harness::{
+    Answer, Pki, Request, Setup, TlsPeer, connect_tcp, free_port, tcp_from, udp_from,
+};
 
 #[test]
 fn each_domain_has_its_own_certificate_by_sni() {
@@ -91,6 +93,9 @@ fn numbered_transports_and_ipv6_are_served() {
         .set("Transport1TlsClientVerification", "Mandatory")
         .set("Transport2Interface", &format!("127.0.0.1:{second}"))
         .set("Transport2Type", "TCP")
+        .set("Transport3Interface", &format!("[::1]:{second}"))
+        .set("Transport3Type", "UDP")
+        .set("Transport3RcvBufLen", "100000")
         .start();
     assert_eq!(server.tls(), (Ipv6Addr::LOCALHOST, first).into());
     assert_eq!(server.tcp(), (Ipv4Addr::LOCALHOST, second).into());
@@ -111,6 +116,9 @@ fn numbered_transports_and_ipv6_are_served() {
     );
     let mut plain = tcp_from(IpAddr::V4(Ipv4Addr::LOCALHOST), server.tcp());
     assert_eq!(plain.ask(&Request::ping()).response().status, 200);
+    assert_eq!(server.udp(), (Ipv6Addr::LOCALHOST, second).into());
+    let mut datagrams = udp_from(source, server.udp());
+    assert_eq!(datagrams.ask(&Request::ping()).response().status, 200);
 }
 
 #[test]

@@ -30,3 +30,4 @@ mod silo;
 mod startup;
 mod store_file;
 mod torture;
+mod udp;

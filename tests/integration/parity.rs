@@ -17,7 +17,7 @@ use openssl::ssl::SslVersion;
 
 use crate::harness::{
     Answer, Connection, Outcome, Pki, Request, Response, Server, Setup, TlsPeer, echo, report,
-    tcp_from, tests_dir,
+    tcp_from, tests_dir, udp_from,
 };
 
 const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
@@ -194,9 +194,7 @@ fn exclusion(row: &Row, secure: Option<&SecureAnswer>, rules: Rules) -> Option<&
         (Rules::Secure, Some(answer)) => answer.status == "407",
         _ => row.status == "407",
     };
-    if row.other("transport") == Some("udp") {
-        Some("needs UDP, which comes with the proxy")
-    } else if row.other("digest").is_some() || expects_challenge {
+    if row.other("digest").is_some() || expects_challenge {
         Some("needs digest")
     } else if rules == Rules::Repro && row.outcome.contains("server-") {
         Some("nobody is obliged to crash or to loop as repro did")
@@ -241,6 +239,21 @@ fn different_by_design(row: &Row, rules: Rules) -> Option<(Expected, &'static st
                 "a BYE is not exempt: without a certificate it does not come as far as relaying",
             ))
         }
+        (
+            "opt-cert-dig/none/MESSAGE/alice@example.org/transport=udp_src=127.0.0.8",
+            Rules::Repro,
+        ) => Some((
+            after_handshake(refused(403, Some("Authentication Failed"))),
+            "an entry of the ACL does not count for a datagram, on which anybody writes any address; so it needs digest",
+        )),
+        (
+            "opt-cert/none/MESSAGE/alice@example.org/transport=udp_src=127.0.0.8"
+            | "opt-cert-dig/none/MESSAGE/alice@example.org/transport=udp_src=127.0.0.8",
+            Rules::Secure,
+        ) => Some((
+            after_handshake(refused(403, Some(MUTUAL_TLS))),
+            "an entry of the ACL does not count for a datagram, on which anybody writes any address",
+        )),
         ("opt-cert-map/phone-lowercase/MESSAGE/alice@example.org", Rules::Secure) => Some((
             after_handshake(Class::Admitted),
             "a MAC address in a CN is compared without case and separators",
@@ -442,8 +455,10 @@ fn connect(server: &Server, row: &Row) -> Result<Connection, Outcome> {
         .unwrap_or("127.0.0.3")
         .parse()
         .expect("an address");
-    if row.other("transport") == Some("tcp") {
-        return Ok(tcp_from(source, server.tcp()));
+    match row.other("transport") {
+        Some("udp") => return Ok(udp_from(source, server.udp())),
+        Some("tcp") => return Ok(tcp_from(source, server.tcp())),
+        _ => {}
     }
     let mut peer = TlsPeer::named(&row.cert).from(source).settling();
     peer.version = row.other("tls").map(|version| match version {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Connection, Request, Setup, TlsPeer};
+use crate::harness::{Connection, Request, Setup, TlsPeer, udp_from};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What must not come does not come within this.
@@ -73,6 +73,42 @@ fn a_message_for_a_user_who_is_away_comes_when_he_registers_also_after_a_restart
     assert_eq!(take(&mut bob, 200), ["second"]);
     // Delivered once.
     let mut again = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+    register(&mut again, "bob");
+    assert!(again.next_request(SILENCE).is_none());
+}
+
+#[test]
+fn messages_come_as_datagrams_and_again_until_they_are_answered() {
+    const MESSAGES: usize = 20;
+    let server = setup()
+        // The secure rules let nobody register over UDP.
+        .set("IdentityRules", "repro")
+        .set("MessageSiloMaximumPerUser", "100")
+        // Whoever sends is not always the one that hears the answer.
+        .set("WorkerThreads", "4")
+        .start();
+    let expected: Vec<String> = (0..MESSAGES).map(|number| format!("p{number}")).collect();
+    for body in &expected {
+        assert_eq!(
+            send(server.tls(), &message("sip:bob@example.org", body)),
+            202
+        );
+    }
+    let here = std::net::Ipv4Addr::LOCALHOST.into();
+    let mut bob = udp_from(here, server.udp());
+    register(&mut bob, "bob");
+    let lost = bob.next_request(PATIENCE).expect("the first message");
+    assert!(lost.value("via").unwrap().starts_with("SIP/2.0/UDP "));
+    let again = bob.next_request(PATIENCE).expect("the first once more");
+    assert_eq!(again.body, lost.body);
+    assert_eq!(again.value("via"), lost.value("via"));
+    bob.send(&again.answer(200, "OK")).unwrap();
+    let mut found = vec![String::from_utf8(again.body).unwrap()];
+    found.extend(take(&mut bob, 200));
+    // What was answered late came twice.
+    found.dedup();
+    assert_eq!(found, expected);
+    let mut again = udp_from(here, server.udp());
     register(&mut again, "bob");
     assert!(again.next_request(SILENCE).is_none());
 }

@@ -447,7 +447,10 @@ fn check_of_the_old_deployment_lists_everything() {
         matches!(status, Some(0 | 1)),
         "check ended with {status:?}:\n{text}"
     );
-    for name in ["DisableAuth", "ForceRecordRouting", "HttpPort", "UDPPort"] {
+    for port in ["udp 127.0.0.1:", "tcp 127.0.0.1:", "tls 127.0.0.1:"] {
+        assert!(text.contains(&format!("listens   {port}")), "{text}");
+    }
+    for name in ["DisableAuth", "ForceRecordRouting", "HttpPort"] {
         assert!(
             text.contains(name),
             "check does not speak of {name}:\n{text}"

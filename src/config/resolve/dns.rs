@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::super::{NoteClass, value};
 use super::Values;
+use crate::auth::Transport;
 use crate::resolve::{ResolverOptions, Transports};
-use crate::transport::{ListenerOptions, StreamKind};
+use crate::transport::ListenerOptions;
 
 /// We speak to others what we listen for.
 pub(super) fn resolver(v: &mut Values<'_>, listeners: &[ListenerOptions]) -> ResolverOptions {
@@ -21,16 +22,23 @@ pub(super) fn resolver(v: &mut Values<'_>, listeners: &[ListenerOptions]) -> Res
         max_ttl: Duration::from_secs(v.integer("DNSMaximumTTL")),
         negative_ttl: Duration::from_secs(v.integer("DNSNegativeTTL")),
         greylist: milliseconds(v, "DNSGreylistDuration"),
-        transports: Transports {
-            udp: false,
-            tcp: listeners.iter().any(|l| l.kind == StreamKind::Tcp),
-            tls: listeners
-                .iter()
-                .any(|l| matches!(l.kind, StreamKind::Tls(_))),
-        },
+        transports: spoken(listeners),
         ipv4,
         ipv6,
         ..usual
+    }
+}
+
+/// A connection or datagram of ours stands for a listener, whose address is in its Via.
+fn spoken(listeners: &[ListenerOptions]) -> Transports {
+    let listens = |transport| {
+        let mut kinds = listeners.iter().map(|listener| listener.kind.transport());
+        kinds.any(|kind| kind == transport)
+    };
+    Transports {
+        udp: listens(Transport::Udp),
+        tcp: listens(Transport::Tcp),
+        tls: listens(Transport::Tls),
     }
 }
 
@@ -151,8 +159,8 @@ mod tests {
                 greylist: Duration::from_millis(2500),
                 ipv4: false,
                 transports: Transports {
-                    tls: true,
-                    ..Transports::default()
+                    tcp: false,
+                    ..ResolverOptions::default().transports
                 },
                 ..ResolverOptions::default()
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::super::{NoteClass, value};
@@ -10,7 +11,7 @@ use crate::auth::IdentityRules;
 use crate::tls::{
     CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, TlsOptions,
 };
-use crate::transport::{ListenerOptions, StreamKind};
+use crate::transport::{ListenerKind, ListenerOptions};
 
 /// Where the settings of one listener are found.
 struct Names {
@@ -74,12 +75,14 @@ pub(super) fn listeners(
         };
         v.fault(
             name,
-            "there is nothing to listen on: no TCP and no TLS listener is configured",
+            "there is nothing to listen on: no UDP, TCP or TLS listener is configured",
         );
     }
-    let mut places: HashMap<SocketAddr, String> = HashMap::new();
+    let mut places: HashMap<(SocketAddr, bool), String> = HashMap::new();
     for listener in &found {
-        if let Some(first) = places.insert(listener.address, listener.setting.clone()) {
+        // UDP has ports of its own.
+        let place = (listener.address, listener.kind.transport().is_stream());
+        if let Some(first) = places.insert(place, listener.setting.clone()) {
             let fault = format!(
                 "{} is the address of {first} already; give one of them another port",
                 listener.address
@@ -92,7 +95,7 @@ pub(super) fn listeners(
 
 /// Tells of ports that were set in vain, since repro said nothing.
 fn ignored_simple_ports(v: &mut Values<'_>) {
-    for name in ["TCPPort", "TLSPort"] {
+    for name in ["UDPPort", "TCPPort", "TLSPort"] {
         if v.find(name).is_some() && v.integer(name) != 0 {
             v.note(
                 NoteClass::Info,
@@ -140,23 +143,24 @@ fn simple(
         }
     }
     let mut found = Vec::new();
-    let tcp: u16 = v.number("TCPPort");
-    let tls_port: u16 = v.number("TLSPort");
-    if tcp != 0 {
-        for address in &addresses {
-            let address = SocketAddr::new(*address, tcp);
-            found.push(ListenerOptions {
-                address,
-                kind: StreamKind::Tcp,
-                setting: "TCPPort".to_owned(),
-            });
-        }
+    let udp = ListenerKind::Udp {
+        receive_buffer: None,
+    };
+    for (name, kind) in [("UDPPort", udp), ("TCPPort", ListenerKind::Tcp)] {
+        let port: u16 = v.number(name);
+        let open = addresses.iter().filter(|_| port != 0);
+        found.extend(open.map(|address| ListenerOptions {
+            address: SocketAddr::new(*address, port),
+            kind: kind.clone(),
+            setting: name.to_owned(),
+        }));
     }
+    let tls_port: u16 = v.number("TLSPort");
     if tls_port != 0 {
         let options = listener_tls(v, &Names::simple(), "TLSPort", paths, tls, rules);
         for address in &addresses {
             let address = SocketAddr::new(*address, tls_port);
-            let kind = StreamKind::Tls(options.clone());
+            let kind = ListenerKind::Tls(options.clone());
             found.push(ListenerOptions {
                 address,
                 kind,
@@ -182,9 +186,13 @@ fn transport(
     };
     // A wrong one has been reported.
     let address = value::interface(&raw.value).ok()?;
+    let buffer = format!("Transport{number}RcvBufLen");
     let kind = match v.choice(&type_name) {
-        "TCP" => StreamKind::Tcp,
-        "TLS" => StreamKind::Tls(listener_tls(
+        "UDP" => ListenerKind::Udp {
+            receive_buffer: NonZeroUsize::new(v.number(&buffer)),
+        },
+        "TCP" => ListenerKind::Tcp,
+        "TLS" => ListenerKind::Tls(listener_tls(
             v,
             &Names::transport(number),
             &setting,
@@ -195,7 +203,7 @@ fn transport(
         "" => return None,
         other => {
             let text = format!(
-                "{other}: nothing listens at {address} in this version; TCP and TLS are served"
+                "{other}: nothing listens at {address} in this version; UDP, TCP and TLS are served"
             );
             v.note(NoteClass::NotYet, &type_name, &text);
             return None;
@@ -211,6 +219,11 @@ fn transport(
             "an address of a family that DisableIPv4 or EnableIPv6 switches off",
         );
         return None;
+    }
+    if kind.transport().is_stream() && v.find(&buffer).is_some() {
+        // repro ended there.
+        let text = "it does nothing: it is for UDP, and this listener is none";
+        v.note(NoteClass::Info, &buffer, text);
     }
     Some(ListenerOptions {
         address,

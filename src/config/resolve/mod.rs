@@ -18,7 +18,6 @@ use super::file::RawSettings;
 use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
 use crate::auth::{Algorithm, IdentityRules, TokenSecret};
 use crate::tls::{ClientVerification, ProtocolVersion};
-use crate::transport::StreamKind;
 use paths::Paths;
 pub(super) use paths::working_directory;
 use values::Values;
@@ -36,7 +35,7 @@ pub(super) fn resolve(
     let mut auth = rooms::auth(&mut v, &paths);
     let listeners = listeners::listeners(&mut v, &paths, &tls, auth.rules);
     for listener in &listeners {
-        if let StreamKind::Tls(tls) = &listener.kind {
+        if let Some(tls) = listener.kind.tls() {
             let ours = std::iter::once(&tls.domain).chain(tls.sni_domains.iter().flatten());
             for domain in ours.filter(|domain| !domain.is_empty()) {
                 if !auth.domains.contains(domain) {
@@ -107,7 +106,7 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
     }
     if auth.certificate_authenticator {
         for listener in &c.listeners {
-            if let StreamKind::Tls(tls) = &listener.kind
+            if let Some(tls) = listener.kind.tls()
                 && tls.verification == ClientVerification::None
             {
                 let name = match listener.setting.strip_suffix("Interface") {
@@ -240,6 +239,7 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+    use std::num::NonZeroUsize;
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -250,6 +250,7 @@ mod tests {
     use crate::config::{Override, load};
     use crate::logging::Destination;
     use crate::tls::{CertificateFiles, EkuPolicy, ListenerTls};
+    use crate::transport::ListenerKind;
 
     /// What every configuration needs to be served.
     const DOMAIN: &str = "TLSDomainName = example.org\n";
@@ -285,27 +286,14 @@ mod tests {
     fn tls_of(c: &Configuration) -> &ListenerTls {
         c.listeners
             .iter()
-            .find_map(|listener| match &listener.kind {
-                StreamKind::Tls(tls) => Some(tls),
-                StreamKind::Tcp => None,
-            })
+            .find_map(|listener| listener.kind.tls())
             .unwrap()
     }
 
     fn addresses(c: &Configuration) -> Vec<String> {
         c.listeners
             .iter()
-            .map(|l| {
-                format!(
-                    "{} {}",
-                    if l.kind == StreamKind::Tcp {
-                        "tcp"
-                    } else {
-                        "tls"
-                    },
-                    l.address
-                )
-            })
+            .map(|l| format!("{} {}", l.kind.name(), l.address))
             .collect()
     }
 
@@ -341,8 +329,8 @@ mod tests {
                 "repro.config:2: EnableCertificateAuthenticator = \"\": expected true or false",
             ),
             (
-                "TLSPort = 0\nTCPPort = 0",
-                "repro.config:2: TLSPort: there is nothing to listen on: no TCP and no TLS listener is configured",
+                "TLSPort = 0\nTCPPort = 0\nUDPPort = 0",
+                "repro.config:2: TLSPort: there is nothing to listen on: no UDP, TCP or TLS listener is configured",
             ),
             (
                 "EnableIPv6 = false\nDisableIPv4 = true",
@@ -389,8 +377,8 @@ mod tests {
                  ends one); `openssl rand -base64 32` makes a good one",
             ),
             (
-                "Transport1Interface = 127.0.0.1:5060",
-                "repro.config: Transport<N>Type: there is nothing to listen on: no TCP and no TLS listener is configured",
+                "Transport1Interface = 127.0.0.1:5060\nTransport1Type = WS",
+                "repro.config: Transport<N>Type: there is nothing to listen on: no UDP, TCP or TLS listener is configured",
             ),
         ] {
             let text = if text.is_empty() {
@@ -430,6 +418,8 @@ mod tests {
             (
                 "",
                 &[
+                    "udp 0.0.0.0:5060",
+                    "udp [::]:5060",
                     "tcp 0.0.0.0:5060",
                     "tcp [::]:5060",
                     "tls 0.0.0.0:5061",
@@ -438,14 +428,24 @@ mod tests {
             ),
             (
                 "EnableIPv6 = false",
-                &["tcp 0.0.0.0:5060", "tls 0.0.0.0:5061"],
+                &["udp 0.0.0.0:5060", "tcp 0.0.0.0:5060", "tls 0.0.0.0:5061"],
             ),
-            ("DisableIPv4 = true\nTCPPort =", &["tls [::]:5061"]),
             (
-                "IPAddress = 127.0.0.1\nTLSPort = 5071",
-                &["tcp 127.0.0.1:5060", "tls 127.0.0.1:5071"],
+                "DisableIPv4 = true\nTCPPort =\nUDPPort =",
+                &["tls [::]:5061"],
             ),
-            ("IPAddress = ::1\nTCPPort = 0", &["tls [::1]:5061"]),
+            (
+                "IPAddress = 127.0.0.1\nUDPPort = 5070\nTLSPort = 5071",
+                &[
+                    "udp 127.0.0.1:5070",
+                    "tcp 127.0.0.1:5060",
+                    "tls 127.0.0.1:5071",
+                ],
+            ),
+            (
+                "IPAddress = ::1\nTCPPort = 0",
+                &["udp [::1]:5060", "tls [::1]:5061"],
+            ),
         ] {
             assert_eq!(
                 addresses(&good(&format!("{DOMAIN}{text}"))),
@@ -462,14 +462,27 @@ mod tests {
              Transport10Interface = 127.0.0.1:5080\nTransport10Type = tls\nTransport10TlsDomain = B.example\n\
              Transport10TlsClientVerification = Optional\nTransport10TlsPrivateKeyPassPhrase = own\n\
              Transport02Interface = [::1]:5070\nTransport2Type = TLS\nTransport2TlsDomain = a.example\n\
-             Transport3Interface = 127.0.0.1:5060\n",
+             Transport3Interface = 127.0.0.1:5060\nTransport3RcvBufLen = 1000000\n\
+             Transport4Interface = 127.0.0.1:5060\nTransport4Type = TCP\nTransport4RcvBufLen = 1000000\n\
+             Transport5Interface = 127.0.0.1:5090\nTransport5Type = WS\n",
         );
-        assert_eq!(addresses(&c), ["tls [::1]:5070", "tls 127.0.0.1:5080"]);
+        assert_eq!(
+            addresses(&c),
+            [
+                "tls [::1]:5070",
+                "udp 127.0.0.1:5060",
+                "tcp 127.0.0.1:5060",
+                "tls 127.0.0.1:5080"
+            ]
+        );
+        let buffer = c.listeners[1].kind.receive_buffer();
+        assert_eq!(buffer.map(NonZeroUsize::get), Some(1_000_000));
+        assert!(has_note(&c, NoteClass::Info, "Transport4RcvBufLen"));
         assert_eq!(c.listeners[0].setting, "Transport2Interface");
-        let StreamKind::Tls(second) = &c.listeners[0].kind else {
+        let ListenerKind::Tls(second) = &c.listeners[0].kind else {
             panic!()
         };
-        let StreamKind::Tls(tenth) = &c.listeners[1].kind else {
+        let ListenerKind::Tls(tenth) = &c.listeners[3].kind else {
             panic!()
         };
         // repro ignored the general setting, and asked nobody.
@@ -484,10 +497,10 @@ mod tests {
         assert_eq!(tenth.pass_phrase.as_ref().unwrap().as_bytes(), b"own");
         assert_eq!(second.pass_phrase.as_ref().unwrap().as_bytes(), b"general");
         assert_eq!(c.auth.domains, ["a.example", "b.example"]);
-        assert!(has_note(&c, NoteClass::NotYet, "Transport3Type"));
+        assert!(has_note(&c, NoteClass::NotYet, "Transport5Type"));
         assert!(has_note(&c, NoteClass::Info, "TLSPort"));
         assert!(
-            !has_note(&c, NoteClass::NotYet, "UDPPort"),
+            !has_note(&c, NoteClass::Info, "UDPPort"),
             "nobody asked for it"
         );
     }
@@ -697,11 +710,10 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_told_and_what_is_off_is_not() {
         let c = good(&format!(
-            "{DOMAIN}UDPPort = 0\nWSPort = 0\nHttpPort = 5080\nMessageSiloEnabled = false\nQValue = true\n\
+            "{DOMAIN}WSPort = 0\nHttpPort = 5080\nMessageSiloEnabled = false\nQValue = true\n\
              LoadBalanceEqualDistantTargets = true\nThreadedStack = false\nEnableCertificateAuthenticater = true\nDatabase1Type = MySQL\nDatabase1Password = s3cret\n"
         ));
         for (class, name, told) in [
-            (NoteClass::NotYet, "UDPPort", false),
             (NoteClass::NotYet, "WSPort", false),
             // On by default in repro.
             (NoteClass::NotYet, "WSSPort", true),

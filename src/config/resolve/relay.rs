@@ -6,7 +6,7 @@ use super::rooms::{milliseconds, seconds};
 use crate::auth::Transport;
 use crate::proxy::ForkOptions;
 use crate::proxy::relay::{Face, RecordRoute, RelayOptions};
-use crate::transport::{ListenerOptions, StreamKind};
+use crate::transport::ListenerOptions;
 
 /// Settings that mean something only with `QValue`.
 const OF_QVALUE: [&str; 5] = [
@@ -54,10 +54,8 @@ fn fork(v: &mut Values<'_>) -> ForkOptions {
 
 /// How a listener names itself in messages.
 fn face(v: &mut Values<'_>, listener: &ListenerOptions) -> Face {
-    let (transport, name) = match &listener.kind {
-        StreamKind::Tcp => (Transport::Tcp, None),
-        StreamKind::Tls(tls) => (Transport::Tls, Some(tls.domain.as_str())),
-    };
+    let transport = listener.kind.transport();
+    let name = listener.kind.tls().map(|tls| tls.domain.as_str());
     let name = name.filter(|name| !name.is_empty());
     let port = listener.address.port();
     let record_route = configured(v, listener, transport)
@@ -189,27 +187,29 @@ mod tests {
         let parsed = |text| RecordRoute::parse(text).unwrap();
         let tls = |port| RecordRoute::automatic(Some("example.org"), port, Transport::Tls);
         let tcp = |port| RecordRoute::automatic(None, port, Transport::Tcp);
+        let udp = |port| RecordRoute::automatic(None, port, Transport::Udp);
         let listeners = "Transport2Interface = 127.0.0.1:5071\nTransport2Type = TLS\nTransport2TlsDomain = example.org\n\
                          Transport03Interface = 0.0.0.0:5070\nTransport03Type = TCP\n";
         for (situation, text, wanted) in [
-            ("nothing is set", "".to_owned(), [tcp(5060), tls(5061)]),
+            (
+                "nothing is set",
+                "".to_owned(),
+                vec![udp(5060), tcp(5060), tls(5061)],
+            ),
             (
                 "the legacy set",
                 "RecordRouteUri = sip:example.org;transport=tls\n".to_owned(),
-                [
-                    parsed("sip:example.org;transport=tls"),
-                    parsed("sip:example.org;transport=tls"),
-                ],
+                vec![parsed("sip:example.org;transport=tls"); 3],
             ),
             (
                 "auto",
-                "RecordRouteUri = Auto\n".to_owned(),
-                [tcp(5060), tls(5061)],
+                "RecordRouteUri = Auto\nUDPPort = 0\n".to_owned(),
+                vec![tcp(5060), tls(5061)],
             ),
             (
                 "numbered listeners",
                 listeners.to_owned(),
-                [tls(5071), tcp(5070)],
+                vec![tls(5071), tcp(5070)],
             ),
             (
                 "one of their own",
@@ -217,7 +217,7 @@ mod tests {
                     "{listeners}RecordRouteUri = sip:all.example;transport=tls\n\
                      Transport3RecordRouteUri = <sip:own.example:5070>\n"
                 ),
-                [
+                vec![
                     parsed("sip:all.example;transport=tls"),
                     parsed("sip:own.example:5070"),
                 ],
@@ -228,7 +228,7 @@ mod tests {
                     "{listeners}RecordRouteUri = sip:all.example;transport=tls\nTransport3RecordRouteUri =\n\
                      Transport2RecordRouteUri = AUTO\n"
                 ),
-                [tls(5071), parsed("sip:all.example;transport=tls")],
+                vec![tls(5071), parsed("sip:all.example;transport=tls")],
             ),
         ] {
             let faces = good(&text).relay.faces;

@@ -5,7 +5,7 @@ use super::{
     BYTES, Group, MILLISECONDS, NUMBER, PORT, SECONDS, Setting, honoured, not_yet, replaced,
 };
 
-const NO_TRANSPORT: &str = "nothing listens there in this version; TCP and TLS are served";
+const NO_TRANSPORT: &str = "nothing listens there in this version; UDP, TCP and TLS are served";
 
 pub(super) const GROUP: Group = Group {
     title: "Listeners",
@@ -22,6 +22,12 @@ const ROWS: &[Setting] = &[
     honoured("EnableIPv6", Bool, "true", "Listen on IPv6 too."),
     honoured("DisableIPv4", Bool, "false", "Do not listen on IPv4."),
     honoured(
+        "UDPPort",
+        PORT,
+        "5060",
+        "Port for SIP over UDP; 0 for none.",
+    ),
+    honoured(
         "TCPPort",
         PORT,
         "5060",
@@ -33,14 +39,6 @@ const ROWS: &[Setting] = &[
         "5061",
         "Port for SIP over TLS; 0 for none. It needs TLSDomainName.",
     ),
-    not_yet(
-        "UDPPort",
-        PORT,
-        "5060",
-        "Port for SIP over UDP; 0 for none.",
-        NO_TRANSPORT,
-    )
-    .always(),
     not_yet(
         "WSPort",
         PORT,
@@ -76,7 +74,7 @@ const ROWS: &[Setting] = &[
         Choice(&["UDP", "TCP", "TLS", "DTLS", "WS", "WSS"]),
         "UDP",
         "What listener N speaks. \
-         TCP and TLS are served in this version; the others are noted and left out.",
+         UDP, TCP and TLS are served in this version; the others are noted and left out.",
     ),
     honoured(
         "Transport<N>RecordRouteUri",
@@ -85,12 +83,12 @@ const ROWS: &[Setting] = &[
         "As RecordRouteUri, for listener N. auto: toward servers of domains the domain of listener N, toward others, or without \
          one, our end of the connection; with its port and transport. Absent or empty: RecordRouteUri decides.",
     ),
-    not_yet(
+    honoured(
         "Transport<N>RcvBufLen",
         BYTES,
         "0",
-        "Receive buffer of the socket of a UDP listener; 0 for the system's.",
-        "it is for UDP, which is not served in this version",
+        "Receive buffer of each socket of a UDP listener; 0 for the system's. The system \
+         may give less (net.core.rmem_max).",
     ),
     honoured(
         "StreamMessageSizeLimit",

@@ -350,7 +350,7 @@ impl Relay {
         self.respond(call.server, status, octets, now, out);
     }
 
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         server: TransactionId,
         status: StatusCode,
@@ -373,22 +373,27 @@ impl Relay {
     ) {
         for Output { path, effect, .. } in outputs {
             match effect {
+                ServerEffect::Ended if path.relay.is_none() => self.kept.forget(),
                 ServerEffect::Send(octets) => out.push(Effect::Send {
                     flow: path.flow,
                     octets,
                 }),
                 ServerEffect::TryingDue => {
-                    if let Some(call) = self.calls.remove(&path.relay) {
+                    if let Some(relay) = path.relay
+                        && let Some(call) = self.calls.remove(&relay)
+                    {
                         let status = StatusCode::TRYING;
                         self.answer_own(&call, status, status.phrase(), b"", now, out);
-                        self.calls.insert(path.relay, call);
+                        self.calls.insert(relay, call);
                     }
                 }
                 // Nobody waits for an answer any more, and so nobody else is asked (RFC 4320 §4.2).
                 ServerEffect::Timeout => {
-                    self.drive(path.relay, None, now, out, |fork, effects| {
-                        fork.abandon(now, effects);
-                    });
+                    if let Some(relay) = path.relay {
+                        self.drive(relay, None, now, out, |fork, effects| {
+                            fork.abandon(now, effects);
+                        });
+                    }
                 }
                 ServerEffect::TransportFailed | ServerEffect::Ended => {}
             }

@@ -1,6 +1,6 @@
 //! A request on its way out: written once it is known by which connection it leaves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,10 @@ use crate::proxy::draft::{Draft, OwnVia};
 use crate::proxy::fork_effect::BranchNumber;
 use crate::proxy::policy::Policy;
 use crate::registrar::FlowId;
-use crate::sip::{write_ip, write_number};
+use crate::sip::{Host, SipUri, write_ip, write_number};
+
+/// Port of a SIP URI that names none (RFC 3261 §19.1.2).
+const DEFAULT_PORT: u16 = 5060;
 
 /// Where a request may go next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,36 @@ pub struct Exit {
     pub of_domain: bool,
     /// What the other end has proved, if anything.
     pub identity: Option<IdentityDigest>,
+    /// What it leaves in place of, where it is too large for a datagram.
+    pub in_place_of: Option<Datagrams>,
+}
+
+/// The way of datagrams to one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Number of the listener that they leave by.
+    pub listener: u16,
+    /// Where to.
+    pub peer: SocketAddr,
+}
+
+impl Datagrams {
+    /// As a flow.
+    pub fn flow(self) -> FlowId {
+        let Self { listener, peer } = self;
+        FlowId::Datagram { listener, peer }
+    }
+}
+
+impl Exit {
+    /// The flow and the listener by which the other end is reached and reaches us in what follows. One large request over
+    /// TCP changes nothing of that (RFC 3261 §18.1.1): the rest goes as datagrams.
+    pub(super) fn lasting(&self) -> (FlowId, usize) {
+        match self.in_place_of {
+            Some(datagrams) => (datagrams.flow(), datagrams.listener.into()),
+            None => (self.flow, self.listener),
+        }
+    }
 }
 
 /// Names one attempt of one relayed request, within the worker that it belongs to.
@@ -88,6 +121,17 @@ impl Departure {
     /// Method.
     pub fn method(&self) -> &str {
         self.draft.method()
+    }
+
+    /// Whether the URI that says where it goes names this very place and no transport: then TCP may be tried there, too. A
+    /// contact behind a NAT names another, and one that names a transport wants it.
+    pub fn leads_to(&self, place: SocketAddr) -> bool {
+        let uri = SipUri::parse(self.draft.next_hop());
+        uri.is_some_and(|uri| {
+            let host = matches!(uri.host, Host::Ip(ip) if ip == place.ip().to_canonical());
+            let transport = uri.parameters.value("transport");
+            host && transport.is_none() && uri.port.unwrap_or(DEFAULT_PORT) == place.port()
+        })
     }
 
     /// Appends the whole request as it leaves by `exit`, and says what our Via in it is. `None` when it may not leave there:

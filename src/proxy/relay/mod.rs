@@ -8,6 +8,7 @@ mod call;
 mod carry;
 mod departure;
 mod failure;
+mod kept;
 mod leaving;
 mod options;
 mod record;
@@ -15,7 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
+pub use departure::{Attempt, Datagrams, Departure, Exit, Hop, SentVia};
 pub use options::{Face, RecordRoute, RelayKeys, RelayOptions, RelayPolicy};
 pub use record::Recording;
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

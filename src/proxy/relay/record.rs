@@ -33,10 +33,11 @@ impl Recording {
     /// The Record-Route values of a request that leaves by `exit`, topmost first: one, or one for each side where the
     /// sides differ, marked `drr` as repro marks them.
     pub(super) fn values(&self, exit: &Exit, policy: &RelayPolicy) -> Vec<String> {
+        let (flow, listener) = exit.lasting();
         let token = DialogToken {
             caller: self.caller.clone(),
             callee: Leg {
-                flow: dialog::mark(exit.flow),
+                flow: dialog::mark(flow),
                 identity: exit.identity,
                 ..self.callee.clone()
             },
@@ -52,7 +53,7 @@ impl Recording {
         };
         let (entry, exit) = (
             side(self.listener, self.local, self.of_domain),
-            side(exit.listener, exit.local, exit.of_domain),
+            side(listener, exit.local, exit.of_domain),
         );
         let double = if entry == exit { "" } else { ";drr" };
         let write = |(host, parameters): (String, &str)| {

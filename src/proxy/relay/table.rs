@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::call::{Call, State};
 use super::carry::{Original, client_scope, hops, own_domain};
 use super::departure::{Attempt, Departure, SentVia};
+use super::kept::Kept;
 use super::record::Recording;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
@@ -67,7 +68,8 @@ pub struct Sent {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Upstream {
     pub(super) flow: FlowId,
-    pub(super) relay: RelayId,
+    /// The relayed request; none for one that we have answered ourselves.
+    pub(super) relay: Option<RelayId>,
 }
 
 /// Whose a client transaction is.
@@ -135,6 +137,8 @@ pub struct Relay {
     /// Attempts whose way is looked for, by when they are given up.
     pub(super) leaving: BTreeSet<(Instant, Attempt)>,
     pub(super) options: TransactionOptions,
+    /// Answers of our own that are kept.
+    pub(super) kept: Kept,
 }
 
 /// The worker that a branch of ours belongs to, by the branch of a response's topmost Via.
@@ -158,6 +162,7 @@ impl Relay {
             alarms: BTreeSet::new(),
             leaving: BTreeSet::new(),
             options,
+            kept: Kept::of(options),
         }
     }
 
@@ -212,7 +217,7 @@ impl Relay {
             CancelTarget::Answered(id) => Met::Cancelled(self.tag_of(id)),
             CancelTarget::Pending(id) => {
                 let tag = self.tag_of(id);
-                if let Some(relay) = self.servers.path(id).map(|upstream| upstream.relay) {
+                if let Some(relay) = self.servers.path(id).and_then(|upstream| upstream.relay) {
                     if let Some(call) = self.calls.get_mut(&relay) {
                         call.reason = reasons(request);
                     }
@@ -227,7 +232,7 @@ impl Relay {
 
     fn tag_of(&self, server: TransactionId) -> Option<Box<str>> {
         let upstream = self.servers.path(server)?;
-        Some(self.calls.get(&upstream.relay)?.to_tag.clone())
+        Some(self.calls.get(&upstream.relay?)?.to_tag.clone())
     }
 
     /// Takes a request on.
@@ -246,7 +251,7 @@ impl Relay {
         self.count = self.count.wrapping_add(1);
         let upstream = Upstream {
             flow: begin.flow,
-            relay,
+            relay: Some(relay),
         };
         let server = self.servers.begin(&key, upstream, begin.reliable, now)?;
         let is_invite = request.method == Method::Invite;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -267,8 +267,27 @@ pub(crate) fn tcp_from(source: IpAddr, server: SocketAddr) -> Connection {
     }
 }
 
+/// A SIP peer that sends datagrams from `source`; the server's are the only ones that it takes.
+pub(crate) fn udp_from(source: IpAddr, server: SocketAddr) -> Connection {
+    udp_at(SocketAddr::new(source, 0), server)
+}
+
+/// The same from an address and port.
+pub(crate) fn udp_at(source: SocketAddr, server: SocketAddr) -> Connection {
+    let socket = UdpSocket::bind(source).expect("a UDP socket");
+    socket.connect(server).expect("a UDP peer");
+    let local = socket.local_addr().expect("a local address");
+    Connection {
+        stream: Stream::Udp(socket),
+        buffer: Vec::new(),
+        requests: VecDeque::new(),
+        local,
+    }
+}
+
 #[derive(Debug)]
 enum Stream {
+    Udp(UdpSocket),
     Tcp(TcpStream),
     Tls(Box<SslStream<TcpStream>>),
 }
@@ -299,9 +318,10 @@ impl Connection {
         self.local
     }
 
-    /// `TLS` or `TCP`, as in Via.
+    /// `TLS`, `TCP` or `UDP`, as in Via.
     pub(crate) fn transport(&self) -> &'static str {
         match self.stream {
+            Stream::Udp(_) => "UDP",
             Stream::Tcp(_) => "TCP",
             Stream::Tls(_) => "TLS",
         }
@@ -310,7 +330,7 @@ impl Connection {
     /// Whether the handshake resumed a session.
     pub(crate) fn resumed(&self) -> bool {
         match &self.stream {
-            Stream::Tcp(_) => false,
+            Stream::Udp(_) | Stream::Tcp(_) => false,
             Stream::Tls(stream) => stream.ssl().session_reused(),
         }
     }
@@ -318,7 +338,7 @@ impl Connection {
     /// The version spoken, as OpenSSL names it.
     pub(crate) fn version(&self) -> &'static str {
         match &self.stream {
-            Stream::Tcp(_) => "none",
+            Stream::Udp(_) | Stream::Tcp(_) => "none",
             Stream::Tls(stream) => stream.ssl().version_str(),
         }
     }
@@ -352,6 +372,7 @@ impl Connection {
     /// What the system or OpenSSL says when the connection has ended.
     pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.stream {
+            Stream::Udp(socket) => socket.send(octets).map(|_| ()),
             Stream::Tcp(stream) => stream.write_all(octets),
             Stream::Tls(stream) => stream.write_all(octets),
         }
@@ -368,6 +389,7 @@ impl Connection {
     /// taken is to be offered again from the same place in memory; OpenSSL may have begun with it.
     pub(crate) fn send_some(&mut self, octets: &[u8]) -> io::Result<usize> {
         match &mut self.stream {
+            Stream::Udp(socket) => socket.send(octets),
             Stream::Tcp(stream) => {
                 stream.set_nonblocking(true)?;
                 stream.write(octets)
@@ -410,6 +432,22 @@ impl Connection {
                 Answer::Response(r)
                     if r.status < 200 || r.value("call-id") != Some(&request.call_id) => {}
                 answer => return answer,
+            }
+        }
+    }
+
+    /// The next message, be it a request or a response; `None` when none comes in time.
+    pub(crate) fn next_message(&mut self, patience: Duration) -> Option<Incoming> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(message) = Incoming::take(&mut self.buffer) {
+                return Some(message);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.read(left) {
+                Ok(1..) => {}
+                Err(ReadEnd::Later) if !left.is_zero() => {}
+                Ok(0) | Err(_) => return None,
             }
         }
     }
@@ -499,6 +537,10 @@ impl Connection {
         let patience = patience.max(Duration::from_millis(1));
         let mut chunk = [0; 16_384];
         let n = match &mut self.stream {
+            Stream::Udp(socket) => {
+                let _ = socket.set_read_timeout(Some(patience));
+                socket.recv(&mut chunk).map_err(|_| ReadEnd::Later)?
+            }
             Stream::Tcp(stream) => {
                 let _ = stream.set_read_timeout(Some(patience));
                 stream.read(&mut chunk).map_err(|e| match e.kind() {

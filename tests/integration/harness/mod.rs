@@ -19,7 +19,7 @@ mod sipp;
 
 pub(crate) use baresip::{Baresip, Phone, Transport};
 pub(crate) use client::{
-    Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from,
+    Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from, udp_at, udp_from,
 };
 pub(crate) use echo::echo;
 pub(crate) use kamailio::{Kamailio, KamailioSetup};

@@ -179,10 +179,12 @@ impl Setup {
             {
                 let tls = listener(&ready, "tls");
                 let tcp = listener(&ready, "tcp");
+                let udp = listener(&ready, "udp");
                 return Server {
                     running,
                     tls,
                     tcp,
+                    udp,
                     setup: self,
                 };
             }
@@ -226,6 +228,7 @@ pub(crate) struct Server {
     running: Running,
     tls: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
+    udp: Option<SocketAddr>,
     setup: Setup,
 }
 
@@ -238,6 +241,11 @@ impl Server {
     /// Its first TCP listener.
     pub(crate) fn tcp(&self) -> SocketAddr {
         self.tcp.expect("a TCP listener in server.ready")
+    }
+
+    /// Its first UDP listener.
+    pub(crate) fn udp(&self) -> SocketAddr {
+        self.udp.expect("a UDP listener in server.ready")
     }
 
     /// What it was started from, to run commands beside it.

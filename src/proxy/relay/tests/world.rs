@@ -397,6 +397,7 @@ impl World {
                     .as_ref()
                     .is_some_and(Identities::has_domain),
                 identity: party.identities.as_ref().and_then(Identities::digest),
+                in_place_of: None,
             };
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
