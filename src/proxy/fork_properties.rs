@@ -63,6 +63,7 @@ fn options() -> impl Strategy<Value = ForkOptions> {
                     between_groups,
                     recursive_redirect: recursive,
                     max_branches,
+                    gone_is_flow_failed: false,
                 }
             },
         )

@@ -36,8 +36,8 @@ impl Worker {
                 match effect {
                     Effect::Send { flow, octets } => self.send_over(flow, octets),
                     Effect::Depart(departure) => self.travel(Journey::new(departure)),
-                    Effect::Stale { aor, flow } => {
-                        self.shared.location.flow_closed(flow, [aor]);
+                    Effect::Stale { aor, reach } => {
+                        self.shared.location.unreachable(&aor, &reach);
                     }
                 }
             }
@@ -180,7 +180,7 @@ impl Worker {
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
-            Some(via) => {
+            Ok(via) => {
                 debug!(
                     "sip.sent conn={} peer={} method={}",
                     connection.id,
@@ -194,8 +194,8 @@ impl Worker {
                 }
                 sent.err().unwrap_or(Fate::Keep)
             }
-            None => {
-                strand(journey, Failure::not_secure());
+            Err(why) => {
+                strand(journey, why);
                 Fate::Keep
             }
         };

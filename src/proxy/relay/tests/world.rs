@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Attempt, Departure, Effect, Exit, Face, Hop, RecordRoute, Relay, RelayKeys, RelayPolicy, Sent,
-    home_of,
+    Attempt, Departure, Effect, Exit, Face, Hop, PathOptions, RecordRoute, Relay, RelayKeys,
+    RelayPolicy, Sent, home_of,
 };
 use crate::auth::{
     AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
@@ -114,6 +114,7 @@ impl World {
             ],
             fork: setting.fork.clone(),
             add_via_rport: true,
+            path: PathOptions::default(),
             keys: RelayKeys::new(sealer, RandomState::new()),
         };
         policy.addresses = policy.relay.faces.iter().map(|face| face.address).collect();
@@ -337,10 +338,10 @@ impl World {
                     self.send_over(flow, &octets);
                 }
                 Effect::Depart(departure) => self.travel(departure),
-                Effect::Stale { aor, flow } => {
+                Effect::Stale { aor, reach } => {
                     self.seen
                         .push(Seen::Note(format!("forgets {}", aor.as_str())));
-                    self.location.flow_closed(flow, [aor]);
+                    self.location.unreachable(&aor, &reach);
                 }
             }
         }
@@ -400,8 +401,8 @@ impl World {
             };
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
-                Some(via) => break (number, out, via),
-                None => failure = Failure::not_secure(),
+                Ok(via) => break (number, out, via),
+                Err(why) => failure = why,
             }
         };
         let flow = self.parties[number].flow;

@@ -1,0 +1,1 @@
+//! Registrations that lead back through us, and requests that come back.
