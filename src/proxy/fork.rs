@@ -77,6 +77,8 @@ pub struct Fork {
     /// Targets of the branches, to know them again in a redirection; none when those are not followed.
     tried: Vec<Target>,
     best: BestResponse,
+    /// Whether it is not for us to find another flow, but for the proxy that the request came from (RFC 5626 §7).
+    is_between: bool,
 }
 
 impl Fork {
@@ -94,6 +96,7 @@ impl Fork {
             branches: Vec::new(),
             tried: Vec::new(),
             best: BestResponse::default(),
+            is_between: false,
         }
     }
 
@@ -338,6 +341,11 @@ impl Fork {
         if is_flow_failure && origin == Origin::Binding {
             out.push(ForkEffect::Stale { branch: number });
         }
+        self.is_between |= match origin {
+            Origin::FlowToken => true,
+            Origin::Request => matches!(outcome, Outcome::Response(..)),
+            _ => false,
+        };
         // Whoever has answered was reached (RFC 5626 §7); a silent or broken way may just be that of one flow.
         let has_not_been_reached = match outcome {
             Outcome::Failure(_) => matches!(
@@ -440,7 +448,7 @@ impl Fork {
         if !is_done {
             return;
         }
-        let answer = self.best.take(self.kind);
+        let answer = self.best.take(self.kind, self.is_between);
         let answer = match (self.caller, self.kind) {
             (Caller::Served | Caller::Gone, _) => return,
             (Caller::Cancelled, _) => answer.unwrap_or_else(|| {

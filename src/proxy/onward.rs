@@ -49,7 +49,7 @@ pub(super) fn route(
                 flow: Some(flow),
                 flow_only: true,
                 identity,
-                ..Target::of(course.routes.request_uri.to_owned(), Origin::Request)
+                ..Target::of(course.routes.request_uri.to_owned(), Origin::FlowToken)
             });
             let routed = Routed::found(&targets);
             return send(request, course, targets, routed, context, relaying, out);

@@ -16,6 +16,8 @@ pub const MAX_TARGETS: usize = 32;
 pub enum Origin {
     /// The Request-URI itself.
     Request,
+    /// The Request-URI, over the flow that a token of ours names.
+    FlowToken,
     /// A static route.
     Route,
     /// A live binding.

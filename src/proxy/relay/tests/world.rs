@@ -71,6 +71,8 @@ pub(super) struct Setting {
     pub(super) transactions: TransactionOptions,
     /// Whether certificates are asked for, and those of other domains too.
     pub(super) certificates: bool,
+    /// When we put ourselves into Path.
+    pub(super) path: PathOptions,
 }
 
 /// The world.
@@ -106,6 +108,7 @@ impl World {
         let mut policy = test_support::policy();
         policy.rules = Rules::new(&auth, Mappings::default(), Vec::new());
         policy.routing.options.forking = setting.forking;
+        policy.registrar.outbound.flow_timer = setting.path.flow_timer;
         policy.relay = RelayPolicy {
             faces: vec![
                 face(Transport::Tls, 5061),
@@ -114,7 +117,7 @@ impl World {
             ],
             fork: setting.fork.clone(),
             add_via_rport: true,
-            path: PathOptions::default(),
+            path: setting.path,
             keys: RelayKeys::new(sealer, RandomState::new()),
         };
         policy.addresses = policy.relay.faces.iter().map(|face| face.address).collect();
