@@ -433,7 +433,7 @@ fn is_registration(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
 
 /// Whether the sender of a REGISTER may say through whom others are reached: it is trusted, the server of a domain, or nobody
 /// has to prove anything. A phone whose certificate names its user could have requests sent to any place.
-fn may_add_path(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
+pub(super) fn may_add_path(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
     let ground = admitted.ground();
     let of_domain = context.peer.proved().is_some_and(Identities::has_domain);
     ground.is_trust() || of_domain || !ground.is_proof()

@@ -1,7 +1,7 @@
 //! Where an admitted request goes: RFC 3261 §16.5, §16.6, and for one within a dialog §16.12.
 
 use super::breadth::max_breadth;
-use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault};
+use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, may_add_path};
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
@@ -14,7 +14,7 @@ use crate::auth::{
     self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Leg, TagDigest,
 };
 use crate::registrar::{Aor, Binding};
-use crate::sip::{Method, Request, SipUri, StatusCode};
+use crate::sip::{HeaderName, Method, Request, SipUri, StatusCode};
 use crate::transaction::NotBegun;
 
 /// The way that a request asks for.
@@ -41,6 +41,10 @@ pub(super) fn route(
         let targets = TargetSet::only(within(admitted, other, course, context));
         let routed = Routed::found(&targets);
         return send(request, course, targets, routed, context, relaying, out);
+    }
+    let is_registration = request.method == Method::Register;
+    if is_registration && message.count(HeaderName::Path) > 0 && !may_add_path(admitted, context) {
+        return refuse(request, StatusCode::FORBIDDEN, NO_PATH, context, out);
     }
     match edge::held(course.routes, context) {
         Held::Nothing => {}
@@ -116,6 +120,9 @@ pub(super) fn route(
         }
     }
 }
+
+/// What the registrar says too.
+const NO_PATH: &str = "Path Not Accepted From Here";
 
 /// Says that only a SIP URI would have led to somebody (RFC 5630 §5.3).
 const NOT_ALLOWED: &[u8] = b"Warning: 380 sipvouch \"SIPS Not Allowed\"\r\n";

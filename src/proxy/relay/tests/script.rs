@@ -5,7 +5,7 @@
 //! alone for a request within its dialog, a status for a response, `again` and what to say again, `loops` and what
 //! to send back to us. Options behind that: `call=`,
 //! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes), `by=path` (by the Path
-//! of the last REGISTER that it has heard; `by=forged` with one letter changed). Lines below it change the
+//! of the last REGISTER that it, or who `heard=` says, has heard; `by=forged` with one letter changed). Lines below it change the
 //! message: `+` adds a field, `^` on top, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `@` is the Request-URI,
 //! `=` the body.
 //! What begins with `|` came out.
@@ -106,6 +106,7 @@ impl Stage {
             }
             "close" => self.world.close(self.party(words[1])),
             "open" => self.world.open(self.party(words[1])),
+            "becomes" => self.world.rename(self.party(words[1]), words[2]),
             "hold" => self.world.set_way(self.party(words[1]), Way::Held),
             "free" => self.world.set_way(self.party(words[1]), Way::Open),
             "block" => self.world.set_way(self.party(words[1]), Way::Blocked),
@@ -182,7 +183,8 @@ impl Stage {
         let Some(by) = option(words, "by=") else {
             return request;
         };
-        let mut path = phone.path();
+        let heard = option(words, "heard=").map_or(party, |name| self.party(name));
+        let mut path = self.phones[heard].path();
         if by == "forged" {
             let at = path.find('@').unwrap();
             let other = if path.as_bytes()[at - 9] == b'A' {

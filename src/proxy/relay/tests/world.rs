@@ -185,6 +185,12 @@ impl World {
         };
     }
 
+    /// The certificate of a party names another user, by rules that have changed while it was connected.
+    pub(super) fn rename(&mut self, number: usize, user: &str) {
+        let named = SubjectAltName::Uri(format!("sip:{user}@example.org").into());
+        self.parties[number].identities = Some(identities(named));
+    }
+
     /// The flow of a party breaks.
     pub(super) fn close(&mut self, number: usize) {
         let party = &mut self.parties[number];
