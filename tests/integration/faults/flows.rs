@@ -1,7 +1,16 @@
 //! Flows that break (RFC 5626): of a phone that has two of them, and behind a token that we have given away.
 
+use std::time::{Duration, Instant};
+
+use sipvouch::store::embedded::{Access, Embedded, SavedBinding};
+
 use super::{ALICE, BOB, CAROL, PATIENCE, leading_to, nothing_left, setup, user};
-use crate::harness::{Connection, Incoming, NameServer, Remote, Request, Response, TlsPeer};
+use crate::harness::{
+    Connection, Incoming, NameServer, Remote, Request, Response, Server, TlsPeer,
+};
+
+/// What must not come does not come within this.
+const SILENCE: Duration = Duration::from_millis(300);
 
 const INSTANCE: &str = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>\"";
 
@@ -118,19 +127,81 @@ fn a_flow_token_leads_to_its_phone_as_long_as_that_is_there_and_a_forged_one_now
         let told = (refused.status, &*refused.reason);
         assert_eq!(told, (403, "Invalid Flow Token"), "{route}");
     }
-    assert!(
-        alice
-            .next_request(std::time::Duration::from_millis(300))
-            .is_none()
-    );
+    assert!(alice.next_request(SILENCE).is_none());
 
     drop(alice);
     let mut again = user(&server, "alice");
     let gone = partner.ask(&message_by(&path, &target)).response();
     assert_eq!((gone.status, &*gone.reason), (430, "Flow failed"));
-    assert!(
-        again
-            .next_request(std::time::Duration::from_millis(300))
-            .is_none()
+    assert!(again.next_request(SILENCE).is_none());
+}
+
+/// Bindings of the store, once there is this many.
+fn saved(server: &Server, wanted: usize) -> Vec<SavedBinding> {
+    let store = server.dir().join("sipvouch.db");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let store = Embedded::open(&store, Access::ReadOnly).expect("the store");
+        let mut saved = Vec::new();
+        store
+            .bindings(0, &mut |binding| saved.push(binding))
+            .expect("bindings");
+        if saved.len() == wanted {
+            return saved;
+        }
+        assert!(Instant::now() < deadline, "{saved:?}\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_phone_behind_an_edge_proxy_is_reached_through_it_also_after_a_restart() {
+    let remote = Remote::serving("server-partner");
+    let names = leading_to(&[&remote]);
+    let server = setup(&names)
+        .set("TrustedPeers", "kama.test")
+        .set("RegistrationPersistence", "true")
+        .start();
+    let register = |path: &str| {
+        let mut register = Request::new("REGISTER", "sip:example.org", BOB);
+        register.contact = Some(format!("<sip:bob@10.0.0.1;ob>;{INSTANCE};reg-id=1"));
+        register.headers = vec![
+            "Via: SIP/2.0/TLS 10.0.0.1;branch=z9hG4bK-phone".to_owned(),
+            "Supported: path, outbound".to_owned(),
+            format!("Path: {path}"),
+        ];
+        register
+    };
+    let edge = |server: &Server, certificate: &str| {
+        let mut peer = TlsPeer::named(certificate);
+        peer.connect(server.tls()).expect("a handshake")
+    };
+    const PATH: &str = "<sip:flow1@kama.test;lr;ob>";
+    let mut peer = edge(&server, "server-partner");
+    let kept = peer.ask(&register(PATH)).response();
+    assert_eq!((kept.status, kept.value("path")), (200, Some(PATH)));
+    assert_eq!(kept.value("require"), Some("outbound"));
+    // Not from bob himself, who would have us send requests to any place.
+    let refused = edge(&server, "bob-uri").ask(&register("<sip:127.0.0.9;lr>"));
+    let refused = refused.response();
+    let told = (refused.status, &*refused.reason);
+    assert_eq!(told, (403, "Path Not Accepted From Here"));
+    drop(peer);
+
+    let path = saved(&server, 1).remove(0).path;
+    assert_eq!(path, PATH.as_bytes());
+    let server = server.kill_and_restart();
+    let mut alice = user(&server, "alice");
+    let message = Request::new("MESSAGE", BOB, ALICE);
+    alice.send_request(&message).unwrap();
+    let mut edge = remote.accept();
+    let heard = takes(&mut edge, "MESSAGE sip:bob@10.0.0.1;ob ");
+    assert_eq!(heard.value("route"), Some(PATH));
+    // Its flow is gone, and so is the binding: for us, and in the store.
+    edge.send(&heard.answer(430, "Flow Failed")).unwrap();
+    assert_eq!(
+        alice.final_answer(&message, PATIENCE).response().status,
+        480
     );
+    saved(&server, 0);
 }
