@@ -36,6 +36,11 @@ impl Epoch {
     pub fn new(number: u32) -> Self {
         Self(number)
     }
+
+    /// It as a token has it.
+    pub(super) fn octets(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
 }
 
 /// A flow, by octets that only those who number flows can read. Equal octets are the same flow.
@@ -160,7 +165,7 @@ impl DialogToken {
     pub fn seal(&self, call_id: &[u8], epoch: Epoch, sealer: &Sealer) -> Option<String> {
         let mut plain = Vec::with_capacity(128);
         plain.push(VERSION);
-        plain.extend_from_slice(&epoch.0.to_be_bytes());
+        plain.extend_from_slice(&epoch.octets());
         plain.extend_from_slice(&self.caller_tag.0);
         self.caller.write(&mut plain);
         self.callee.write(&mut plain);
@@ -173,7 +178,7 @@ impl DialogToken {
         let rest = plain.strip_prefix(&[VERSION])?;
         let (then, rest) = rest.split_first_chunk::<4>()?;
         let (tag, rest) = rest.split_first_chunk::<4>()?;
-        let is_now = u32::from_be_bytes(*then) == epoch.0;
+        let is_now = *then == epoch.octets();
         let (caller, rest) = Leg::read(rest, is_now)?;
         let (callee, rest) = Leg::read(rest, is_now)?;
         rest.is_empty().then_some(Self {

@@ -12,6 +12,7 @@ mod dialog;
 mod dialog_tests;
 mod digest;
 mod explain;
+mod flow_token;
 mod identity_digest;
 mod legacy;
 mod legacy_name;
@@ -38,6 +39,7 @@ pub use dialog::{
 };
 pub use digest::{Algorithm, HashFault, HashText, Unavailable, ha1, is_same};
 pub use explain::{Explanation, Statement, Verdict, explain};
+pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};

@@ -33,6 +33,7 @@ pub(crate) fn restore(
             call_id: binding.call_id,
             cseq: binding.cseq,
             user_agent: binding.user_agent,
+            path: binding.path,
             q: binding.q,
         };
         match location.restore(&binding.aor, &saved, options, now) {
@@ -100,7 +101,7 @@ fn rows(aor: &Aor, saved: Vec<Saved>, wall: u64) -> (String, Vec<SavedBinding>) 
             user_agent: saved.user_agent,
             q: saved.q,
             cseq: saved.cseq,
-            path: Vec::new(),
+            path: saved.path,
             expires_at: wall.saturating_add(saved.seconds_left),
         })
         .collect();

@@ -146,8 +146,8 @@ impl BestResponse {
         self.0.as_ref().map(|best| best.status)
     }
 
-    /// The answer that it comes to; `None` when nothing was offered.
-    pub(super) fn take(&mut self, kind: ForkKind) -> Option<FinalAnswer> {
+    /// The answer that it comes to; `None` when nothing was offered. `is_between` says that a 430 is for another proxy.
+    pub(super) fn take(&mut self, kind: ForkKind, is_between: bool) -> Option<FinalAnswer> {
         let best = self.0.take()?;
         Some(match best.status {
             // RFC 4320 §4.2.
@@ -162,7 +162,7 @@ impl BestResponse {
                 },
             ),
             // It is between proxies: no endpoint is to see it (RFC 5626 §11.5). Deviation: repro passes it on.
-            StatusCode::FLOW_FAILED => {
+            StatusCode::FLOW_FAILED if !is_between => {
                 let status = StatusCode::TEMPORARILY_UNAVAILABLE;
                 FinalAnswer::own(status, status.phrase().into())
             }
@@ -318,7 +318,7 @@ mod tests {
             let outcome = Outcome::Response(BranchNumber(branch), &message);
             best.offer(status(*code), outcome);
         }
-        best.take(kind)
+        best.take(kind, false)
     }
 
     /// The status of what is best of these.
@@ -544,7 +544,7 @@ mod tests {
         best.offer(status(302), rest("<tel:2>"));
         let Some(FinalAnswer::Own {
             status, headers, ..
-        }) = best.take(ForkKind::Invite)
+        }) = best.take(ForkKind::Invite, false)
         else {
             panic!("not ours");
         };
@@ -578,7 +578,7 @@ mod tests {
             best.offer(status(code), Outcome::Failure("x".into()));
             best.keep_terminated();
             let found = best
-                .take(ForkKind::Invite)
+                .take(ForkKind::Invite, false)
                 .and_then(|answer| answer.status());
             assert_eq!(found.map(StatusCode::as_u16), kept, "{code}");
         }

@@ -12,8 +12,8 @@ use super::ours::Routed;
 use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
-use crate::auth::{self, Admitted, Decision, IdentityPath, Peer, ProvenLeg, Refusal};
-use crate::registrar::{self, Aor, Changes, FlowId, Location};
+use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Peer, ProvenLeg, Refusal};
+use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
 use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
 
 /// What a message meets when it arrives.
@@ -142,6 +142,14 @@ pub(super) fn allow(policy: &Policy) -> &'static [u8] {
     match policy.registrar.enabled {
         true => b"Allow: OPTIONS, REGISTER\r\n",
         false => b"Allow: OPTIONS\r\n",
+    }
+}
+
+/// Extensions that this server knows.
+fn extensions(policy: &Policy) -> &'static [&'static str] {
+    match policy.registrar.outbound.enabled {
+        true => &["path", "outbound"],
+        false => &["path"],
     }
 }
 
@@ -410,15 +418,24 @@ fn before_admission(
     }
     // RFC 3261 §8.2.2.3: not asked of a CANCEL.
     if request.method != Method::Cancel
-        && let Some(unsupported) = unsupported(message, HeaderName::ProxyRequire)
+        && let Some(unsupported) = unsupported(
+            message,
+            HeaderName::ProxyRequire,
+            extensions(context.policy),
+        )
     {
         return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
     }
     if request.method == Method::Options && is_for_us(arrived, context) {
-        if let Some(unsupported) = unsupported(message, HeaderName::Require) {
+        if let Some(unsupported) =
+            unsupported(message, HeaderName::Require, extensions(context.policy))
+        {
             return Some(context.answer(message, StatusCode::BAD_EXTENSION, &unsupported, out));
         }
-        return Some(context.answer(message, StatusCode::OK, allow(context.policy), out));
+        let supported = extensions(context.policy).join(", ");
+        let supported = format!("Supported: {supported}\r\n");
+        let headers = [allow(context.policy), supported.as_bytes()].concat();
+        return Some(context.answer(message, StatusCode::OK, &headers, out));
     }
     if request.max_forwards == Some(0) && !is_registration(arrived, context) {
         return Some(context.answer(message, StatusCode::TOO_MANY_HOPS, b"", out));
@@ -442,6 +459,14 @@ fn is_registration(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
         && arrived.is_to_us(context.policy)
 }
 
+/// Whether the sender of a REGISTER may say through whom others are reached: it is trusted, the server of a domain, or nobody
+/// has to prove anything. A phone whose certificate names its user could have requests sent to any place.
+pub(super) fn may_add_path(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
+    let ground = admitted.ground();
+    let of_domain = context.peer.proved().is_some_and(Identities::has_domain);
+    ground.is_trust() || of_domain || !ground.is_proof()
+}
+
 /// RFC 3261 §10.3.
 fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
     let request = admitted.request();
@@ -452,12 +477,15 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
     if !context.policy.rules.domains.contains(&to.host) {
         return context.answer(message, StatusCode::NOT_FOUND, b"", out);
     }
-    let flow = Some(context.flow);
+    let arrival = Arrival {
+        flow: Some(context.flow),
+        may_add_path: may_add_path(admitted, context),
+    };
     let answer = registrar::register(
         admitted,
         context.location,
         &context.policy.registrar,
-        flow,
+        arrival,
         context.name_reached,
         context.now,
     );

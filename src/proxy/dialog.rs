@@ -32,7 +32,12 @@ pub fn leg(
 
 /// The flow of a leg; it may have gone meanwhile.
 pub fn flow_of(leg: &Leg) -> Option<FlowId> {
-    let (&kind, rest) = leg.flow.as_ref()?.octets().split_first()?;
+    flow_at(leg.flow.as_ref()?)
+}
+
+/// What [`mark`] made a mark of.
+pub(super) fn flow_at(mark: &FlowMark) -> Option<FlowId> {
+    let (&kind, rest) = mark.octets().split_first()?;
     match kind {
         CONNECTION => {
             let mut number = [0; 8];

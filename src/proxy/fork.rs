@@ -42,6 +42,8 @@ struct Branch {
     until: Option<Instant>,
     /// When it is cancelled for the sake of targets that wait.
     give_up: Option<Instant>,
+    /// Other flows of its device.
+    others: Vec<Target>,
 }
 
 /// How things stand with the caller.
@@ -75,6 +77,8 @@ pub struct Fork {
     /// Targets of the branches, to know them again in a redirection; none when those are not followed.
     tried: Vec<Target>,
     best: BestResponse,
+    /// Whether it is not for us to find another flow, but for the proxy that the request came from (RFC 5626 §7).
+    is_between: bool,
 }
 
 impl Fork {
@@ -92,6 +96,7 @@ impl Fork {
             branches: Vec::new(),
             tried: Vec::new(),
             best: BestResponse::default(),
+            is_between: false,
         }
     }
 
@@ -327,10 +332,36 @@ impl Fork {
         if branch.state != State::Pending {
             return;
         }
+        let origin = branch.origin;
         branch.state = State::Ended;
         let secure = branch.secure;
-        if status == StatusCode::FLOW_FAILED && branch.origin == Origin::Binding {
+        let others = std::mem::take(&mut branch.others);
+        let is_flow_failure = status == StatusCode::FLOW_FAILED
+            || (self.options.gone_is_flow_failed && status == StatusCode::GONE);
+        if is_flow_failure && origin == Origin::Binding {
             out.push(ForkEffect::Stale { branch: number });
+        }
+        self.is_between |= match origin {
+            Origin::FlowToken => true,
+            Origin::Request => matches!(outcome, Outcome::Response(..)),
+            _ => false,
+        };
+        // Whoever has answered was reached (RFC 5626 §7); a silent or broken way may just be that of one flow.
+        let has_not_been_reached = match outcome {
+            Outcome::Failure(_) => matches!(
+                status,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE
+            ),
+            _ => false,
+        };
+        if self.is_open
+            && self.branches.len() < self.max_branches()
+            && (is_flow_failure || has_not_been_reached)
+            && let Some(next) = Target::first_of(others)
+        {
+            self.ready.push_front(next);
+            self.advance(now, out);
+            return;
         }
         let is_global = status.as_u16() >= 600;
         match (self.caller, outcome) {
@@ -417,7 +448,7 @@ impl Fork {
         if !is_done {
             return;
         }
-        let answer = self.best.take(self.kind);
+        let answer = self.best.take(self.kind, self.is_between);
         let answer = match (self.caller, self.kind) {
             (Caller::Served | Caller::Gone, _) => return,
             (Caller::Cancelled, _) => answer.unwrap_or_else(|| {
@@ -466,9 +497,10 @@ impl Fork {
                 true => self.ready.len(),
                 false => self.untried().count(),
             };
-            let Some(target) = self.ready.pop_front() else {
+            let Some(mut target) = self.ready.pop_front() else {
                 return;
             };
+            let others = std::mem::take(&mut target.others);
             let breadth = free.div_ceil(u16::try_from(sharers).unwrap_or(u16::MAX).max(1));
             self.branches.push(Branch {
                 state: State::Pending,
@@ -479,6 +511,7 @@ impl Fork {
                 cancelled: false,
                 until,
                 give_up,
+                others,
             });
             if self.options.recursive_redirect {
                 self.tried.push(target.clone());

@@ -38,6 +38,8 @@ pub struct ForkOptions {
     /// Most branches of one request in all, those to places of redirections among them; at least one. How many there are
     /// at a time is bounded by the breadth of the request too. Each Contact of a redirection is compared with them all.
     pub max_branches: u16,
+    /// Whether 410 says that a flow is gone, as 430 does: in drafts of RFC 5626 before the fifth. repro: `OutboundVersion`.
+    pub gone_is_flow_failed: bool,
 }
 
 impl Default for ForkOptions {
@@ -51,6 +53,7 @@ impl Default for ForkOptions {
             between_groups: Duration::from_secs(3),
             recursive_redirect: false,
             max_branches: u16::try_from(MAX_TARGETS).unwrap_or(u16::MAX),
+            gone_is_flow_failed: false,
         }
     }
 }

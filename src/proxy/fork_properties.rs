@@ -63,6 +63,7 @@ fn options() -> impl Strategy<Value = ForkOptions> {
                     between_groups,
                     recursive_redirect: recursive,
                     max_branches,
+                    gone_is_flow_failed: false,
                 }
             },
         )
@@ -76,6 +77,8 @@ struct Watched {
     breadth: u16,
     /// Breadth of each branch, and whether it is without an end that came from outside.
     branches: Vec<(u16, bool)>,
+    /// The device of each branch.
+    devices: Vec<String>,
     cancelled: HashSet<u16>,
     sent_to: HashSet<String>,
     /// Final answers that have gone to the caller.
@@ -108,7 +111,13 @@ impl Watched {
                     assert_eq!(usize::from(branch.0), self.branches.len());
                     assert!(branch.0 < self.options.max_branches);
                     assert!(max_breadth > 0);
+                    let device = target.uri.split('f').next().unwrap().to_owned();
                     assert!(self.sent_to.insert(target.uri), "a target twice");
+                    let mut others = self.devices.iter().zip(&self.branches);
+                    let is_alone =
+                        others.all(|(other, (_, is_pending))| *other != device || !is_pending);
+                    assert!(is_alone || self.timer_c_may_fire(), "two flows at once");
+                    self.devices.push(device);
                     self.branches.push((max_breadth, true));
                 }
                 ForkEffect::Cancel { branch, .. } => {
@@ -201,13 +210,19 @@ proptest! {
     fn a_fork_keeps_its_promises(
         kind in select(&[ForkKind::Invite, ForkKind::Other][..]),
         groups in vec(1..4_usize, 1..4),
+        flows in vec(0..3_usize, 9),
         breadth in 1..9_u16,
         options in options(),
         events in events(),
     ) {
         let mut set = TargetSet::default();
         for (group, size) in groups.iter().enumerate() {
-            set.add((0..*size).map(|n| Target::of(format!("sip:{}@h", group * 3 + n), Origin::Binding)));
+            let flow = |uri| Target::of(uri, Origin::Binding);
+            set.add((0..*size).filter_map(|n| {
+                let device = group * 3 + n;
+                let others = (0..flows[device]).map(|other| flow(format!("sip:{device}f{other}@h")));
+                Target::first_of(std::iter::once(flow(format!("sip:{device}f@h"))).chain(others))
+            }));
         }
         let mut watched = Watched {
             fork: Fork::new(kind, set, breadth, options.clone()),
@@ -215,6 +230,7 @@ proptest! {
             options,
             breadth,
             branches: Vec::new(),
+            devices: Vec::new(),
             cancelled: HashSet::new(),
             sent_to: HashSet::new(),
             finals: 0,

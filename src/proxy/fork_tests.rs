@@ -31,14 +31,23 @@ use On::{Abandon, Cancel, Deadline, Failed, Response, Start, With};
 /// When, what, and what comes of it.
 type Step = (u64, On, &'static str);
 
-/// Groups are separated by blanks, targets of one by `+`.
+/// Groups are separated by blanks, targets of one by `+`, flows of one device by `|`.
 fn targets(groups: &str) -> TargetSet {
     let mut set = TargetSet::default();
+    let flow = |uri: &str| Target {
+        flow: uri.contains("flow").then_some(FlowId::Connection(1)),
+        ..Target::of(
+            uri.to_owned(),
+            match uri {
+                "sip:token@h" => Origin::FlowToken,
+                "sip:request@h" => Origin::Request,
+                _ => Origin::Binding,
+            },
+        )
+    };
     for group in groups.split_whitespace() {
-        set.add(group.split('+').map(|uri| Target {
-            flow: uri.contains("flow").then_some(FlowId::Connection(1)),
-            ..Target::of(uri.to_owned(), Origin::Binding)
-        }));
+        let devices = group.split('+');
+        set.add(devices.filter_map(|device| Target::first_of(device.split('|').map(flow))));
     }
     set
 }
@@ -941,6 +950,160 @@ fn a_binding_whose_flow_is_gone_is_stale() {
             (6, Response(4, 430), "answer 480 Temporarily Unavailable"),
         ],
     );
+}
+
+#[test]
+fn the_flows_of_a_device_are_tried_one_after_the_other_until_it_has_been_reached() {
+    ends(
+        "its flows are gone one by one",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h|sip:a3@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Response(0, 430), "stale 0, 1:sip:a2@h/60"),
+            (2, Failed(1, 430), "stale 1, 2:sip:a3@h/60"),
+            (
+                3,
+                Response(2, 430),
+                "stale 2, answer 480 Temporarily Unavailable",
+            ),
+        ],
+    );
+    ends(
+        "it has answered",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Response(0, 486), "answer 486 of 0"),
+        ],
+    );
+    ends(
+        "its edge proxy has answered 503 in its place",
+        Kind::Other,
+        "sip:a1@h|sip:a2@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Response(0, 503), "answer 500 Server Internal Error"),
+        ],
+    );
+    ends(
+        "a way that is broken or silent is that of one flow",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h|sip:a3@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Failed(0, 503), "1:sip:a2@h/60"),
+            (2, Failed(1, 408), "2:sip:a3@h/60"),
+            (3, Response(2, 200), "pass 2"),
+            (32_003, Deadline, ""),
+        ],
+    );
+    ends(
+        "within a group and before those that wait",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h+sip:b@h sip:c@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/30, 1:sip:b@h/30"),
+            (1, Failed(0, 430), "stale 0, 2:sip:a2@h/30"),
+            (2, Response(1, 486), ""),
+            (3, Response(2, 480), "3:sip:c@h/60"),
+            (4, Response(3, 404), "answer 486 of 1"),
+        ],
+    );
+    ends(
+        "not for a caller who has given up",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h",
+        &usual(),
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Response(0, 180), "pass 0"),
+            (2, Cancel, "cancel 0"),
+            (3, Failed(0, 430), "stale 0, answer 487 Request Terminated"),
+        ],
+    );
+    ends(
+        "not beyond the most branches",
+        Kind::Invite,
+        "sip:a1@h|sip:a2@h|sip:a3@h",
+        &ForkOptions {
+            max_branches: 2,
+            ..usual()
+        },
+        &[
+            (0, Start, "0:sip:a1@h/60"),
+            (1, Failed(0, 430), "stale 0, 1:sip:a2@h/60"),
+            (
+                2,
+                Failed(1, 430),
+                "stale 1, answer 480 Temporarily Unavailable",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_old_edge_proxy_says_410_where_a_new_one_says_430() {
+    for (version, gone_is_flow_failed, last) in [
+        (5626, false, "answer 410 of 0"),
+        (4, true, "stale 0, 1:sip:a2@h/60"),
+    ] {
+        live(
+            &format!("draft {version}"),
+            Kind::Invite,
+            "sip:a1@h|sip:a2@h",
+            &ForkOptions {
+                gone_is_flow_failed,
+                ..usual()
+            },
+            &[(0, Start, "0:sip:a1@h/60"), (1, Response(0, 410), last)],
+        );
+    }
+}
+
+#[test]
+fn a_430_goes_to_the_proxy_that_has_other_flows_and_to_nobody_else() {
+    for (target, start, on, last) in [
+        (
+            "sip:token@h",
+            "0:sip:token@h/60",
+            Failed(0, 430),
+            "answer 430 For Us",
+        ),
+        (
+            "sip:token@h",
+            "0:sip:token@h/60",
+            Response(0, 430),
+            "answer 430 of 0",
+        ),
+        (
+            "sip:request@h",
+            "0:sip:request@h/60",
+            Response(0, 430),
+            "answer 430 of 0",
+        ),
+        (
+            "sip:request@h",
+            "0:sip:request@h/60",
+            Failed(0, 430),
+            "answer 480 Temporarily Unavailable",
+        ),
+        (
+            "sip:b@h",
+            "0:sip:b@h/60",
+            Response(0, 430),
+            "stale 0, answer 480 Temporarily Unavailable",
+        ),
+    ] {
+        let steps = [(0, Start, start), (1, on, last)];
+        ends(target, Kind::Invite, target, &usual(), &steps);
+    }
 }
 
 #[test]

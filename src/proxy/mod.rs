@@ -15,6 +15,9 @@ mod draft_properties;
 #[cfg(test)]
 mod draft_tests;
 mod ecmascript;
+mod edge;
+#[cfg(test)]
+mod edge_tests;
 mod fault;
 mod filter;
 #[cfg(test)]

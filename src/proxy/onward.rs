@@ -1,19 +1,20 @@
 //! Where an admitted request goes: RFC 3261 §16.5, §16.6, and for one within a dialog §16.12.
 
 use super::breadth::max_breadth;
-use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault};
+use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, may_add_path};
 use super::dialog;
 use super::directory::{Answers, Pending};
+use super::edge::{self, Held};
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
-use super::relay::{Begin, Recording};
+use super::relay::{Begin, Recorded, Recording, Sides};
 use super::routes::Routes;
 use super::target::{Origin, Target, TargetSet};
 use crate::auth::{
     self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Leg, TagDigest,
 };
 use crate::registrar::{Aor, Binding};
-use crate::sip::{Method, Request, SipUri, StatusCode};
+use crate::sip::{HeaderName, Method, Request, SipUri, StatusCode};
 use crate::transaction::NotBegun;
 
 /// The way that a request asks for.
@@ -41,9 +42,40 @@ pub(super) fn route(
         let routed = Routed::found(&targets);
         return send(request, course, targets, routed, context, relaying, out);
     }
+    let is_registration = request.method == Method::Register;
+    if is_registration && message.count(HeaderName::Path) > 0 && !may_add_path(admitted, context) {
+        return refuse(request, StatusCode::FORBIDDEN, NO_PATH, context, out);
+    }
+    match edge::held(course.routes, context) {
+        Held::Nothing => {}
+        Held::Flow(flow, identity) => {
+            let targets = TargetSet::only(Target {
+                flow: Some(flow),
+                flow_only: true,
+                identity,
+                ..Target::of(course.routes.request_uri.to_owned(), Origin::FlowToken)
+            });
+            let routed = Routed::found(&targets);
+            return send(request, course, targets, routed, context, relaying, out);
+        }
+        Held::Gone => {
+            return refuse(
+                request,
+                StatusCode::FLOW_FAILED,
+                "Flow failed",
+                context,
+                out,
+            );
+        }
+        Held::Forged => {
+            let phrase = "Invalid Flow Token";
+            return refuse(request, StatusCode::FORBIDDEN, phrase, context, out);
+        }
+    }
     if !course.routes.rest.is_empty() || !context.policy.is_mine(uri) {
         if !may_relay(admitted, context) {
-            return forbidden(request, context, out);
+            let phrase = "Relaying Forbidden";
+            return refuse(request, StatusCode::FORBIDDEN, phrase, context, out);
         }
         let target = Target::of(course.routes.request_uri.to_owned(), Origin::Request);
         let targets = TargetSet::only(target);
@@ -89,6 +121,9 @@ pub(super) fn route(
     }
 }
 
+/// What the registrar says too.
+const NO_PATH: &str = "Path Not Accepted From Here";
+
 /// Says that only a SIP URI would have led to somebody (RFC 5630 §5.3).
 const NOT_ALLOWED: &[u8] = b"Warning: 380 sipvouch \"SIPS Not Allowed\"\r\n";
 
@@ -104,9 +139,13 @@ fn within(
     let routes = course.routes;
     let registered = dialog::aor_of(other).and_then(|aor| {
         let bindings = context.location.lookup(aor.as_str(), context.now);
-        let contact = |binding: &Binding| binding.uri_text() == routes.request_uri.as_bytes();
-        let binding = bindings.iter().find(|binding| contact(binding));
-        binding.and_then(Binding::flow)
+        let contact = |binding: &&Binding| binding.uri_text() == routes.request_uri.as_bytes();
+        // A device that has several flows keeps to the one that the dialog began over.
+        let before = dialog::flow_of(other);
+        let flows = || bindings.iter().filter(contact).filter_map(Binding::flow);
+        flows()
+            .find(|flow| Some(*flow) == before)
+            .or_else(|| flows().next())
     });
     let request = admitted.request();
     let decision = auth::admit(
@@ -124,12 +163,17 @@ fn within(
 }
 
 /// Refuses to send a request on; an ACK hears nothing.
-fn forbidden(request: &Request<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
+fn refuse(
+    request: &Request<'_>,
+    status: StatusCode,
+    phrase: &str,
+    context: &Context<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
     if request.method == Method::Ack {
         return Outcome::Dropped("an ACK that may not be relayed");
     }
-    let status = StatusCode::FORBIDDEN;
-    context.answer_with(request.message, status, "Relaying Forbidden", b"", out);
+    context.answer_with(request.message, status, phrase, b"", out);
     Outcome::Answered {
         status,
         registered: None,
@@ -221,12 +265,25 @@ fn send(
     }
 }
 
-/// What a request records, if it forms a dialog (RFC 3261 §12.1, RFC 6665 §4.4.1, RFC 3515 §2.4.4).
+/// What a request records, if it forms a dialog (RFC 3261 §12.1, RFC 6665 §4.4.1, RFC 3515 §2.4.4), or registers somebody who is
+/// to be reached through us.
 fn recording(
     request: &Request<'_>,
     course: &Course<'_>,
     context: &Context<'_>,
 ) -> Option<Recording> {
+    let uri = course.routes.uri.sip()?;
+    let of_domain = context.peer.proved().is_some_and(Identities::has_domain);
+    let recording = |what: Recorded| Recording {
+        listener: context.listener,
+        local: context.local,
+        of_domain,
+        secure: uri.secure,
+        what,
+    };
+    if request.method == Method::Register {
+        return edge::path(request, context).map(|back| recording(Recorded::Return(back)));
+    }
     let forms = matches!(
         request.method,
         Method::Invite | Method::Subscribe | Method::Refer
@@ -234,17 +291,12 @@ fn recording(
     if !forms || request.has_to_tag() {
         return None;
     }
-    let uri = course.routes.uri.sip()?;
     let ours = |uri: &SipUri<'_>| context.policy.is_mine(uri).then(|| Aor::of(uri));
     let (from, to) = (&request.from.uri, &request.to.uri);
     let identity = context.peer.proved().and_then(Identities::digest);
     let caller = from.sip().and_then(ours);
     let callee = dialog::leg(context.flow, None, ours(uri).as_ref(), to);
-    Some(Recording {
-        listener: context.listener,
-        local: context.local,
-        of_domain: context.peer.proved().is_some_and(Identities::has_domain),
-        secure: uri.secure,
+    Some(recording(Recorded::Dialog(Box::new(Sides {
         caller: dialog::leg(context.flow, identity, caller.as_ref(), from),
         caller_tag: TagDigest::of(request.from.tag()),
         callee: Leg {
@@ -252,5 +304,5 @@ fn recording(
             ..callee
         },
         call_id: request.call_id.into(),
-    })
+    }))))
 }

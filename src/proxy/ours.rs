@@ -2,6 +2,7 @@
 //! say when there is none (RFC 3261 §16.5; the order is repro's).
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fmt;
 
 use super::core::Context;
@@ -11,6 +12,7 @@ use super::ruling::Ruling;
 use super::silo::SiloVerdict;
 use super::target::{Origin, Target, TargetCount, TargetSet};
 use crate::auth::Admitted;
+use crate::registrar::{Binding, QValue};
 use crate::sip::{Request, SipUri, StatusCode, canonical_user};
 
 /// How far a request came.
@@ -244,25 +246,50 @@ pub(super) fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context
     }
     let aor = uri.address_of_record();
     let live = context.location.lookup(&aor, context.now);
-    let mut contacts: Vec<Target> = live
-        .iter()
-        .filter_map(|binding| {
-            Some(Target {
-                uri: String::from_utf8(binding.uri_text().to_vec()).ok()?,
-                route: Vec::new(),
-                flow: binding.flow(),
-                // What came over a connection is reached over it, and over nothing else.
-                flow_only: binding.flow().is_some(),
-                q: binding.q().unwrap_or(crate::registrar::QValue::DEFAULT),
-                origin: Origin::Binding,
-            })
-        })
-        .collect();
+    let mut contacts = devices(&live);
     contacts.extend_from_slice(routing.registrations.of(&aor));
     found
         .targets
         .add_by_preference(contacts, routing.options.forking);
     found
+}
+
+/// A target for each device. One that has several flows is one target, whose best flow is tried first: that of the highest
+/// preference, among those the one that was registered last (RFC 5626 §7).
+fn devices(bindings: &[Binding]) -> Vec<Target> {
+    let mut devices: Vec<Vec<&Binding>> = Vec::new();
+    for binding in bindings {
+        let is_of = |device: &&mut Vec<&Binding>| {
+            device
+                .first()
+                .is_some_and(|other| binding.is_of_same_device(other))
+        };
+        match devices.iter_mut().find(is_of) {
+            Some(device) => device.push(binding),
+            None => devices.push(vec![binding]),
+        }
+    }
+    let first_of = |mut device: Vec<&Binding>| {
+        device.sort_by_key(|binding| Reverse((preference(binding), binding.expires_at())));
+        Target::first_of(device.into_iter().filter_map(contact))
+    };
+    devices.into_iter().filter_map(first_of).collect()
+}
+
+fn preference(binding: &Binding) -> QValue {
+    binding.q().unwrap_or(QValue::DEFAULT)
+}
+
+fn contact(binding: &Binding) -> Option<Target> {
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).ok();
+    Some(Target {
+        route: binding.path().map(text).collect::<Option<_>>()?,
+        flow: binding.flow(),
+        // What came over a connection is reached over it, and over nothing else.
+        flow_only: binding.flow().is_some(),
+        q: preference(binding),
+        ..Target::of(text(binding.uri_text())?, Origin::Binding)
+    })
 }
 
 /// Whether a static route would lead a third party out of our domains that would need a password for it. repro challenges

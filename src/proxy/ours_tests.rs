@@ -412,6 +412,49 @@ fn contacts_are_found_live_and_written_down_by_preference() {
 }
 
 #[test]
+fn a_device_with_several_flows_is_one_target_and_its_best_flow_goes_first() {
+    let world = World::new(routing([]), Books::default());
+    // Instance, reg-id, q, Expires: what ends later has been registered later.
+    for (n, contact, expires) in [
+        (1, ";+sip.instance=\"<urn:x>\";reg-id=1", 100),
+        (2, ";+sip.instance=\"<urn:x>\";reg-id=2", 300),
+        (3, ";+sip.instance=\"<urn:x>\";reg-id=3;q=0.5", 400),
+        (4, ";+sip.instance=\"<urn:y>\";reg-id=1", 100),
+        (5, ";+sip.instance=\"<urn:x>\"", 100),
+        (6, ";q=0.7", 100),
+    ] {
+        let register = request("REGISTER", "sip:example.org", "sip:desk@example.org", "")
+            .replace("To: <sip:example.org>", "To: <sip:desk@example.org>")
+            .replace("Call-ID: ", &format!("Call-ID: {n}"))
+            .replace(
+                "Content-Type",
+                &format!("Contact: <sip:c{n}@h>{contact};expires={expires}\r\nX-Type"),
+            );
+        assert_eq!(world.run(&register).0, "200 OK", "{n}");
+    }
+    let text = message("sip:desk@example.org");
+    let message = Message::parse(text.as_bytes(), text.find("\r\n\r\n").unwrap() + 4, 64);
+    let request = Request::read(&message, FromRule::Single).unwrap();
+    let found = targets(&request, request.uri.sip().unwrap(), &world.context());
+    let groups = found.targets.groups().iter().map(|group| {
+        let devices = group.iter().map(|device| {
+            let flows = std::iter::once(device).chain(&device.others);
+            let uris: Vec<_> = flows.map(|flow| flow.uri.as_str()).collect();
+            uris.join("|")
+        });
+        devices.collect::<Vec<_>>().join("+")
+    });
+    assert_eq!(
+        groups.collect::<Vec<_>>(),
+        [
+            "sip:c2@h|sip:c1@h|sip:c3@h+sip:c4@h+sip:c5@h",
+            "sip:c6@h",
+            "sip:desk@192.0.2.98"
+        ]
+    );
+}
+
+#[test]
 fn settings_say_how_static_routes_are_used() {
     let uri = "sip:desk@example.org";
     let both = || {

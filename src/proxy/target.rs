@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use crate::registrar::{Aor, FlowId, QValue};
+use crate::auth::IdentityDigest;
+use crate::registrar::{Aor, FlowId, QValue, Reach};
 use crate::sip::{SipUri, Uri};
 
 /// Targets that one request may have; what a routing table or a registration adds beyond is left out, so that no request
@@ -15,6 +16,8 @@ pub const MAX_TARGETS: usize = 32;
 pub enum Origin {
     /// The Request-URI itself.
     Request,
+    /// The Request-URI, over the flow that a token of ours names.
+    FlowToken,
     /// A static route.
     Route,
     /// A live binding.
@@ -37,10 +40,14 @@ pub struct Target {
     pub flow: Option<FlowId>,
     /// Whether nothing but that flow will do; else the URI is tried when the flow is gone.
     pub flow_only: bool,
+    /// Who has to be at the other end of that flow, if it is one that a token of ours has named.
+    pub identity: Option<IdentityDigest>,
     /// Its preference.
     pub q: QValue,
     /// Where it comes from.
     pub origin: Origin,
+    /// Other flows of the same device: each is tried only when those before it have failed (RFC 5626 §7).
+    pub others: Vec<Target>,
 }
 
 impl Target {
@@ -51,8 +58,10 @@ impl Target {
             route: Vec::new(),
             flow: None,
             flow_only: false,
+            identity: None,
             q: QValue::DEFAULT,
             origin,
+            others: Vec::new(),
         }
     }
 
@@ -62,10 +71,35 @@ impl Target {
         self.origin == Origin::Route && SipUri::parse(&self.uri).is_some_and(loose)
     }
 
-    /// Whose binding it is, and over which flow, for a request to that address-of-record.
-    pub(super) fn registered(&self, uri: &Uri<'_>) -> Option<(Aor, FlowId)> {
-        let flow = self.flow.filter(|_| self.origin == Origin::Binding)?;
-        Some((Aor::of(uri.sip()?), flow))
+    /// Whose binding it is, and how that is reached, for a request to that address-of-record.
+    pub(super) fn registered(&self, uri: &Uri<'_>) -> Option<(Aor, Reach)> {
+        if self.origin != Origin::Binding {
+            return None;
+        }
+        let reach = match self.flow {
+            Some(flow) => Reach::Flow(flow),
+            None if self.route.is_empty() => return None,
+            None => Reach::Path {
+                contact: self.uri.clone(),
+                path: self.route.clone(),
+            },
+        };
+        Some((Aor::of(uri.sip()?), reach))
+    }
+
+    /// One that stands for flows of one device, the first to be tried before the others; none for none.
+    pub(super) fn first_of(flows: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut flows = flows.into_iter().take(MAX_TARGETS);
+        let mut first = flows.next()?;
+        first.others = flows.collect();
+        Some(first)
+    }
+
+    /// What is left of the flows that it stands for when some do not do.
+    fn keep(mut self, wanted: impl Fn(&Self) -> bool) -> Option<Self> {
+        let others = std::mem::take(&mut self.others);
+        let flows = std::iter::once(self).chain(others);
+        Self::first_of(flows.filter(wanted))
     }
 
     /// Whether its URI is a SIPS URI.
@@ -75,8 +109,12 @@ impl Target {
     }
 
     /// Whether a request sent to both would go to one place twice.
+    ///
+    /// Devices may well name the same address: behind two translators, or where the name in a URI means nothing.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        let one_flow = self.flow == other.flow || !(self.flow_only && other.flow_only);
         self.route == other.route
+            && one_flow
             && (self.uri == other.uri
                 || SipUri::parse(&self.uri)
                     .zip(SipUri::parse(&other.uri))
@@ -164,8 +202,10 @@ impl TargetSet {
 
     /// What is left of it for a request to a SIPS URI: only targets that leave it one (RFC 5630 §5.3).
     pub(super) fn secure(mut self) -> Self {
+        let stays = |target: &Target| target.is_secure() || target.is_loose_route();
         for group in &mut self.groups {
-            group.retain(|target| target.is_secure() || target.is_loose_route());
+            let all = std::mem::take(group).into_iter();
+            *group = all.filter_map(|target| target.keep(stays)).collect();
         }
         self.groups.retain(|group| !group.is_empty());
         self
@@ -278,7 +318,15 @@ mod tests {
             Target::of("sip:c@h".to_owned(), Origin::Route),
         ]);
         set.add([contact("sip:d@h;lr", "1")]);
-        assert_eq!(shown(&set.secure()), "sips:b@h sip:h;lr");
+        set.add(Target::first_of([
+            contact("sip:e@h", "1"),
+            contact("sips:f@h", "1"),
+            contact("sip:g@h", "1"),
+        ]));
+        let set = set.secure();
+        assert_eq!(shown(&set), "sips:b@h sip:h;lr sips:f@h");
+        let others = set.groups().iter().flatten().map(|t| t.others.len());
+        assert_eq!(others.sum::<usize>(), 0);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::relay::{Face, RecordRoute, RelayKeys, RelayPolicy};
+use super::relay::{Face, PathOptions, RecordRoute, RelayKeys, RelayPolicy};
 use super::{ForkOptions, NoDirectory, Policy, ProxyOptions, Routing};
 use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Sealer, TokenSecret, Transport};
-use crate::registrar::RegistrarOptions;
+use crate::registrar::{OutboundOptions, RegistrarOptions};
 
 /// One TLS listener.
 pub(crate) fn relay_policy() -> RelayPolicy {
@@ -22,6 +22,7 @@ pub(crate) fn relay_policy() -> RelayPolicy {
         }],
         fork: ForkOptions::default(),
         add_via_rport: true,
+        path: PathOptions::default(),
         keys: RelayKeys::new(sealer, RandomState::new()),
     }
 }
@@ -44,6 +45,7 @@ pub(crate) fn policy() -> Policy {
             default_expires: 3600,
             max_contacts: NonZeroUsize::new(10).unwrap(),
             max_total: NonZeroUsize::new(100).unwrap(),
+            outbound: OutboundOptions::default(),
         },
         proxy: ProxyOptions {
             server_text: Some("Sipvouch".to_owned()),

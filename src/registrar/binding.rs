@@ -4,12 +4,13 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::io::Write as _;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::sip::{Address, Parameters, SipUri, Uri};
+use crate::sip::{Address, Parameters, SipUri, Uri, list_elements};
 
 /// An address-of-record in its canonical form: `user@host` (RFC 3261 §10.3 step 5). Cheap to clone: the location
 /// service and the connection that registered it share the text.
@@ -75,6 +76,21 @@ pub enum FlowId {
     },
 }
 
+/// How a binding is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Over the flow that it came over.
+    Flow(FlowId),
+    /// Through proxies (RFC 3327). A binding is known again by its text: the tokens of edge proxies in a Path differ from
+    /// one registration to the next.
+    Path {
+        /// URI of the contact.
+        contact: String,
+        /// Values of its Path.
+        path: Vec<String>,
+    },
+}
+
 /// Preference of a contact, in thousandths: 0 to 1000 (RFC 3261 §20.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QValue(u16);
@@ -132,6 +148,19 @@ const MAX_TEXT: usize = 4096;
 /// Most octets kept of a User-Agent, which is only ever shown.
 const MAX_USER_AGENT: usize = 96;
 
+/// What the request around a contact says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) call_id: &'a [u8],
+    pub(super) cseq: u32,
+    pub(super) user_agent: &'a [u8],
+    /// The Path, a list; empty without one.
+    pub(super) path: &'a [u8],
+    pub(super) flow: Option<FlowId>,
+    /// Whether a `reg-id` counts. One that does not is not kept, so that what is kept says what a binding is.
+    pub(super) by_flow: bool,
+}
+
 /// What a REGISTER says about one contact, before it is known whether that is a new binding. Costs no allocation for
 /// contacts of usual length.
 #[derive(Debug, Clone)]
@@ -140,28 +169,35 @@ pub(super) struct Draft {
     uri_end: u16,
     parameters_end: u16,
     call_id_end: u16,
+    path_end: u16,
     q: Option<QValue>,
+    reg_id: Option<NonZeroU32>,
     cseq: u32,
     flow: Option<FlowId>,
 }
 
 impl Draft {
     /// Takes a contact and what the request around it says. `None` when it is too long to keep, has a control
-    /// character (in a quoted-pair) that must not be written out again, or a `q` that is none.
-    pub(super) fn new(
-        contact: &Address<'_>,
-        call_id: &[u8],
-        cseq: u32,
-        user_agent: &[u8],
-        flow: Option<FlowId>,
-    ) -> Option<Self> {
+    /// character (in a quoted-pair) that must not be written out again, or a `q` or `reg-id` that is none.
+    pub(super) fn new(contact: &Address<'_>, around: &Around<'_>) -> Option<Self> {
+        let Around {
+            call_id,
+            path,
+            user_agent,
+            ..
+        } = *around;
         let mut text = SmallVec::new();
         let length = contact.text.len() + contact.parameters.as_bytes().len() + call_id.len();
+        let length = length + path.len();
         if length > MAX_TEXT {
             return None;
         }
         text.extend_from_slice(contact.text);
         let uri_end = u16::try_from(text.len()).ok()?;
+        let reg_id = match around.by_flow {
+            true => reg_id(&contact.parameters)?,
+            false => None,
+        };
         let mut q = None;
         for (name, value) in contact.parameters.iter() {
             if name.eq_ignore_ascii_case(b"expires") {
@@ -169,6 +205,9 @@ impl Draft {
             }
             if name.eq_ignore_ascii_case(b"q") {
                 q = Some(QValue::parse(value?)?);
+                continue;
+            }
+            if reg_id.is_none() && name.eq_ignore_ascii_case(b"reg-id") {
                 continue;
             }
             text.push(b';');
@@ -184,15 +223,19 @@ impl Draft {
         }
         text.extend_from_slice(call_id);
         let call_id_end = u16::try_from(text.len()).ok()?;
+        text.extend_from_slice(path);
+        let path_end = u16::try_from(text.len()).ok()?;
         text.extend_from_slice(user_agent.get(..MAX_USER_AGENT).unwrap_or(user_agent));
         Some(Self {
             text,
             uri_end,
             parameters_end,
             call_id_end,
+            path_end,
             q,
-            cseq,
-            flow,
+            reg_id,
+            cseq: around.cseq,
+            flow: around.flow,
         })
     }
 
@@ -201,6 +244,26 @@ impl Draft {
         self.text
             .get(..usize::from(self.uri_end))
             .unwrap_or_default()
+    }
+
+    fn flow_name(&self) -> Option<FlowName<'_>> {
+        let parameters = self
+            .text
+            .get(self.uri_end.into()..self.parameters_end.into())?;
+        FlowName::of(self.reg_id, parameters)
+    }
+
+    /// Whether it is one flow of a device.
+    pub(super) fn is_by_flow(&self) -> bool {
+        self.reg_id.is_some()
+    }
+
+    /// Whether both say the same binding; see [`Binding::is_for`].
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        is_same_binding(
+            (self.flow_name(), self.uri_text()),
+            (other.flow_name(), other.uri_text()),
+        )
     }
 
     /// The same with this preference in place of what the contact says.
@@ -215,7 +278,9 @@ impl Draft {
             uri_end: self.uri_end,
             parameters_end: self.parameters_end,
             call_id_end: self.call_id_end,
+            path_end: self.path_end,
             q: self.q,
+            reg_id: self.reg_id,
             cseq: self.cseq,
             flow: self.flow,
             expires_at,
@@ -226,12 +291,14 @@ impl Draft {
 /// One contact of an address-of-record.
 #[derive(Debug, Clone)]
 pub struct Binding {
-    /// URI, parameters, Call-ID and User-Agent, one behind the other: one allocation for all.
+    /// URI, parameters, Call-ID, Path and User-Agent, one behind the other: one allocation for all.
     text: Box<[u8]>,
     uri_end: u16,
     parameters_end: u16,
     call_id_end: u16,
+    path_end: u16,
     q: Option<QValue>,
+    reg_id: Option<NonZeroU32>,
     cseq: u32,
     flow: Option<FlowId>,
     expires_at: Instant,
@@ -273,8 +340,18 @@ impl Binding {
     /// User-Agent of the device, maybe cut; empty without one. The peer's octets: escape them in a log.
     pub fn user_agent(&self) -> &[u8] {
         self.text
-            .get(usize::from(self.call_id_end)..)
+            .get(usize::from(self.path_end)..)
             .unwrap_or_default()
+    }
+
+    /// The Path that leads to it, as a list with commas (RFC 3327 §5.3); empty without one.
+    pub fn path_text(&self) -> &[u8] {
+        self.part(self.call_id_end, self.path_end)
+    }
+
+    /// The values of its Path, the first to go to in front.
+    pub fn path(&self) -> impl Iterator<Item = &[u8]> {
+        list_elements(self.path_text()).filter(|element| !element.is_empty())
     }
 
     /// Preference, if stated.
@@ -292,10 +369,20 @@ impl Binding {
         Parameters::parse(self.part(self.uri_end, self.parameters_end))?.value("+sip.instance")
     }
 
-    /// `reg-id` (RFC 5626 §4.2).
+    /// `reg-id` (RFC 5626 §4.2), if the binding is one flow of a device that may have several: one that came without
+    /// `+sip.instance`, or through a proxy that keeps no flows, is none.
     pub fn reg_id(&self) -> Option<u32> {
-        let text = self.parameters().value("reg-id")?;
-        std::str::from_utf8(text).ok()?.parse().ok()
+        self.reg_id.map(NonZeroU32::get)
+    }
+
+    fn flow_name(&self) -> Option<FlowName<'_>> {
+        FlowName::of(self.reg_id, self.part(self.uri_end, self.parameters_end))
+    }
+
+    /// Whether both are flows of one device, by its `+sip.instance` (RFC 5626 §7).
+    pub fn is_of_same_device(&self, other: &Self) -> bool {
+        let instances = self.flow_name().zip(other.flow_name());
+        instances.is_some_and(|(one, other)| same_instance(one.instance, other.instance))
     }
 
     /// When it ends.
@@ -314,10 +401,13 @@ impl Binding {
         left.as_secs() + u64::from(left.subsec_nanos() > 0)
     }
 
-    /// Whether this contact URI names the same binding: RFC 3261 §19.1.4 for SIP, else the same text with the scheme
-    /// in any letter case.
-    pub(super) fn is_at(&self, uri_text: &[u8]) -> bool {
-        same_contact(self.uri_text(), uri_text)
+    /// Whether a contact names this binding: by `+sip.instance` and `reg-id`, whatever its URI, if it has both (RFC 5626
+    /// §6); else by its URI, RFC 3261 §19.1.4 for SIP, else the same text with the scheme in any letter case.
+    pub(super) fn is_for(&self, draft: &Draft) -> bool {
+        is_same_binding(
+            (self.flow_name(), self.uri_text()),
+            (draft.flow_name(), draft.uri_text()),
+        )
     }
 
     /// Whether a request may change it (RFC 3261 §10.3 steps 6 and 7): another Call-ID always, the same Call-ID with a
@@ -331,8 +421,10 @@ impl Binding {
         if *self.text == *draft.text
             && (self.uri_end, self.parameters_end, self.call_id_end)
                 == (draft.uri_end, draft.parameters_end, draft.call_id_end)
+            && self.path_end == draft.path_end
         {
             self.q = draft.q;
+            self.reg_id = draft.reg_id;
             self.cseq = draft.cseq;
             self.flow = draft.flow;
             self.expires_at = expires_at;
@@ -354,6 +446,62 @@ impl Binding {
         }
         let _ = write!(out, ";expires={}\r\n", self.remaining(now));
     }
+}
+
+/// What names one flow of a device that may have several (RFC 5626 §6).
+#[derive(Clone, Copy)]
+struct FlowName<'b> {
+    instance: &'b [u8],
+    reg_id: NonZeroU32,
+}
+
+impl<'b> FlowName<'b> {
+    fn of(reg_id: Option<NonZeroU32>, parameters: &'b [u8]) -> Option<Self> {
+        let reg_id = reg_id?;
+        let instance = Parameters::parse(parameters)?.value("+sip.instance")?;
+        Some(Self { instance, reg_id })
+    }
+}
+
+/// The `reg-id` of a contact that has a `+sip.instance` too, without which it means nothing (RFC 5626 §6). `None` for one
+/// that is no number from 1 to 2**31 - 1.
+fn reg_id(parameters: &Parameters<'_>) -> Option<Option<NonZeroU32>> {
+    let found = parameters
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"reg-id"));
+    let Some((_, value)) = found else {
+        return Some(None);
+    };
+    if parameters.value("+sip.instance").is_none() {
+        return Some(None);
+    }
+    let digits = value.filter(|value| value.iter().all(u8::is_ascii_digit))?;
+    let number = std::str::from_utf8(digits).ok()?.parse::<NonZeroU32>().ok();
+    number.filter(|number| number.get() < 1 << 31).map(Some)
+}
+
+fn is_same_binding(
+    (one_flow, one_uri): (Option<FlowName<'_>>, &[u8]),
+    (other_flow, other_uri): (Option<FlowName<'_>>, &[u8]),
+) -> bool {
+    match (one_flow, other_flow) {
+        (Some(one), Some(other)) => {
+            one.reg_id == other.reg_id && same_instance(one.instance, other.instance)
+        }
+        (None, None) => same_contact(one_uri, other_uri),
+        _ => false,
+    }
+}
+
+/// Whether two `+sip.instance` name one device: URNs, whose scheme and namespace are in any letter case (RFC 5626 §4.1, RFC
+/// 2141 §5), and so is a UUID (RFC 4122 §3).
+fn same_instance(one: &[u8], other: &[u8]) -> bool {
+    const UUID: &[u8] = b"\"<urn:uuid:";
+    let has = |text: &[u8], prefix: &[u8]| {
+        let head = text.get(..prefix.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+    };
+    one == other || (has(one, UUID) && one.eq_ignore_ascii_case(other))
 }
 
 /// Whether two contact URIs are the same one.
@@ -503,14 +651,15 @@ mod tests {
         let value =
             br#"<sip:a@h.example;ob>;+sip.instance="<urn:uuid:1>";reg-id=7;q=0.3;expires=60;x"#;
         let contact = Address::parse(value).unwrap();
-        let draft = Draft::new(
-            &contact,
-            b"call",
-            3,
-            b"Phone/1",
-            Some(FlowId::Connection(9)),
-        )
-        .unwrap();
+        let around = Around {
+            call_id: b"call",
+            cseq: 3,
+            user_agent: b"Phone/1",
+            path: b"<sip:p;lr>,<sip:q;lr>",
+            flow: Some(FlowId::Connection(9)),
+            by_flow: true,
+        };
+        let draft = Draft::new(&contact, &around).unwrap();
         let clock = Instant::now;
         let start = clock();
         let binding = draft.into_binding(ends(start, 60));
@@ -519,6 +668,8 @@ mod tests {
         assert_eq!(binding.reg_id(), Some(7));
         assert_eq!(binding.q(), QValue::parse(b"0.3"));
         assert_eq!((binding.call_id(), binding.cseq()), (&b"call"[..], 3));
+        let path: Vec<_> = binding.path().collect();
+        assert_eq!(path, [b"<sip:p;lr>", b"<sip:q;lr>"]);
         assert_eq!(binding.user_agent(), b"Phone/1");
         assert_eq!(binding.flow(), Some(FlowId::Connection(9)));
         let mut line = Vec::new();
@@ -527,6 +678,15 @@ mod tests {
             String::from_utf8(line).unwrap(),
             "Contact: <sip:a@h.example;ob>;+sip.instance=\"<urn:uuid:1>\";reg-id=7;x;q=0.3;expires=60\r\n"
         );
+        let around = Around {
+            by_flow: false,
+            ..around
+        };
+        let binding = Draft::new(&contact, &around).unwrap();
+        let binding = binding.into_binding(start);
+        assert_eq!(binding.reg_id(), None, "what does not count is not kept");
+        let parameters = binding.parameters();
+        assert_eq!(parameters.as_bytes(), b";+sip.instance=\"<urn:uuid:1>\";x");
     }
 
     #[test]
@@ -542,10 +702,15 @@ mod tests {
             ("q too large", b"<sip:a@h.example>;q=1.1"),
         ] {
             let contact = Address::parse(value).unwrap();
-            assert!(
-                Draft::new(&contact, b"c", 1, b"", None).is_none(),
-                "{situation}"
-            );
+            let around = Around {
+                call_id: b"c",
+                cseq: 1,
+                user_agent: b"",
+                path: b"",
+                flow: None,
+                by_flow: true,
+            };
+            assert!(Draft::new(&contact, &around).is_none(), "{situation}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::binding::{Aor, Binding, FlowId};
+use super::binding::{Aor, Binding, FlowId, Reach};
 use super::changed::{Changed, ChangedSet};
 
 /// Number of shards: a lock is held for one address-of-record, or for one 128th of all while sweeping.
@@ -225,26 +225,39 @@ impl Location {
         flow: FlowId,
         aors: impl IntoIterator<Item = A>,
     ) -> usize {
-        let mut removed = 0;
-        for aor in aors {
-            let aor = aor.as_ref();
-            let mut shard = self.lock(aor.as_str());
-            let Some(bindings) = shard.get_mut(aor.as_str()) else {
-                continue;
-            };
-            let gone = keep(bindings, |b| b.flow() != Some(flow));
-            if bindings.is_empty() {
-                shard.remove(aor.as_str());
-                self.aors.fetch_sub(1, Ordering::Relaxed);
-                shrink(&mut shard);
+        let aors = aors.into_iter();
+        aors.map(|aor| self.remove(aor.as_ref(), |b| b.flow() == Some(flow)))
+            .sum()
+    }
+
+    /// Drops the bindings that can no longer be reached like this (RFC 5626 §7); returns how many went.
+    pub fn unreachable(&self, aor: &Aor, reach: &Reach) -> usize {
+        self.remove(aor, |b| match reach {
+            Reach::Flow(flow) => b.flow() == Some(*flow),
+            Reach::Path { contact, path } => {
+                b.flow().is_none()
+                    && b.uri_text() == contact.as_bytes()
+                    && b.path().eq(path.iter().map(String::as_bytes))
             }
-            drop(shard);
-            if gone > 0 {
-                self.mark_changed(aor);
-                removed += gone;
-            }
+        })
+    }
+
+    fn remove(&self, aor: &Aor, is_gone: impl Fn(&Binding) -> bool) -> usize {
+        let mut shard = self.lock(aor.as_str());
+        let Some(bindings) = shard.get_mut(aor.as_str()) else {
+            return 0;
+        };
+        let gone = keep(bindings, |b| !is_gone(b));
+        if bindings.is_empty() {
+            shard.remove(aor.as_str());
+            self.aors.fetch_sub(1, Ordering::Relaxed);
+            shrink(&mut shard);
         }
-        removed
+        drop(shard);
+        if gone > 0 {
+            self.mark_changed(aor);
+        }
+        gone
     }
 }
 
@@ -274,7 +287,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::registrar::binding::{Draft, ends};
+    use crate::registrar::binding::{Around, Draft, ends};
     use crate::sip::{Address, SipUri};
 
     fn start() -> Instant {
@@ -295,7 +308,15 @@ mod tests {
         max: usize,
     ) -> bool {
         let contact = Address::parse(contact.as_bytes()).unwrap();
-        let draft = Draft::new(&contact, b"call", 1, b"", Some(FlowId::Connection(flow))).unwrap();
+        let around = Around {
+            call_id: b"call",
+            cseq: 1,
+            user_agent: b"",
+            path: b"",
+            flow: Some(FlowId::Connection(flow)),
+            by_flow: true,
+        };
+        let draft = Draft::new(&contact, &around).unwrap();
         let now = until - Duration::from_secs(60);
         location
             .change(&aor(user), max, now, |b| b.push(draft.into_binding(until)))

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-use super::binding::{Aor, FlowId};
+use super::binding::Aor;
 use super::location::Location;
 use super::options::RegistrarOptions;
+use super::way::{Arrival, Way};
 use super::wish::Wish;
 use crate::auth::Admitted;
 use crate::sip::{HeaderName, Request, StatusCode, Uri, unsupported};
@@ -69,16 +70,16 @@ impl Outcome {
 /// Registers, removes or lists the contacts of the address-of-record in To.
 ///
 /// Its method must be REGISTER and its Request-URI name a domain of ours; that it was admitted, for that
-/// address-of-record too, is what [`Admitted`] says. `flow` is the connection that the contacts can be reached over, if the request came straight from
-/// the device; `name_reached` asks for [`Outcome::reached`]. The request is done whole or not at all.
+/// address-of-record too, is what [`Admitted`] says. `arrival` is how it came; `name_reached` asks for [`Outcome::reached`]. The request is done whole or not at all.
 ///
-/// Refuses with 400 (To, To tag, Contact), 403 (more contacts than `max_contacts`), 420, 423, 500 (not newer than what
-/// it would change, §10.3 step 7) and 503 (more addresses-of-record than `max_total`).
+/// Refuses with 400 (To, To tag, Contact, Path), 403 (more contacts than `max_contacts`, a Path of somebody who may not add
+/// one), 420, 423, 439 (RFC 5626 §6), 500 (not newer than what it would change, §10.3 step 7) and 503 (more
+/// addresses-of-record than `max_total`).
 pub fn register(
     admitted: &Admitted<'_>,
     location: &Location,
     options: &RegistrarOptions,
-    flow: Option<FlowId>,
+    arrival: Arrival,
     name_reached: bool,
     now: Instant,
 ) -> Outcome {
@@ -86,7 +87,7 @@ pub fn register(
         admitted.request(),
         location,
         options,
-        flow,
+        arrival,
         name_reached,
         now,
     )
@@ -97,11 +98,11 @@ fn process(
     request: &Request<'_>,
     location: &Location,
     options: &RegistrarOptions,
-    flow: Option<FlowId>,
+    arrival: Arrival,
     name_reached: bool,
     now: Instant,
 ) -> Result<Outcome, Outcome> {
-    check_require(request)?;
+    check_require(request, options)?;
     let Uri::Sip(to) = &request.to.uri else {
         // repro repeats the scheme here; a phrase of ours never has the peer's text.
         return Err(Outcome::bad_request("Bad/unsupported scheme in To"));
@@ -111,7 +112,9 @@ fn process(
             "Registration requests can't have To: tags.",
         ));
     }
-    let wish = Wish::read(request, options, flow)?;
+    let way = Way::of(request, &options.outbound, arrival)?;
+    let wish = Wish::read(request, options, &way)?;
+    let by_flow = wish.is_by_flow();
     let aor = Aor::of(to);
     let changed = location.change(&aor, options.max_total.get(), now, |bindings| {
         let applied = wish.apply(request, options, bindings, name_reached, now)?;
@@ -127,7 +130,8 @@ fn process(
                 .with_header("Retry-After", RETRY_AFTER_FULL),
         );
     };
-    let (applied, headers) = result?;
+    let (applied, mut headers) = result?;
+    write_way(&way, by_flow, options, &mut headers);
     if applied.changes != Changes::default() {
         location.mark_changed(&aor);
     }
@@ -141,9 +145,32 @@ fn process(
     })
 }
 
-/// RFC 3261 §8.2.2.3: no extension is supported that a registrar could be required to have.
-fn check_require(request: &Request<'_>) -> Result<(), Outcome> {
-    let Some(line) = unsupported(request.message, HeaderName::Require) else {
+/// What a 200 says of the way to the contacts: the Path that is kept (RFC 3327 §5.3), and to a device that asks for it, that
+/// its flow is (RFC 5626 §6).
+fn write_way(way: &Way, by_flow: bool, options: &RegistrarOptions, out: &mut Vec<u8>) {
+    if !way.path.is_empty() {
+        for part in [b"Path: ", &way.path[..], b"\r\nSupported: path\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+    if !(by_flow && way.wants_outbound) {
+        return;
+    }
+    out.extend_from_slice(b"Require: outbound\r\n");
+    let timer = options.outbound.flow_timer;
+    if way.is_direct && timer > 0 {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "Flow-Timer: {timer}\r\n");
+    }
+}
+
+/// RFC 3261 §8.2.2.3.
+fn check_require(request: &Request<'_>, options: &RegistrarOptions) -> Result<(), Outcome> {
+    let known: &[&str] = match options.outbound.enabled {
+        true => &["path", "outbound"],
+        false => &["path"],
+    };
+    let Some(line) = unsupported(request.message, HeaderName::Require, known) else {
         return Ok(());
     };
     let status = StatusCode::BAD_EXTENSION;
@@ -159,7 +186,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::registrar::Changed;
+    use crate::registrar::{Changed, FlowId, OutboundOptions, Reach};
     use crate::sip::{FromRule, Message};
 
     struct Registrar {
@@ -200,6 +227,7 @@ mod tests {
                     default_expires: 3600,
                     max_contacts: NonZeroUsize::new(3).unwrap(),
                     max_total: NonZeroUsize::new(2).unwrap(),
+                    outbound: OutboundOptions::default(),
                 },
                 start: clock(),
             }
@@ -221,9 +249,12 @@ mod tests {
         fn send_text(&self, text: &[u8], flow: Option<u64>, at: u32) -> Outcome {
             let message = Message::parse(text, text.len(), 64);
             let request = Request::read(&message, FromRule::Single).unwrap();
-            let flow = flow.map(FlowId::Connection);
+            let arrival = Arrival {
+                flow: flow.map(FlowId::Connection),
+                may_add_path: true,
+            };
             let now = self.at(at);
-            process(&request, &self.location, &self.options, flow, true, now)
+            process(&request, &self.location, &self.options, arrival, true, now)
                 .unwrap_or_else(|refusal| refusal)
         }
 
@@ -467,7 +498,7 @@ mod tests {
             (
                 "a requirement",
                 to_a,
-                "Contact: <sip:b@h>\r\nRequire: path\r\n",
+                "Contact: <sip:b@h>\r\nRequire: gruu\r\n",
                 420,
                 "Bad Extension",
             ),
@@ -489,9 +520,353 @@ mod tests {
     #[test]
     fn required_extensions_are_listed_as_unsupported() {
         let registrar = Registrar::new();
-        let outcome = registrar.lines(1, "Require: outbound, path\r\nRequire: <x>,gruu\r\n");
+        let outcome = registrar.lines(1, "Require: Outbound, foo, path\r\nRequire: <x>,gruu\r\n");
         assert_eq!(answer(&outcome), (420, "Bad Extension"));
-        assert_eq!(headers(&outcome), "Unsupported: outbound, path, gruu\r\n");
+        assert_eq!(headers(&outcome), "Unsupported: foo, gruu\r\n");
+    }
+
+    /// What a REGISTER of RFC 5626 has beside its contact.
+    const OUTBOUND: &str = "Supported: path, outbound\r\n";
+
+    fn by_flow(reg_id: u32, uri: &str) -> String {
+        format!(
+            "Contact: <{uri}>;+sip.instance=\"<urn:uuid:0C67446E-F1A1-11D9-94D3-000A95A0E128>\";reg-id={reg_id}\r\n{OUTBOUND}"
+        )
+    }
+
+    /// `reg-id flow uri` of the bindings.
+    fn flows(registrar: &Registrar) -> Vec<String> {
+        let found = registrar
+            .location
+            .lookup("a@example.org", registrar.at(0))
+            .into_iter();
+        let shown = found.map(|b| {
+            let flow = match b.flow() {
+                Some(FlowId::Connection(number)) => number.to_string(),
+                _ => "-".to_owned(),
+            };
+            let reg_id = b.reg_id().map_or("-".to_owned(), |id| id.to_string());
+            format!("{reg_id} {flow} {}", String::from_utf8_lossy(b.uri_text()))
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn a_device_has_one_binding_for_each_of_its_flows() {
+        let registrar = Registrar::new();
+        let send = |call_id: &str, cseq: u32, flow: u64, lines: &str| {
+            registrar.send(Sent {
+                call_id,
+                cseq,
+                lines,
+                flow: Some(flow),
+                ..USUAL
+            })
+        };
+        let first = send("1", 1, 10, &by_flow(1, "sip:a@h"));
+        assert_eq!(answer(&first), (200, "OK"));
+        assert!(headers(&first).ends_with("Require: outbound\r\n"));
+        assert!(first.registered.is_some());
+        assert_eq!(send("2", 1, 20, &by_flow(2, "sip:a@h")).changes.added, 1);
+        assert_eq!(flows(&registrar), ["1 10 sip:a@h", "2 20 sip:a@h"]);
+        // It has opened another connection, has another address, and writes its instance in other letters.
+        let again = by_flow(1, "sip:a@new").replace("urn:uuid:0C67446E", "URN:UUID:0c67446e");
+        let again = send("3", 1, 30, &again);
+        assert_eq!((again.changes.refreshed, again.reached.len()), (1, 1));
+        assert_eq!(flows(&registrar), ["1 30 sip:a@new", "2 20 sip:a@h"]);
+        // The old one breaks only now.
+        let aor = first.registered.unwrap();
+        assert_eq!(
+            registrar
+                .location
+                .flow_closed(FlowId::Connection(10), [&aor]),
+            0
+        );
+        // A contact that is known by its URI alone is none of these, nor is another device.
+        send("4", 1, 40, "Contact: <sip:a@h>\r\n");
+        assert_eq!(flows(&registrar).len(), 3);
+        let other = by_flow(1, "sip:a@h").replace("0C67446E", "0C67446F");
+        assert_eq!(
+            answer(&send("5", 1, 50, &other)),
+            (403, "Too Many Contacts")
+        );
+        assert_eq!(answer(&send("3", 1, 30, &by_flow(1, "sip:x@h"))).0, 500);
+        let gone = by_flow(2, "sip:anywhere@h").replace(";reg-id", ";expires=0;reg-id");
+        assert_eq!(send("2", 2, 20, &gone).changes.removed, 1);
+        assert_eq!(flows(&registrar), ["1 30 sip:a@new", "- 40 sip:a@h"]);
+    }
+
+    #[test]
+    fn flows_count_where_whoever_is_next_to_the_device_keeps_them() {
+        const EDGE: &str = "Via: SIP/2.0/TLS phone;branch=z9hG4bK0\r\n\
+            Path: <sip:inner.example;lr>\r\nPath: <sip:flow@edge.example;lr;ob>\r\n";
+        let with = |lines: &str| format!("{}{lines}", by_flow(1, "sip:a@h"));
+        let no_ob = EDGE.replace(";ob", "");
+        let assume = |o: &mut RegistrarOptions| o.outbound.assume_edge = true;
+        let disabled = |o: &mut RegistrarOptions| o.outbound.enabled = false;
+        let timer = |o: &mut RegistrarOptions| o.outbound.flow_timer = 120;
+        let usual = |_: &mut RegistrarOptions| ();
+        type Set<'s> = &'s dyn Fn(&mut RegistrarOptions);
+        for (situation, set, lines, status, kept, told) in [
+            (
+                "straight",
+                &usual as Set<'_>,
+                with(""),
+                200,
+                "1 7",
+                "Require: outbound",
+            ),
+            (
+                "with a timer",
+                &timer,
+                with(""),
+                200,
+                "1 7",
+                "Require: outbound|Flow-Timer: 120",
+            ),
+            (
+                "who does not ask is not told, and kept all the same",
+                &timer,
+                with("").replace(OUTBOUND, ""),
+                200,
+                "1 7",
+                "",
+            ),
+            (
+                "through an edge proxy",
+                &timer,
+                with(EDGE),
+                200,
+                "1 -",
+                "Path: <sip:inner.example;lr>,<sip:flow@edge.example;lr;ob>|Supported: path|Require: outbound",
+            ),
+            (
+                "through one that keeps no flows",
+                &usual,
+                with(&no_ob),
+                439,
+                "",
+                "",
+            ),
+            (
+                "through one that is believed to",
+                &assume,
+                with(&no_ob),
+                200,
+                "1 -",
+                "Path: <sip:inner.example;lr>,<sip:flow@edge.example;lr>|Supported: path|Require: outbound",
+            ),
+            (
+                "through one that keeps none, and none is asked for",
+                &usual,
+                with(&no_ob).replace(", outbound", ""),
+                200,
+                "- -",
+                "Path: <sip:inner.example;lr>,<sip:flow@edge.example;lr>|Supported: path",
+            ),
+            (
+                "through a proxy without a Path",
+                &assume,
+                with("Via: SIP/2.0/TLS phone;branch=z9hG4bK0\r\n"),
+                439,
+                "",
+                "",
+            ),
+            (
+                "the edge proxy is not next to it",
+                &usual,
+                with(
+                    &EDGE
+                        .replace(";ob", "")
+                        .replace("inner.example;lr", "inner.example;lr;ob"),
+                ),
+                439,
+                "",
+                "",
+            ),
+            (
+                "disabled",
+                &disabled,
+                with(EDGE),
+                200,
+                "- -",
+                "Path: <sip:inner.example;lr>,<sip:flow@edge.example;lr;ob>|Supported: path",
+            ),
+            ("disabled and straight", &disabled, with(""), 200, "- 7", ""),
+            (
+                "without an instance it means nothing",
+                &usual,
+                format!("Contact: <sip:a@h>;reg-id=1\r\n{OUTBOUND}"),
+                200,
+                "- 7",
+                "",
+            ),
+            (
+                "an instance alone is a contact",
+                &usual,
+                format!("Contact: <sip:a@h>;+sip.instance=\"<urn:x>\"\r\n{OUTBOUND}"),
+                200,
+                "- 7",
+                "",
+            ),
+            (
+                "0",
+                &usual,
+                with("").replace("reg-id=1", "reg-id=0"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "no number",
+                &usual,
+                with("").replace("reg-id=1", "reg-id=+1"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "no value",
+                &usual,
+                with("").replace("reg-id=1", "reg-id"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "2**31",
+                &usual,
+                with("").replace("reg-id=1", "reg-id=2147483648"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "with another contact",
+                &usual,
+                with("Contact: <sip:b@h>\r\n"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "with another that goes",
+                &usual,
+                with("Contact: <sip:b@h>;expires=0\r\n"),
+                200,
+                "1 7",
+                "Require: outbound",
+            ),
+            (
+                "a Path that the device does not know of",
+                &usual,
+                with(EDGE).replace("path, ", ""),
+                420,
+                "",
+                "Unsupported: path",
+            ),
+            (
+                "a Path that is none",
+                &usual,
+                with("Path: here\r\n"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "a Path with headers",
+                &usual,
+                with("Path: <sip:h?Route=x>\r\n"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "an empty Path",
+                &usual,
+                with("Path: \r\n"),
+                200,
+                "1 7",
+                "Require: outbound",
+            ),
+            (
+                "a Path without end",
+                &usual,
+                with(&format!("Path: <sip:{};lr>\r\n", "h".repeat(4_200))),
+                400,
+                "",
+                "",
+            ),
+        ] {
+            let mut registrar = Registrar::new();
+            set(&mut registrar.options);
+            let outcome = registrar.send(Sent {
+                lines: &lines,
+                flow: Some(7),
+                ..USUAL
+            });
+            assert_eq!(outcome.status.as_u16(), status, "{situation}");
+            let kept_now = flows(&registrar).join(" ").replace(" sip:a@h", "");
+            assert_eq!(kept_now, kept, "{situation}");
+            let lines = headers(&outcome).lines();
+            let told_now: Vec<_> = lines.filter(|line| !line.starts_with("Contact")).collect();
+            assert_eq!(told_now.join("|"), told, "{situation}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_somebody_who_may_not_add_one_is_refused() {
+        let registrar = Registrar::new();
+        let text = "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS h.example;branch=z9hG4bK1\r\n\
+            From: <sip:a@example.org>;tag=1\r\nTo: <sip:a@example.org>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n\
+            Contact: <sip:a@h>\r\nSupported: path\r\nPath: <sip:h;lr>\r\n\r\n";
+        let message = Message::parse(text.as_bytes(), text.len(), 64);
+        let request = Request::read(&message, FromRule::Single).unwrap();
+        let arrival = Arrival {
+            flow: Some(FlowId::Connection(1)),
+            may_add_path: false,
+        };
+        let (location, options) = (&registrar.location, &registrar.options);
+        let refused = process(&request, location, options, arrival, false, registrar.at(0));
+        assert_eq!(
+            answer(&refused.unwrap_err()),
+            (403, "Path Not Accepted From Here")
+        );
+        assert!(location.is_empty());
+    }
+
+    #[test]
+    fn a_binding_that_cannot_be_reached_goes_and_no_other() {
+        let registrar = Registrar::new();
+        let edge = |call_id: &str, token: &str, reg_id| {
+            let lines = format!(
+                "{}Via: SIP/2.0/TLS phone;branch=z9hG4bK0\r\nPath: <sip:{token}@edge;lr;ob>\r\n",
+                by_flow(reg_id, "sip:a@h")
+            );
+            let (flow, lines) = (Some(1), &*lines);
+            registrar.send(Sent {
+                call_id,
+                flow,
+                lines,
+                ..USUAL
+            });
+        };
+        edge("1", "one", 1);
+        edge("2", "two", 2);
+        let aor = Aor::parse("a@example.org").unwrap();
+        let reach = |token: &str| Reach::Path {
+            contact: "sip:a@h".to_owned(),
+            path: vec![format!("<sip:{token}@edge;lr;ob>")],
+        };
+        let gone = |reach: &Reach| registrar.location.unreachable(&aor, reach);
+        assert_eq!(
+            gone(&Reach::Flow(FlowId::Connection(1))),
+            0,
+            "the edge proxy's own"
+        );
+        assert_eq!(gone(&reach("old")), 0);
+        assert_eq!(gone(&reach("one")), 1);
+        assert_eq!(flows(&registrar), ["2 - sip:a@h"]);
     }
 
     #[test]

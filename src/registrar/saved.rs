@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::binding::{Aor, Binding, Draft, QValue, ends};
+use super::binding::{Aor, Around, Binding, Draft, QValue, ends};
 use super::location::Location;
 use super::options::RegistrarOptions;
+use super::way::read_path;
 use crate::sip::Address;
 
 /// A binding as it may be written down. Texts are the peer's octets: mostly ASCII, but nobody has to keep to UTF-8.
@@ -22,6 +23,8 @@ pub struct Saved {
     pub cseq: u32,
     /// User-Agent, maybe cut; empty without one.
     pub user_agent: Vec<u8>,
+    /// Path, values parted by commas; empty without one.
+    pub path: Vec<u8>,
     /// Preference in thousandths, 0 to 1000, if stated.
     pub q: Option<u16>,
     /// Seconds until it ends. Whoever writes it down makes a time of day of it.
@@ -82,14 +85,14 @@ impl Location {
         now: Instant,
     ) -> Result<(), NotRestored> {
         let aor = Aor::parse(aor).ok_or(NotRestored::BadAor)?;
-        let draft = saved.draft().ok_or(NotRestored::BadContact)?;
+        let draft = saved.draft(options).ok_or(NotRestored::BadContact)?;
         let seconds = u32::try_from(saved.seconds_left).unwrap_or(u32::MAX);
         if seconds == 0 {
             return Err(NotRestored::Expired);
         }
         let until = ends(now, seconds.min(options.max_expires.max(1)));
         let changed = self.change(&aor, options.max_total.get(), now, |bindings| {
-            if bindings.iter().any(|b| b.is_at(&saved.contact)) {
+            if bindings.iter().any(|b| b.is_for(&draft)) {
                 return Err(NotRestored::Known);
             }
             if bindings.len() >= options.max_contacts.get() {
@@ -110,21 +113,32 @@ impl Saved {
             call_id: binding.call_id().to_vec(),
             cseq: binding.cseq(),
             user_agent: binding.user_agent().to_vec(),
+            path: binding.path_text().to_vec(),
             q: binding.q().map(QValue::thousandths),
             seconds_left: binding.remaining(now),
         }
     }
 
     /// Read as if it came in a REGISTER, so that nothing gets in here that could not get in there.
-    fn draft(&self) -> Option<Draft> {
+    fn draft(&self, options: &RegistrarOptions) -> Option<Draft> {
         let value = [b"<", &self.contact[..], b">", &self.parameters].concat();
         let contact = Address::parse(&value).filter(|address| address.text == self.contact)?;
         let q = match self.q {
             Some(thousandths) => Some(QValue::of_thousandths(thousandths)?),
             None => None,
         };
-        let draft = Draft::new(&contact, &self.call_id, self.cseq, &self.user_agent, None)?;
-        Some(draft.with_q(q))
+        if !self.path.is_empty() && read_path([&self.path[..]].into_iter())? != self.path {
+            return None;
+        }
+        let around = Around {
+            call_id: &self.call_id,
+            cseq: self.cseq,
+            user_agent: &self.user_agent,
+            path: &self.path,
+            flow: None,
+            by_flow: options.outbound.enabled,
+        };
+        Some(Draft::new(&contact, &around)?.with_q(q))
     }
 }
 
@@ -137,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::registrar::{Changed, FlowId};
+    use crate::registrar::{Changed, FlowId, OutboundOptions};
 
     fn options() -> RegistrarOptions {
         RegistrarOptions {
@@ -148,6 +162,7 @@ mod tests {
             default_expires: 3600,
             max_contacts: NonZeroUsize::new(2).unwrap(),
             max_total: NonZeroUsize::new(2).unwrap(),
+            outbound: OutboundOptions::default(),
         }
     }
 
@@ -163,6 +178,7 @@ mod tests {
             call_id: b"call@h".to_vec(),
             cseq: 7,
             user_agent: b"Phone/1".to_vec(),
+            path: b"<sip:edge.example.net;lr;ob>,<sip:192.0.2.9;lr>".to_vec(),
             q: Some(500),
             seconds_left: 60,
         }
@@ -256,6 +272,24 @@ mod tests {
                 BadContact,
             ),
             (
+                "a Path that is none",
+                "a@h",
+                with(|s| s.path = b"nonsense".to_vec()),
+                BadContact,
+            ),
+            (
+                "a Path with headers",
+                "a@h",
+                with(|s| s.path = b"<sip:h;lr?Route=%3Csip:x%3E>".to_vec()),
+                BadContact,
+            ),
+            (
+                "a reg-id that is none",
+                "a@h",
+                with(|s| s.parameters = b";+sip.instance=\"<urn:x>\";reg-id=0".to_vec()),
+                BadContact,
+            ),
+            (
                 "a Call-ID without end",
                 "a@h",
                 with(|s| s.call_id = vec![b'c'; 5000]),
@@ -273,8 +307,13 @@ mod tests {
     #[test]
     fn the_limits_of_the_registrar_hold_and_what_is_registered_goes_before() {
         let (location, now, options) = (Location::new(), start(), options());
-        let restore =
-            |aor: &str, contact: &str| location.restore(aor, &saved(contact), &options, now);
+        let restore = |aor: &str, contact: &str| {
+            let saved = Saved {
+                parameters: Vec::new(),
+                ..saved(contact)
+            };
+            location.restore(aor, &saved, &options, now)
+        };
         assert_eq!(restore("a@h", "sip:a@h1"), Ok(()));
         assert_eq!(restore("a@h", "sip:a@H1"), Err(NotRestored::Known));
         assert_eq!(restore("a@h", "sip:a@h2"), Ok(()));
@@ -285,6 +324,11 @@ mod tests {
         assert_eq!(restore("a@2001:db8::1", "sip:a@h1"), Ok(()));
         assert_eq!(restore("c@h", "sip:a@h1"), Err(NotRestored::Full));
         assert_eq!(location.len(), 2);
+        let location = Location::new();
+        let restore = |contact: &str| location.restore("a@h", &saved(contact), &options, now);
+        assert_eq!(restore("sip:a@h1"), Ok(()));
+        let same_flow = restore("sip:a@h2");
+        assert_eq!(same_flow, Err(NotRestored::Known));
     }
 
     #[test]
@@ -349,10 +393,17 @@ mod tests {
             for (n, (contact, text, cseq, seconds)) in contacts.iter().enumerate() {
                 let aor = Aor::parse(&format!("user%2F{}@example.org", n % 3)).unwrap();
                 let contact = Address::parse(contact.as_bytes()).unwrap();
-                let draft = Draft::new(&contact, text.as_bytes(), *cseq, text.as_bytes(), Some(FlowId::Connection(9)));
-                let Some(draft) = draft else { continue };
+                let around = Around {
+                    call_id: text.as_bytes(),
+                    cseq: *cseq,
+                    user_agent: text.as_bytes(),
+                    path: if n % 2 == 0 { b"" } else { b"<sip:edge;lr>" },
+                    flow: Some(FlowId::Connection(9)),
+                    by_flow: true,
+                };
+                let Some(draft) = Draft::new(&contact, &around) else { continue };
                 before.change(&aor, 99, now, |bindings| {
-                    if !bindings.iter().any(|b| b.is_at(contact.text)) {
+                    if !bindings.iter().any(|b| b.is_for(&draft)) {
                         bindings.push(draft.into_binding(ends(now, *seconds)));
                     }
                 }).unwrap();
@@ -374,6 +425,8 @@ mod tests {
                 for (old, new) in old.iter().zip(&new) {
                     prop_assert_eq!(old.expires_at(), new.expires_at());
                     prop_assert_eq!(old.instance(), new.instance());
+                    prop_assert_eq!(old.reg_id(), new.reg_id());
+                    prop_assert_eq!(old.path_text(), new.path_text());
                     prop_assert_eq!((old.flow(), new.flow()), (Some(FlowId::Connection(9)), None));
                 }
             }

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use super::binding::{Binding, Draft, FlowId, ends, same_contact};
+use super::binding::{Around, Binding, Draft, FlowId, ends};
 use super::options::RegistrarOptions;
 use super::register::{Changes, Outcome};
+use super::way::Way;
 use crate::sip::{HeaderName, Request, StatusCode, addresses};
 
 /// A requested interval of an hour or more is never too brief, whatever the minimum (RFC 3261 §10.3 step 7).
@@ -47,17 +48,26 @@ impl Wish {
     pub(super) fn read(
         request: &Request<'_>,
         options: &RegistrarOptions,
-        flow: Option<FlowId>,
+        way: &Way,
     ) -> Result<Self, Outcome> {
         const MALFORMED: &str = "Malformed Contact";
         const BAD_STAR: &str = "Invalid use of 'Contact: *'";
         let message = request.message;
         let expires = message.first(HeaderName::Expires).map(delta_seconds);
-        let user_agent = message.first(HeaderName::UserAgent).unwrap_or_default();
+        let around = Around {
+            call_id: request.call_id,
+            cseq: request.cseq,
+            user_agent: message.first(HeaderName::UserAgent).unwrap_or_default(),
+            path: &way.path,
+            flow: way.flow,
+            by_flow: way.keeps_flow,
+        };
         // Enough to replace every binding by another one in a single request.
         let most = options.max_contacts.get().saturating_mul(2);
         let mut wanted: SmallVec<[Wanted; 1]> = SmallVec::new();
         let (mut stars, mut seen) = (0_usize, 0_usize);
+        // Contacts that are there to stay, and whether one of all that has a `reg-id`.
+        let (mut lasting, mut by_flow) = (0_usize, false);
         for contact in message.all(HeaderName::Contact).flat_map(addresses) {
             seen += 1;
             let contact = match contact {
@@ -73,18 +83,43 @@ impl Wish {
             }
             let own = contact.parameters.value("expires").map(delta_seconds);
             let expires = grant(own.or(expires), options)?;
-            let draft = Draft::new(&contact, request.call_id, request.cseq, user_agent, flow)
-                .ok_or_else(|| Outcome::bad_request(MALFORMED))?;
+            let has = |name: &str| {
+                let mut names = contact.parameters.iter().map(|(name, _)| name);
+                names.any(|own| own.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            let has_reg_id = options.outbound.enabled && has("reg-id");
+            if has_reg_id && has("+sip.instance") && way.wants_outbound && !way.keeps_flow {
+                return Err(lacks_outbound());
+            }
+            if expires > 0 {
+                lasting += 1;
+                by_flow |= has_reg_id;
+            }
+            let draft =
+                Draft::new(&contact, &around).ok_or_else(|| Outcome::bad_request(MALFORMED))?;
             // Deviation: §10.3 step 7 would fail a request that names a contact twice, since the second finds the CSeq
             // of the first. The last one counts.
-            wanted.retain(|w| !same_contact(w.draft.uri_text(), draft.uri_text()));
+            wanted.retain(|w| !w.draft.is_like(&draft));
             wanted.push(Wanted { draft, expires });
+        }
+        if by_flow && lasting > 1 {
+            return Err(Outcome::bad_request(
+                "Only One Contact May Be Registered With reg-id",
+            ));
         }
         match (seen, stars) {
             (0, _) => Ok(Self::List),
             (_, 0) => Ok(Self::Change(wanted)),
             (1, 1) if expires == Some(Some(0)) => Ok(Self::RemoveAll),
             _ => Err(Outcome::bad_request(BAD_STAR)),
+        }
+    }
+
+    /// Whether it is about flows of a device (RFC 5626 §6).
+    pub(super) fn is_by_flow(&self) -> bool {
+        match self {
+            Self::Change(wanted) => wanted.iter().any(|wanted| wanted.draft.is_by_flow()),
+            Self::List | Self::RemoveAll => false,
         }
     }
 
@@ -120,7 +155,7 @@ impl Wish {
             let place = bindings
                 .iter()
                 .enumerate()
-                .position(|(at, b)| !places.contains(&Some(at)) && b.is_at(draft.uri_text()));
+                .position(|(at, b)| !places.contains(&Some(at)) && b.is_for(draft));
             match (place.and_then(|at| bindings.get(at)), expires) {
                 (Some(binding), _) if !newer(binding) => return Err(out_of_order()),
                 (Some(_), 0) => changes.removed += 1,
@@ -202,6 +237,12 @@ fn grant(asked: Option<Option<u32>>, options: &RegistrarOptions) -> Result<u32, 
 /// RFC 3261 §10.3 steps 6 and 7: the request fails, with 500.
 fn out_of_order() -> Outcome {
     Outcome::refused(StatusCode::SERVER_INTERNAL_ERROR, "REGISTER Out Of Order")
+}
+
+/// RFC 5626 §11.6.
+fn lacks_outbound() -> Outcome {
+    let status = StatusCode::FIRST_HOP_LACKS_OUTBOUND;
+    Outcome::refused(status, status.phrase())
 }
 
 /// 403, since asking again will not help (RFC 3261 §21.4.4); removing a contact in the same request will.

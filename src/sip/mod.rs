@@ -39,7 +39,7 @@ pub use method::Method;
 pub use name::HeaderName;
 pub use parameters::Parameters;
 pub(crate) use received::Received;
-pub use reply::{Reply, unsupported};
+pub use reply::{Reply, lists, unsupported};
 pub use request::{FromRule, Request};
 pub use response::Response;
 pub use start_line::StartLine;

@@ -11,17 +11,32 @@ use super::status::StatusCode;
 use super::text::is_token;
 use super::via::{Via, first_value};
 
-/// The Unsupported header line of a 420 to a request that requires extensions by the field `name`, as we have none; `None`
-/// when it requires none (RFC 3261 §8.2.2.3).
-///
-/// What is no token cannot be the name of an extension, nor be written in a list of them: the line is empty if there is
-/// nothing else.
-pub fn unsupported(request: &Message<'_>, name: HeaderName) -> Option<Vec<u8>> {
-    let tags: Vec<&[u8]> = request
+/// Option tags of a field such as Supported or Require.
+fn option_tags<'m>(message: &'m Message<'_>, name: HeaderName) -> impl Iterator<Item = &'m [u8]> {
+    message
         .all(name)
         .flat_map(|value| value.split(|o| *o == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|tag| !tag.is_empty())
+}
+
+/// Whether a field such as Supported or Require lists this option tag; their letter case does not matter (RFC 3261 §7.3.1).
+pub fn lists(message: &Message<'_>, name: HeaderName, tag: &str) -> bool {
+    option_tags(message, name).any(|listed| listed.eq_ignore_ascii_case(tag.as_bytes()))
+}
+
+/// The Unsupported header line of a 420 to a request that requires extensions by the field `name` other than `known`; `None`
+/// when it requires none (RFC 3261 §8.2.2.3).
+///
+/// What is no token cannot be the name of an extension, nor be written in a list of them: the line is empty if there is
+/// nothing else.
+pub fn unsupported(request: &Message<'_>, name: HeaderName, known: &[&str]) -> Option<Vec<u8>> {
+    let is_known = |tag: &[u8]| {
+        let mut known = known.iter();
+        known.any(|known| tag.eq_ignore_ascii_case(known.as_bytes()))
+    };
+    let tags: Vec<&[u8]> = option_tags(request, name)
+        .filter(|tag| !is_known(tag))
         .collect();
     let tokens: Vec<&[u8]> = tags.iter().copied().filter(|tag| is_token(tag)).collect();
     match (tags.is_empty(), tokens.is_empty()) {

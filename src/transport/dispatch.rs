@@ -41,8 +41,8 @@ impl Worker {
                 match effect {
                     Effect::Send { flow, octets } => self.send_over(flow, octets),
                     Effect::Depart(departure) => self.travel(Journey::new(departure)),
-                    Effect::Stale { aor, flow } => {
-                        self.shared.location.flow_closed(flow, [aor]);
+                    Effect::Stale { aor, reach } => {
+                        self.shared.location.unreachable(&aor, &reach);
                     }
                 }
             }
@@ -202,7 +202,7 @@ impl Worker {
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
-            Some(via) => {
+            Ok(via) => {
                 debug!(
                     "sip.sent conn={} peer={} method={}",
                     connection.id,
@@ -216,8 +216,8 @@ impl Worker {
                 }
                 sent.err().unwrap_or(Fate::Keep)
             }
-            None => {
-                strand(journey, Failure::not_secure());
+            Err(why) => {
+                strand(journey, why);
                 Fate::Keep
             }
         };
@@ -252,19 +252,19 @@ impl Worker {
         let departure = &journey.departure;
         let written = departure.write(&exit, &mut out);
         let stranded = match written {
-            None => {
-                journey.failed(Failure::not_secure());
+            Err(why) => {
+                journey.failed(why);
                 Some(journey)
             }
-            Some(_) if !whole && out.len() > LARGEST_DATAGRAM => {
+            Ok(_) if !whole && out.len() > LARGEST_DATAGRAM => {
                 journey.stream_first(Datagrams { listener, peer });
                 Some(journey)
             }
-            Some(_) if !self.send_datagram(listener, peer, &out) => {
+            Ok(_) if !self.send_datagram(listener, peer, &out) => {
                 journey.failed(Failure::transport());
                 Some(journey)
             }
-            Some(via) => {
+            Ok(via) => {
                 debug!(
                     "sip.sent conn=udp peer={peer} method={}",
                     departure.method()

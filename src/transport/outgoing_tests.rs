@@ -19,7 +19,7 @@ use super::*;
 use crate::auth::{AuthOptions, Mappings, Rules};
 use crate::proxy::test_support::relay_policy;
 use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
-use crate::registrar::{FlowId, Location, RegistrarOptions};
+use crate::registrar::{FlowId, Location, OutboundOptions, RegistrarOptions};
 use crate::resolve::{Resolver, ResolverOptions};
 use crate::sip::FrameLimits;
 use crate::tls::{self, ClientContext, ClientTls, ProtocolVersion, TlsOptions};
@@ -126,6 +126,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
                 default_expires: 3600,
                 max_contacts: n(10),
                 max_total: n(100),
+                outbound: OutboundOptions::default(),
             },
             proxy: ProxyOptions {
                 server_text: None,

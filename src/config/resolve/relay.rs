@@ -5,7 +5,7 @@ use super::Values;
 use super::rooms::{milliseconds, seconds};
 use crate::auth::Transport;
 use crate::proxy::ForkOptions;
-use crate::proxy::relay::{Face, RecordRoute, RelayOptions};
+use crate::proxy::relay::{Face, NatDetection, PathOptions, RecordRoute, RelayOptions};
 use crate::transport::ListenerOptions;
 
 /// Settings that mean something only with `QValue`.
@@ -30,6 +30,30 @@ pub(super) fn relay(v: &mut Values<'_>, listeners: &[ListenerOptions]) -> RelayO
         faces: listeners.iter().map(|listener| face(v, listener)).collect(),
         fork: fork(v),
         add_via_rport: v.bool("AddViaRport"),
+        path: path(v),
+    }
+}
+
+fn path(v: &mut Values<'_>) -> PathOptions {
+    let flow_tokens = v.bool("EnableFlowTokens");
+    let beyond = "AllowInboundFlowTokensForNonDirectClients";
+    if !flow_tokens && v.bool(beyond) {
+        v.note(
+            NoteClass::Info,
+            beyond,
+            "it does nothing without EnableFlowTokens",
+        );
+    }
+    PathOptions {
+        outbound: !v.bool("DisableOutbound"),
+        flow_tokens,
+        beyond_proxies: flow_tokens && v.bool(beyond),
+        nat: match v.choice("ClientNatDetectionMode") {
+            "ENABLED" => NatDetection::Any,
+            "PRIVATE_TO_PUBLIC" => NatDetection::PrivateToPublic,
+            _ => NatDetection::Off,
+        },
+        flow_timer: v.number("FlowTimer"),
     }
 }
 
@@ -49,6 +73,7 @@ fn fork(v: &mut Values<'_>) -> ForkOptions {
         between_groups: milliseconds(v, "QValueMsBetweenForkGroups"),
         recursive_redirect: v.bool("RecursiveRedirect"),
         max_branches: v.number("MaximumBranches"),
+        gone_is_flow_failed: v.integer("OutboundVersion") < 5,
     }
 }
 
@@ -126,7 +151,7 @@ mod tests {
             (
                 "all is set",
                 "TimerC = 60\nRecursiveRedirect = true\nQValueCancelBetweenForkGroups = false\nQValueMsBeforeCancel = 5\n\
-                 QValueWaitForTerminateBetweenForkGroups = false\nQValueMsBetweenForkGroups = 7\nMaximumBranches = 3\n",
+                 QValueWaitForTerminateBetweenForkGroups = false\nQValueMsBetweenForkGroups = 7\nMaximumBranches = 3\nOutboundVersion = 4\n",
                 ForkOptions {
                     timer_c: Duration::from_secs(60),
                     cancel_between_groups: false,
@@ -135,6 +160,7 @@ mod tests {
                     between_groups: ms(7),
                     recursive_redirect: true,
                     max_branches: 3,
+                    gone_is_flow_failed: true,
                 },
             ),
             (
@@ -269,28 +295,39 @@ mod tests {
                 &[NoteClass::Info],
             ),
             ("QValue = false", "QValueBehavior", &[]),
-            ("EnableFlowTokens = false", "EnableFlowTokens", &[]),
-            (
-                "EnableFlowTokens = true",
-                "EnableFlowTokens",
-                &[NoteClass::Replaced],
-            ),
+            ("EnableFlowTokens = true", "EnableFlowTokens", &[]),
             (
                 "ClientNatDetectionMode = enabled",
                 "ClientNatDetectionMode",
-                &[NoteClass::Replaced],
+                &[],
             ),
             (
                 "AllowInboundFlowTokensForNonDirectClients = true",
                 "AllowInboundFlowTokensForNonDirectClients",
-                &[NoteClass::Replaced],
+                &[NoteClass::Info],
             ),
             (
-                "DisableOutbound = true",
-                "DisableOutbound",
-                &[NoteClass::NotYet],
+                "EnableFlowTokens = true\nAllowInboundFlowTokensForNonDirectClients = true",
+                "AllowInboundFlowTokensForNonDirectClients",
+                &[],
             ),
-            ("FlowTimer = 120", "FlowTimer", &[NoteClass::NotYet]),
+            (
+                "AssumeFirstHopSupportsFlowTokens = true",
+                "AssumeFirstHopSupportsFlowTokens",
+                &[],
+            ),
+            (
+                "AssumeFirstHopSupportsFlowTokens = false",
+                "AssumeFirstHopSupportsFlowTokens",
+                &[NoteClass::Info],
+            ),
+            ("DisableOutbound = true", "DisableOutbound", &[]),
+            ("FlowTimer = 30", "FlowTimer", &[]),
+            (
+                "FlowTimer = 120\nIdleTimeout = 120",
+                "FlowTimer",
+                &[NoteClass::Unsafe],
+            ),
             ("TimerT1 = 500", "TimerT1", &[]),
             ("TimerT1 = 100", "TimerT1", &[NoteClass::Info]),
             (

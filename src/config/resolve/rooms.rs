@@ -16,7 +16,7 @@ use crate::process::ProcessOptions;
 use crate::proxy::{
     FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
 };
-use crate::registrar::RegistrarOptions;
+use crate::registrar::{OutboundOptions, RegistrarOptions};
 use crate::sip::{FrameLimits, StatusCode};
 use crate::store::{Backend, StoreOptions};
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
@@ -164,6 +164,7 @@ pub(super) fn registrar(v: &mut Values<'_>) -> RegistrarOptions {
         default_expires: v.number("RegistrationDefaultExpires"),
         max_contacts: positive(v, "RegistrationMaximumContacts"),
         max_total: positive(v, "RegistrationMaximumTotal"),
+        outbound: outbound(v),
     };
     if options.min_expires > options.max_expires {
         let fault = format!(
@@ -181,6 +182,32 @@ pub(super) fn registrar(v: &mut Values<'_>) -> RegistrarOptions {
         v.fault("RegistrationDefaultExpires", fault);
     }
     options
+}
+
+fn outbound(v: &mut Values<'_>) -> OutboundOptions {
+    let name = "AssumeFirstHopSupportsFlowTokens";
+    if v.find(name).is_some() && !v.bool(name) {
+        v.note(
+            NoteClass::Info,
+            name,
+            "false changes nothing: a registration that came through another proxy without a Path is reached over the \
+             connection of that proxy",
+        );
+    }
+    let timer = v.number("FlowTimer");
+    let idle: u32 = v.number("IdleTimeout");
+    if timer > 0 && idle > 0 && timer >= idle {
+        v.note(
+            NoteClass::Unsafe,
+            "FlowTimer",
+            "not shorter than IdleTimeout: connections of phones that keep to it are closed between two keep-alives",
+        );
+    }
+    OutboundOptions {
+        enabled: !v.bool("DisableOutbound"),
+        assume_edge: v.bool("AssumeFirstHopSupportsOutbound"),
+        flow_timer: timer,
+    }
 }
 
 pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {

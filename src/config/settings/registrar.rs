@@ -1,14 +1,7 @@
 //! Rows about registrations.
 
 use super::Kind::{Bool, Integer};
-use super::{Group, SECONDS, Setting, count, honoured, not_yet};
-
-const NO_OUTBOUND: &str = "RFC 5626 is not there yet: a registration is one contact, whatever its reg-id, and is reached over the \
-     connection that it came over";
-const NO_PATH: &str = "RFC 3327 and RFC 5626 are not there yet: a registration that came through another proxy is reached over the \
-     connection of that proxy";
-const NO_FLOW_TIMER: &str = "no Flow-Timer is sent in this version; the keep-alives of clients are answered, and IdleTimeout decides when \
-     their silence ends a connection";
+use super::{Group, SECONDS, Setting, count, honoured};
 
 pub(super) const GROUP: Group = Group {
     title: "Registrar",
@@ -68,39 +61,37 @@ const ROWS: &[Setting] = &[
         "false",
         "Keep registrations in the embedded store, so that they outlive a restart; each keeps the time it ends at.",
     ),
-    not_yet(
+    honoured(
         "DisableOutbound",
         Bool,
         "false",
-        "Do not keep the flow of a registration (RFC 5626).",
-        NO_OUTBOUND,
+        "Take no notice of reg-id (RFC 5626): a registration is one contact, and no flow tokens are given for ob or reg-id.",
     ),
-    not_yet(
+    honoured(
         "OutboundVersion",
         count(0, 5626),
         "5626",
-        "Draft of RFC 5626 to follow.",
-        NO_OUTBOUND,
+        "Draft of RFC 5626 to follow. Below 5 an edge proxy's 410 says what 430 says since: that a flow is gone. Nothing else \
+         depends on it.",
     ),
-    not_yet(
+    honoured(
         "AssumeFirstHopSupportsOutbound",
         Bool,
         "false",
-        "Take every Path for one with flows.",
-        NO_PATH,
+        "Take every Path for one of an edge proxy that keeps the flow of the phone, also without ob.",
     ),
-    not_yet(
+    honoured(
         "AssumeFirstHopSupportsFlowTokens",
         Bool,
         "false",
-        "Take every registration for one with a flow.",
-        NO_PATH,
+        "Reach registrations that came through another proxy without a Path over the connection of that proxy. They always \
+         are; false changes nothing.",
     ),
-    not_yet(
+    honoured(
         "FlowTimer",
         SECONDS,
         "0",
-        "Keep-alive interval to ask of clients.",
-        NO_FLOW_TIMER,
+        "Seconds within which a phone is asked to send its keep-alives (Flow-Timer, RFC 5626); what ends a silent connection \
+         is IdleTimeout. 0 asks for nothing.",
     ),
 ];

@@ -1,14 +1,10 @@
 //! Rows about where requests go, and about what else answers them.
 
 use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, RecordRoute, Regex, Text};
-use super::{
-    BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, count, honoured, not_yet, replaced,
-};
+use super::{BYTES, Group, MILLISECONDS, NUMBER, SECONDS, Setting, count, honoured, not_yet};
 
 const NO_ENUM: &str = "telephone numbers are not looked up in this version";
 const NO_DISTANCE: &str = "contacts are tried by their q values alone";
-const NO_FLOW_MODE: &str = "nothing is left to decide: a client is always reached over the connection that it registered over, and \
-     a dialog goes over the connections that it came by as long as they are there; remove this setting";
 const NO_EVENTS: &str = "SUBSCRIBE and PUBLISH are not answered in this version";
 
 /// A SIP status code, or 0.
@@ -58,26 +54,26 @@ const ROWS: &[Setting] = &[
         "Record the route of every dialog. It is always recorded, since the token in it is what admits the requests within \
          the dialog; false changes nothing.",
     ),
-    replaced(
+    honoured(
         "EnableFlowTokens",
         Bool,
         "false",
-        "Reach clients behind NAT over the connection that they opened.",
-        NO_FLOW_MODE,
+        "Put ourselves into the Path of every registration that we send on for a phone next to us, with a token that leads back \
+         over its connection; without this only for phones that ask for it (RFC 5626). Calls go over the connections that \
+         they came by in any case.",
     ),
-    replaced(
+    honoured(
         "AllowInboundFlowTokensForNonDirectClients",
         Bool,
         "false",
-        "Flow tokens also for clients behind another proxy.",
-        NO_FLOW_MODE,
+        "With EnableFlowTokens, also in registrations that came through another proxy.",
     ),
-    replaced(
+    honoured(
         "ClientNatDetectionMode",
         Choice(&["DISABLED|", "ENABLED", "PRIVATE_TO_PUBLIC"]),
         "DISABLED",
-        "Flow tokens only for clients behind NAT.",
-        NO_FLOW_MODE,
+        "The same as EnableFlowTokens for phones whose topmost Via is not the address that they come from; with \
+         PRIVATE_TO_PUBLIC only if that Via has a private address or a name, and they come from a public address.",
     ),
     honoured(
         "TimerC",

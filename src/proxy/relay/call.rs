@@ -11,7 +11,7 @@ use crate::proxy::draft::Draft;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{BranchNumber, CancelReason};
 use crate::proxy::policy::Policy;
-use crate::registrar::{Aor, FlowId};
+use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::Message;
 use crate::transaction::TransactionId;
 
@@ -44,8 +44,8 @@ pub(super) struct Branch {
     pub(super) name: Arc<str>,
     pub(super) state: State,
     pub(super) cancel: Cancel,
-    /// Whose binding it is for, and the flow that this was registered over.
-    pub(super) registered: Option<(Aor, FlowId)>,
+    /// Whose binding it is for, and how that is reached.
+    pub(super) registered: Option<(Aor, Reach)>,
 }
 
 /// How far an attempt has come.
@@ -90,7 +90,7 @@ impl Call {
 
     /// The binding of an attempt that is of no use any more.
     pub(super) fn stale(&mut self, number: BranchNumber) -> Option<Effect> {
-        let (aor, flow) = self.branch(number)?.registered.clone()?;
-        Some(Effect::Stale { aor, flow })
+        let (aor, reach) = self.branch(number)?.registered.clone()?;
+        Some(Effect::Stale { aor, reach })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::call::{Branch, Call, Cancel, State};
 use super::departure::{Attempt, Departure, Hop};
+use super::record::Recording;
 use super::table::{ClientPath, Effect, Relay, RelayId, Role, Upstream};
 use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
@@ -15,7 +16,7 @@ use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
 use crate::proxy::upstream::{can_go_on, write_passable, write_response};
-use crate::registrar::FlowId;
+use crate::registrar::{FlowId, Reach};
 use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
 use crate::transaction::{
     ClientEffect, ClientKey, ClientOutput, Effect as ServerEffect, Output, Scope, TransactionId,
@@ -36,6 +37,7 @@ impl Original<'_> {
         target: &Target,
         max_breadth: Option<u16>,
         source: SocketAddr,
+        add: &[u8],
     ) -> Result<Draft, Undraftable> {
         let hops = self.request.max_forwards.unwrap_or(MAX_FORWARDS + 1);
         Draft::new(&Onward {
@@ -48,7 +50,7 @@ impl Original<'_> {
             max_forwards: hops.saturating_sub(1),
             max_breadth,
             leave_out: &[],
-            add: b"",
+            add,
         })
     }
 }
@@ -199,7 +201,8 @@ impl Relay {
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);
         };
-        let Ok(draft) = original.draft(target, Some(max_breadth), call.source) else {
+        let more = call.recording.as_deref().map_or(&b""[..], Recording::more);
+        let Ok(draft) = original.draft(target, Some(max_breadth), call.source, more) else {
             return false;
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
@@ -219,6 +222,7 @@ impl Relay {
             home: self.home,
             hops,
             own: own_domain(original.request, &call.policy),
+            identity: target.identity,
             draft,
             branch: name,
             recording: call.recording.clone(),
@@ -291,8 +295,10 @@ impl Relay {
             return;
         }
         let server = call.policy.proxy.server_text.as_deref();
+        let recording = call.recording.as_deref().filter(|_| is_success(status));
+        let more = recording.map_or_else(String::new, |recording| recording.more_back(response));
         let mut octets = Vec::with_capacity(response.as_bytes().len());
-        write_passable(response, None, b"", server, &mut octets);
+        write_passable(response, None, more.as_bytes(), server, &mut octets);
         self.respond(call.server, status, octets, now, out);
     }
 
@@ -477,8 +483,9 @@ impl Relay {
             }
             (Role::Request, ClientEffect::TransportFailed) => {
                 let failure = match branch.registered {
-                    Some(_) => Failure::flow_failed(),
-                    None => Failure::transport(),
+                    Some((_, Reach::Flow(_))) => Failure::flow_failed(),
+                    // An edge proxy may be there again, with the flow of the device.
+                    Some((_, Reach::Path { .. })) | None => Failure::transport(),
                 };
                 call.fork.on_failed(number, failure, now, &mut effects);
             }

@@ -9,7 +9,7 @@ use super::record::Recording;
 use super::table::RelayId;
 use crate::auth::{IdentityDigest, Transport};
 use crate::proxy::draft::{Draft, OwnVia};
-use crate::proxy::fork_effect::BranchNumber;
+use crate::proxy::fork_effect::{BranchNumber, Failure};
 use crate::proxy::policy::Policy;
 use crate::registrar::FlowId;
 use crate::sip::{Host, SipUri, write_ip, write_number};
@@ -94,6 +94,8 @@ pub struct Departure {
     pub hops: Vec<Hop>,
     /// The domain of ours that it speaks for, if there is one.
     pub own: Option<Box<str>>,
+    /// Who alone may get it, if a flow token of ours names somebody.
+    pub(super) identity: Option<IdentityDigest>,
     pub(super) draft: Arc<Draft>,
     pub(super) branch: Arc<str>,
     pub(super) recording: Option<Arc<Recording>>,
@@ -134,13 +136,20 @@ impl Departure {
         })
     }
 
-    /// Appends the whole request as it leaves by `exit`, and says what our Via in it is. `None` when it may not leave there:
-    /// a SIPS URI is for TLS alone (RFC 5630 §5.3.1).
-    pub fn write(&self, exit: &Exit, out: &mut Vec<u8>) -> Option<SentVia> {
+    /// Appends the whole request as it leaves by `exit`, and says what our Via in it is.
+    ///
+    /// # Errors
+    /// It may not leave there: a SIPS URI is for TLS alone (RFC 5630 §5.3.1), and what comes with a flow token for who was
+    /// there when that was made.
+    pub fn write(&self, exit: &Exit, out: &mut Vec<u8>) -> Result<SentVia, Failure> {
         let relay = &self.policy.relay;
-        let face = relay.faces.get(exit.listener)?;
+        let face = relay.faces.get(exit.listener);
+        let face = face.ok_or_else(Failure::no_transport)?;
         if self.draft.is_secure() && face.transport != Transport::Tls {
-            return None;
+            return Err(Failure::not_secure());
+        }
+        if self.identity.is_some() && self.identity != exit.identity {
+            return Err(Failure::flow_failed());
         }
         let recorded = match &self.recording {
             Some(recording) => recording.values(exit, relay),
@@ -149,7 +158,7 @@ impl Departure {
         let via = SentVia::of(face, exit.local);
         self.draft
             .write(&via.with(&self.branch, relay), &recorded, out);
-        Some(via)
+        Ok(via)
     }
 }
 

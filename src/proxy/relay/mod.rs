@@ -17,6 +17,8 @@ mod table;
 mod tests;
 
 pub use departure::{Attempt, Datagrams, Departure, Exit, Hop, SentVia};
-pub use options::{Face, RecordRoute, RelayKeys, RelayOptions, RelayPolicy};
-pub use record::Recording;
+pub use options::{
+    Face, NatDetection, PathOptions, RecordRoute, RelayKeys, RelayOptions, RelayPolicy,
+};
+pub use record::{Recorded, Recording, Return, Sides};
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

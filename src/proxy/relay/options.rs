@@ -17,6 +17,8 @@ pub struct RelayPolicy {
     pub fork: ForkOptions,
     /// Whether our Via asks for `rport` (RFC 3581). repro: `AddViaRport`.
     pub add_via_rport: bool,
+    /// When we put ourselves into the Path of a registration.
+    pub path: PathOptions,
     /// What this process knows its own by.
     pub keys: RelayKeys,
 }
@@ -39,6 +41,7 @@ impl RelayPolicy {
             faces: options.faces.clone(),
             fork: options.fork.clone(),
             add_via_rport: options.add_via_rport,
+            path: options.path,
             keys,
         }
     }
@@ -87,6 +90,49 @@ pub struct RelayOptions {
     pub fork: ForkOptions,
     /// repro: `AddViaRport`.
     pub add_via_rport: bool,
+    /// When we put ourselves into the Path of a registration.
+    pub path: PathOptions,
+}
+
+/// What an operator may decide about registrations that are sent on: which of them lead back through us, over the flow that
+/// they came over (RFC 5626 §5.1, RFC 3327 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathOptions {
+    /// repro: not `DisableOutbound`: those of devices that ask for it.
+    pub outbound: bool,
+    /// repro: `EnableFlowTokens`: those of all devices next to us.
+    pub flow_tokens: bool,
+    /// repro: `AllowInboundFlowTokensForNonDirectClients`: those that come through another proxy too.
+    pub beyond_proxies: bool,
+    /// repro: `ClientNatDetectionMode`: those of devices that are behind a translator.
+    pub nat: NatDetection,
+    /// repro: `FlowTimer`: seconds in which a device is asked to let hear of itself; 0 asks for nothing.
+    pub flow_timer: u32,
+}
+
+/// How a translator before a device is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NatDetection {
+    /// Not at all.
+    #[default]
+    Off,
+    /// The device names another address than it comes from.
+    Any,
+    /// It names a private address, or a name, and comes from a public address.
+    PrivateToPublic,
+}
+
+impl Default for PathOptions {
+    /// repro's.
+    fn default() -> Self {
+        Self {
+            outbound: true,
+            flow_tokens: false,
+            beyond_proxies: false,
+            nat: NatDetection::Off,
+            flow_timer: 0,
+        }
+    }
 }
 
 /// The Record-Route URI of a listener, without its scheme, which is that of the request, and its user part, which is a token

@@ -19,7 +19,7 @@ use crate::proxy::fork_effect::{BranchNumber, ForkEffect, ForkKind};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
-use crate::registrar::{Aor, FlowId};
+use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
     CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Numbered, Received, TransactionId,
@@ -42,12 +42,12 @@ pub enum Effect {
     },
     /// Find a way for this request, send it, and tell what became of it.
     Depart(Box<Departure>),
-    /// A contact can no longer be reached over the flow that it was registered over (RFC 5626 §5.3): forget it.
+    /// A contact can no longer be reached as it was registered (RFC 5626 §5.3): forget it.
     Stale {
         /// Its address-of-record.
         aor: Aor,
-        /// The flow.
-        flow: FlowId,
+        /// How it was reached.
+        reach: Reach,
     },
 }
 
@@ -296,7 +296,7 @@ impl Relay {
             routes: begin.routes,
             loop_key: begin.loop_key,
         };
-        let Ok(draft) = original.draft(target, None, begin.source) else {
+        let Ok(draft) = original.draft(target, None, begin.source, b"") else {
             return false;
         };
         let departure = Departure {
@@ -305,6 +305,7 @@ impl Relay {
             home: self.home,
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
+            identity: target.identity,
             draft: Arc::new(draft),
             branch: self.branch(&original),
             recording: None,

@@ -58,6 +58,9 @@ flows! {
     changed_sessions
     dialog_tokens
     early_dialog
+    edge_of_another
+    edge_proxy
+    flows_of_a_phone
     limits
     lost_departures
     message_one_after_the_other
@@ -67,6 +70,7 @@ flows! {
     no_response_tls
     no_response_udp
     parallel_forking
+    path
     proxy_authentication
     recursion
     redirection

@@ -95,6 +95,13 @@ impl Phone {
         })
     }
 
+    /// The Path of the last REGISTER that it has heard.
+    pub(super) fn path(&self) -> String {
+        let mut heard = self.heard.iter().rev();
+        let register = heard.find(|request| method(request) == "REGISTER");
+        field(register.unwrap(), "Path").to_owned()
+    }
+
     /// The last request of this method that it has heard, sent on by it.
     pub(super) fn passes_on(&mut self, of: &str) -> String {
         let heard = self

@@ -4,7 +4,8 @@
 //! (`wait 200`, `close bob`, `open bob`, `hold bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
 //! alone for a request within its dialog, a status for a response, `again` and what to say again, `loops` and what
 //! to send back to us. Options behind that: `call=`,
-//! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes). Lines below it change the
+//! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes), `by=path` (by the Path
+//! of the last REGISTER that it, or who `heard=` says, has heard; `by=forged` with one letter changed). Lines below it change the
 //! message: `+` adds a field, `^` on top, `-` takes all of a name away (`- Via 1` all but one), `~` changes the first, `@` is the Request-URI,
 //! `=` the body.
 //! What begins with `|` came out.
@@ -21,6 +22,7 @@ use super::text::{head, written};
 use super::world::{Seen, Setting, Way, World};
 use crate::auth::Transport;
 use crate::proxy::Forking;
+use crate::proxy::relay::NatDetection;
 
 /// Runs a script; gives it back with what came out.
 pub(super) fn run(script: &str) -> String {
@@ -57,6 +59,9 @@ fn setting(script: &str) -> Setting {
                 "impatient" => setting.fork.wait_between_groups = false,
                 "recursive_redirect" => setting.fork.recursive_redirect = true,
                 "max_branches" => setting.fork.max_branches = number,
+                "flow_timer" => setting.path.flow_timer = number.into(),
+                "flow_tokens" => setting.path.flow_tokens = true,
+                "nat" => setting.path.nat = NatDetection::Any,
                 "sequential" => setting.forking = Forking::Sequential,
                 "max_transactions" => {
                     let most = NonZeroUsize::new(number.into()).unwrap();
@@ -101,6 +106,7 @@ impl Stage {
             }
             "close" => self.world.close(self.party(words[1])),
             "open" => self.world.open(self.party(words[1])),
+            "becomes" => self.world.rename(self.party(words[1]), words[2]),
             "hold" => self.world.set_way(self.party(words[1]), Way::Held),
             "free" => self.world.set_way(self.party(words[1]), Way::Open),
             "block" => self.world.set_way(self.party(words[1]), Way::Blocked),
@@ -168,12 +174,27 @@ impl Stage {
         if let Some(call) = option(words, "call=") {
             call.clone_into(&mut self.call);
         }
-        phone.request(&Wish {
+        let request = phone.request(&Wish {
             method: words[1],
             uri,
             call: &self.call,
             to: option(words, "to="),
-        })
+        });
+        let Some(by) = option(words, "by=") else {
+            return request;
+        };
+        let heard = option(words, "heard=").map_or(party, |name| self.party(name));
+        let mut path = self.phones[heard].path();
+        if by == "forged" {
+            let at = path.find('@').unwrap();
+            let other = if path.as_bytes()[at - 9] == b'A' {
+                "B"
+            } else {
+                "A"
+            };
+            path.replace_range(at - 9..at - 8, other);
+        }
+        change(&request, &[&format!("^ Route: {path}")])
     }
 
     fn say(&mut self, party: usize, words: &[&str], message: String) {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Attempt, Departure, Effect, Exit, Face, Hop, RecordRoute, Relay, RelayKeys, RelayPolicy, Sent,
-    home_of,
+    Attempt, Departure, Effect, Exit, Face, Hop, PathOptions, RecordRoute, Relay, RelayKeys,
+    RelayPolicy, Sent, home_of,
 };
 use crate::auth::{
     AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
@@ -71,6 +71,8 @@ pub(super) struct Setting {
     pub(super) transactions: TransactionOptions,
     /// Whether certificates are asked for, and those of other domains too.
     pub(super) certificates: bool,
+    /// When we put ourselves into Path.
+    pub(super) path: PathOptions,
 }
 
 /// The world.
@@ -106,6 +108,7 @@ impl World {
         let mut policy = test_support::policy();
         policy.rules = Rules::new(&auth, Mappings::default(), Vec::new());
         policy.routing.options.forking = setting.forking;
+        policy.registrar.outbound.flow_timer = setting.path.flow_timer;
         policy.relay = RelayPolicy {
             faces: vec![
                 face(Transport::Tls, 5061),
@@ -114,6 +117,7 @@ impl World {
             ],
             fork: setting.fork.clone(),
             add_via_rport: true,
+            path: setting.path,
             keys: RelayKeys::new(sealer, RandomState::new()),
         };
         policy.addresses = policy.relay.faces.iter().map(|face| face.address).collect();
@@ -179,6 +183,12 @@ impl World {
             },
             _ => FlowId::Connection(self.flows),
         };
+    }
+
+    /// The certificate of a party names another user, by rules that have changed while it was connected.
+    pub(super) fn rename(&mut self, number: usize, user: &str) {
+        let named = SubjectAltName::Uri(format!("sip:{user}@example.org").into());
+        self.parties[number].identities = Some(identities(named));
     }
 
     /// The flow of a party breaks.
@@ -337,10 +347,10 @@ impl World {
                     self.send_over(flow, &octets);
                 }
                 Effect::Depart(departure) => self.travel(departure),
-                Effect::Stale { aor, flow } => {
+                Effect::Stale { aor, reach } => {
                     self.seen
                         .push(Seen::Note(format!("forgets {}", aor.as_str())));
-                    self.location.flow_closed(flow, [aor]);
+                    self.location.unreachable(&aor, &reach);
                 }
             }
         }
@@ -401,8 +411,8 @@ impl World {
             };
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
-                Some(via) => break (number, out, via),
-                None => failure = Failure::not_secure(),
+                Ok(via) => break (number, out, via),
+                Err(why) => failure = why,
             }
         };
         let flow = self.parties[number].flow;
