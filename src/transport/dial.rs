@@ -304,13 +304,7 @@ impl Worker {
 
     /// Somebody else is there than was asked for, or it does not take us.
     fn refused_server(&self, connection: &mut Connection, refusal: &ServerRefusal) -> Fate {
-        self.shared.counters.servers_refused.add(1);
-        if self.may_log("tls.server_refused", connection) {
-            warn!(
-                "tls.server_refused conn={} peer={} {refusal}",
-                connection.id, connection.peer
-            );
-        }
+        self.say_refused(connection, refusal);
         if let Some(dial) = &mut connection.dial
             && let Some(phrase) = refusal.fault.reason_phrase()
         {
@@ -319,11 +313,38 @@ impl Worker {
         Fate::Finish("the server is refused".to_owned())
     }
 
+    fn say_refused(&self, connection: &Connection, refusal: &ServerRefusal) {
+        self.shared.counters.servers_refused.add(1);
+        if self.may_log("tls.server_refused", connection) {
+            warn!(
+                "tls.server_refused conn={} peer={} {refusal}",
+                connection.id, connection.peer
+            );
+        }
+    }
+
     /// A connection of ours is closed: nobody finds it any more, and what has waited for it looks for another way.
     pub(super) fn forget_dial(&mut self, connection: &mut Connection) {
         let Some(dial) = connection.dial.take() else {
             return;
         };
+        // In TLS 1.3 our handshake is done before the server has judged our certificate, and a server that has closed by
+        // then fails our first write: why it did is still to be read.
+        if let Stage::Open(Wire::Tls(stream)) = &mut connection.stage
+            && connection.octets_in == 0
+        {
+            // The poller has not told of it yet.
+            stream.get_mut().readable(true);
+            let _ = stream.read(&mut [0; 64]);
+        }
+        if let Stage::Open(Wire::Tls(stream)) = &connection.stage
+            && let Some(refusal) = stream.refused_by_server()
+        {
+            self.say_refused(connection, refusal);
+            self.shared
+                .resolver
+                .avoid(&dial.purpose.destination, self.now);
+        }
         let flow = FlowId::Connection(connection.id);
         self.shared.dialled.remove(&dial.purpose, flow);
         if !dial.waiting.is_empty() {
