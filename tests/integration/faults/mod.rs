@@ -5,6 +5,7 @@
 mod attacks;
 mod locating;
 mod phones;
+mod records;
 mod remotes;
 mod restart;
 
