@@ -305,8 +305,8 @@ impl Remote {
     fn request(&mut self, wanted: &Request) -> Option<Incoming> {
         let whole = |text: &str| {
             let at = text.find(&format!("{} ", wanted.method))?;
-            // Line ends are printed as they came, or the body is not counted right.
-            let mut octets = text[at..].as_bytes().to_vec();
+            // Both print octets as they came, line ends included.
+            let mut octets = text.as_bytes()[at..].to_vec();
             Incoming::take(&mut octets).filter(|found| {
                 found.value("call-id") == Some(&wanted.call_id)
                     && found.body == wanted.body.as_bytes()
