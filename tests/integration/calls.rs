@@ -10,12 +10,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// on this machine: nothing can prove a name there.
 pub(crate) fn server() -> Server {
     let setup = Setup::usual().set("ForceRecordRouting", "true");
+    for user in ["alice@example.org", "bob@example.org"] {
+        setup.add_user(user);
+    }
     for transport in ["tcp", "udp"] {
         let (status, said) = setup.run(&["acl", "add", "localhost", "--transport", transport]);
         assert_eq!(status, Some(0), "{said}");
-    }
-    for user in ["alice@example.org", "bob@example.org"] {
-        setup.add_user(user);
     }
     setup.start()
 }
