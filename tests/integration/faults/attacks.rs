@@ -202,6 +202,7 @@ fn a_domain_that_leads_back_to_us_is_a_loop_and_sips_does_not_end_at_a_phone_ove
     let record = format!("_sip._tcp.loop.test 60 SRV 0 0 {port} local.loop.test");
     let names = NameServer::new(&[&record, "local.loop.test 60 A 127.0.0.1"]);
     let setup = setup(&names).set("TCPPort", &port.to_string());
+    setup.make_store();
     // Whoever comes over TCP from here is trusted: we are.
     let (status, said) = setup.run(&["acl", "add", "localhost", "--transport", "tcp"]);
     assert_eq!(status, Some(0), "{said}");

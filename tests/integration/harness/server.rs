@@ -150,12 +150,17 @@ impl Setup {
         )
     }
 
-    /// Puts a user into the store, with the password `pw`. Before a first start there is none yet.
-    pub(crate) fn add_user(&self, user: &str) {
+    /// Makes a store, if there is none: before a first start there is not.
+    pub(crate) fn make_store(&self) {
         let store = self.dir().join(sipvouch::store::STORE_FILE);
         if !store.exists() {
             Embedded::open(&store, Access::Create).expect("a store");
         }
+    }
+
+    /// Puts a user into the store, with the password `pw`.
+    pub(crate) fn add_user(&self, user: &str) {
+        self.make_store();
         let (status, said) = self.run_with_input(&["user", "add", user], "pw\n");
         assert_eq!(status, Some(0), "user add {user}: {said}");
     }
