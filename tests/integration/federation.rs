@@ -213,14 +213,60 @@ fn a_partner_that_we_call_must_prove_the_name_that_we_asked_for() {
     }
 }
 
+/// Who trusts the partner's CA only in one of the two roles deals with the partner only in that.
 #[test]
-fn two_of_ours_federate() {
-    let (ours, our_address) = setup();
-    let theirs_address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+fn a_ca_is_trusted_in_its_role_alone() {
     let pki = Pki::get();
-    let pem = pki.client("server-partner").display().to_string();
+    let root = |name: &str| pki.path(&format!("ca/{name}.crt")).display().to_string();
+    let (ours, partners) = (root("root-example"), root("root-partner"));
+    for (situation, of_clients, of_servers, carol_hears, alice_hears, we_log) in [
+        (
+            "a CA of clients",
+            &partners,
+            &ours,
+            "200 ",
+            "500 Certificate Validation Failure",
+            "wanted=kama.test fault=chain",
+        ),
+        (
+            "a CA of servers",
+            &ours,
+            &partners,
+            "408 ",
+            "200 ",
+            "tls.refused",
+        ),
+    ] {
+        let (setup, at) = setup();
+        let setup = setup
+            .set("CAFile", of_clients)
+            .set("TLSClientRoleCAFile", of_servers)
+            .set("TLSClientVerification", "Mandatory");
+        let partner = KamailioSetup::new("kama.test", "server-partner");
+        let mut two = federation(setup, at, partner);
+        let mut seen = two.server.lines();
+        // Whichever is refused comes first: a connection that stands would be used both ways.
+        let (carol, alice) = if carol_hears.starts_with('2') {
+            let alice = two.alice.writes("from alice");
+            (two.carol.writes("from carol"), alice)
+        } else {
+            let carol = two.carol.writes("from carol");
+            (carol, two.alice.writes("from alice"))
+        };
+        assert!(carol.starts_with(carol_hears), "{situation}: {carol}");
+        assert!(alice.starts_with(alice_hears), "{situation}: {alice}");
+        let logged = two.server.wait_after(&mut seen, &[we_log], PATIENCE);
+        assert!(logged.is_some(), "{situation}: {}", two.server.log());
+    }
+}
+
+/// The other server of ours: the proxy of kama.test, with that certificate.
+fn theirs(certificate: &str) -> (Setup, SocketAddr) {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let pki = Pki::get();
+    let pem = pki.client(certificate).display().to_string();
     let roots = ["ca/root-partner.crt", "ca/root-example.crt"].map(|root| pki.path(root));
-    let theirs = Setup::new(
+    let setup = Setup::new(
         "TLSDomainName = kama.test\nTLSClientVerification = Mandatory\n\
          EnableCertificateAuthenticator = true\nDisableAuth = true\n",
     )
@@ -230,22 +276,125 @@ fn two_of_ours_federate() {
         "CAFile",
         &roots.map(|root| root.display().to_string()).join(","),
     )
-    .set("TLSPort", &theirs_address.port().to_string())
+    .set("TLSPort", &address.port().to_string())
     .set("ForceRecordRouting", "true");
-    let (ours, _our_names) = resolve_to(ours, "kama.test", theirs_address);
-    let (theirs, _their_names) = resolve_to(theirs, "example.org", our_address);
+    (setup, address)
+}
+
+/// Two of ours, a phone at either, and the name servers.
+struct Two {
+    ours: Server,
+    theirs: Server,
+    alice: Phone,
+    carol: Phone,
+    _names: [NameServer; 2],
+}
+
+fn two_of_ours(
+    (ours, our_address): (Setup, SocketAddr),
+    (theirs, their_address): (Setup, SocketAddr),
+) -> Two {
+    let (ours, our_names) = resolve_to(ours, "kama.test", their_address);
+    let (theirs, their_names) = resolve_to(theirs, "example.org", our_address);
     let (ours, theirs) = (ours.start(), theirs.start());
-    let mut alice = phone(
+    let alice = phone(
         "alice@example.org",
         "alice-uri",
         ours.tls(),
         "sip:carol@kama.test",
     );
-    let mut carol = phone(
+    let carol = phone(
         "carol@kama.test",
         "carol-partner",
         theirs.tls(),
         "sip:alice@example.org",
     );
-    talk(&mut alice, &mut carol);
+    Two {
+        ours,
+        theirs,
+        alice,
+        carol,
+        _names: [our_names, their_names],
+    }
+}
+
+#[test]
+fn two_of_ours_federate() {
+    let mut two = two_of_ours(setup(), theirs("server-partner"));
+    talk(&mut two.alice, &mut two.carol);
+}
+
+#[test]
+fn two_of_ours_refuse_each_other_without_the_right_certificate() {
+    for (situation, certificate, we_log, it_logs, found) in [
+        (
+            "of another domain",
+            Some("server-partner-other"),
+            "auth.refused",
+            "",
+            "fault=name found=[\"DNS:elsewhere.test\"",
+        ),
+        (
+            "expired",
+            Some("server-partner-expired"),
+            "reason=\"certificate has expired\"",
+            "fault=refused-us",
+            "reason=\"certificate has expired\"",
+        ),
+        (
+            "of a CA that is not trusted",
+            Some("server-partner-untrusted"),
+            "reason=\"unable to get local issuer certificate\"",
+            "fault=refused-us",
+            "fault=chain found=[\"DNS:kama.test\"",
+        ),
+        (
+            "none, where one must be",
+            None,
+            "peer did not return a certificate",
+            "fault=refused-us",
+            "",
+        ),
+    ] {
+        let (setup, at) = setup();
+        let setup = setup.set("TLSClientVerification", "Mandatory");
+        let (mut its, their_address) = theirs(certificate.unwrap_or("server-partner"));
+        if certificate.is_none() {
+            its = its
+                .set("TLSDestination1Domains", "example.org")
+                .set("TLSDestination1OwnDomain", "None");
+        }
+        let mut two = two_of_ours((setup, at), (its, their_address));
+        let (mut ours, mut its) = (two.ours.lines(), two.theirs.lines());
+        two.carol.dial("sip:alice@example.org");
+        let end = two.carol.closed();
+        let refused = end.starts_with("403 ") || end.starts_with("500 ");
+        assert!(refused, "{situation}: {end}");
+        let end = two.carol.writes("let me in");
+        let refused = end.starts_with("403 ") || end.starts_with("500 ");
+        assert!(refused, "{situation}: {end}");
+        let logged = two.ours.wait_after(&mut ours, &[we_log], PATIENCE);
+        assert!(logged.is_some(), "{situation}: {}", two.ours.log());
+        if !it_logs.is_empty() {
+            let logged = two.theirs.wait_after(&mut its, &[it_logs], PATIENCE);
+            assert!(logged.is_some(), "{situation}: {}", two.theirs.log());
+        }
+        assert!(two.alice.received("INVITE").is_empty(), "{situation}");
+        assert!(two.alice.received("MESSAGE").is_empty(), "{situation}");
+        // What it shows as a server is as good or bad.
+        two.alice.dial("sip:carol@kama.test");
+        if certificate.is_none() {
+            two.carol.rings();
+            continue;
+        }
+        let end = two.alice.closed();
+        assert!(end.starts_with("500 Certificate "), "{situation}: {end}");
+        let mut from = 0;
+        let logged = two
+            .ours
+            .wait_after(&mut from, &["wanted=kama.test"], PATIENCE);
+        let logged = logged.unwrap_or_else(|| panic!("{situation}: {}", two.ours.log()));
+        assert!(logged.contains(found), "{situation}: {logged}");
+        assert!(two.carol.received("INVITE").is_empty(), "{situation}");
+    }
 }

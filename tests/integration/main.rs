@@ -22,6 +22,7 @@ mod interop;
 mod listeners;
 mod load;
 mod operator;
+mod outgoing_tls;
 mod parity;
 mod peers;
 mod readme;

@@ -6,7 +6,7 @@ use super::{ALICE, CAROL, PATIENCE, lead_to, leading_to, nothing_left, setup, us
 use crate::harness::{Connection, NameServer, Remote, Request};
 
 /// Takes a MESSAGE and answers it.
-fn serve(connection: &mut Connection) {
+pub(super) fn serve(connection: &mut Connection) {
     let asked = connection.next_request(PATIENCE).expect("a MESSAGE");
     connection
         .send(&asked.answer(200, "OK"))

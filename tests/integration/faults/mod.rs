@@ -6,6 +6,7 @@ mod attacks;
 mod flows;
 mod locating;
 mod phones;
+mod records;
 mod remotes;
 mod restart;
 

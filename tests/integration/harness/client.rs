@@ -313,6 +313,16 @@ impl Connection {
         }
     }
 
+    /// The same without TLS.
+    pub(crate) fn accepted_plain(stream: TcpStream, local: SocketAddr) -> Self {
+        Self {
+            stream: Stream::Tcp(stream),
+            buffer: Vec::new(),
+            requests: VecDeque::new(),
+            local,
+        }
+    }
+
     /// Our own address.
     pub(crate) fn local(&self) -> SocketAddr {
         self.local

@@ -1,6 +1,6 @@
 //! The server of another domain, played by a test: it serves, or fails in one of the ways that servers and networks have.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslStream, SslVerifyMode};
@@ -25,6 +25,11 @@ pub(crate) struct Remote {
 impl Remote {
     /// A server that shows this certificate of the test PKI, and asks for one of the partner's or of ours.
     pub(crate) fn serving(certificate: &str) -> Self {
+        Self::serving_on(Ipv4Addr::LOCALHOST.into(), certificate)
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn serving_on(ip: IpAddr, certificate: &str) -> Self {
         let pem = Pki::get().client(certificate);
         let mut tls = SslContext::builder(SslMethod::tls_server()).expect("a server context");
         tls.set_certificate_chain_file(&pem).expect("certificate");
@@ -35,8 +40,13 @@ impl Remote {
         tls.set_verify(SslVerifyMode::PEER);
         Self {
             tls: Some(tls.build()),
-            ..Self::listening(64)
+            ..Self::listening_on(ip, 64)
         }
+    }
+
+    /// A server over TCP.
+    pub(crate) fn plain() -> Self {
+        Self::listening(64)
     }
 
     /// A server whose connections are made, and where nothing is said then.
@@ -46,7 +56,7 @@ impl Remote {
 
     /// Nobody listens here, and nobody else will.
     pub(crate) fn absent() -> Self {
-        let (socket, address) = bound();
+        let (socket, address) = bound(Ipv4Addr::LOCALHOST.into());
         Self {
             socket,
             address,
@@ -72,7 +82,11 @@ impl Remote {
     }
 
     fn listening(backlog: i32) -> Self {
-        let (socket, address) = bound();
+        Self::listening_on(Ipv4Addr::LOCALHOST.into(), backlog)
+    }
+
+    fn listening_on(ip: IpAddr, backlog: i32) -> Self {
+        let (socket, address) = bound(ip);
         socket.listen(backlog).expect("a listener");
         Self {
             socket,
@@ -104,10 +118,12 @@ impl Remote {
         self.poll(Duration::ZERO).is_none()
     }
 
-    /// The next connection, shaken hands with.
+    /// The next connection, shaken hands with where it is one over TLS.
     pub(crate) fn accept(&self) -> Connection {
         let stream = self.accept_raw();
-        let tls = self.tls.as_ref().expect("a server");
+        let Some(tls) = &self.tls else {
+            return Connection::accepted_plain(stream, self.address);
+        };
         let ssl = Ssl::new(tls).expect("a server connection");
         let mut stream = SslStream::new(ssl, stream).expect("a server stream");
         stream.accept().expect("a handshake");
@@ -150,9 +166,10 @@ impl Remote {
     }
 }
 
-fn bound() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+fn bound(ip: IpAddr) -> (Socket, SocketAddr) {
+    let any = SocketAddr::new(ip, 0);
+    let socket = Socket::new(Domain::for_address(any), Type::STREAM, Some(Protocol::TCP));
+    let socket = socket.expect("a socket");
     socket.bind(&any.into()).expect("a free port");
     let address = socket.local_addr().expect("an address").as_socket();
     (socket, address.expect("an address of IP"))
