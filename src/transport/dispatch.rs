@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::connection::{Connection, Stage};
-use super::journey::{Journey, Leg};
+use super::journey::{Journey, Leg, destination_of};
 use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
 use crate::proxy::Failure;
@@ -38,6 +38,12 @@ impl Worker {
                     Effect::Depart(departure) => self.travel(Journey::new(departure)),
                     Effect::Stale { aor, flow } => {
                         self.shared.location.flow_closed(flow, [aor]);
+                    }
+                    Effect::Avoid { place, retry_after } => {
+                        let destination = destination_of(place);
+                        self.shared
+                            .resolver
+                            .leave_alone(&destination, retry_after, self.now);
                     }
                 }
             }
@@ -180,6 +186,8 @@ impl Worker {
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
+            // Who has called it off between the look above and here has been told that nobody will hear of it.
+            Some(_) if !departure.sets_out() => Fate::Keep,
             Some(via) => {
                 debug!(
                     "sip.sent conn={} peer={} method={}",
@@ -205,15 +213,18 @@ impl Worker {
     }
 
     fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {
-        let departure = journey.departure;
-        if let Some(attempt) = departure.attempt {
+        let home = journey.departure.home;
+        if let Some(attempt) = journey.departure.attempt {
+            let (place, rest) = journey.into_rest();
             let sent = Sent {
                 attempt,
                 flow,
                 via,
                 again,
+                place,
+                rest,
             };
-            self.tell_home(departure.home, Departed::Sent(sent));
+            self.tell_home(home, Departed::Sent(sent));
         }
     }
 

@@ -9,13 +9,14 @@ mod carry;
 mod departure;
 mod failure;
 mod leaving;
+mod onward;
 mod options;
 mod record;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use departure::{Attempt, Departure, Exit, Hop, SentVia};
+pub use departure::{Attempt, Departure, Exit, Hop, Place, SentVia};
 pub use options::{Face, RecordRoute, RelayKeys, RelayOptions, RelayPolicy};
 pub use record::Recording;
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
 use super::call::{Call, State};
 use super::carry::{Original, client_scope, hops, own_domain};
-use super::departure::{Attempt, Departure, SentVia};
+use super::departure::{Attempt, Departure, Place, SentVia};
 use super::record::Recording;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
-use crate::proxy::fork_effect::{BranchNumber, ForkEffect, ForkKind};
+use crate::proxy::fork_effect::{ForkEffect, ForkKind};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
@@ -41,6 +41,13 @@ pub enum Effect {
     },
     /// Find a way for this request, send it, and tell what became of it.
     Depart(Box<Departure>),
+    /// A place that a URI leads to has failed: others are to be tried before it for a while (RFC 3263 §4.3).
+    Avoid {
+        /// The place.
+        place: Place,
+        /// For how long, if it has said so (RFC 3261 §21.5.4).
+        retry_after: Option<Duration>,
+    },
     /// A contact can no longer be reached over the flow that it was registered over (RFC 5626 §5.3): forget it.
     Stale {
         /// Its address-of-record.
@@ -61,6 +68,10 @@ pub struct Sent {
     pub via: SentVia,
     /// The octets, if the transport may lose them.
     pub again: Option<Arc<[u8]>>,
+    /// The place that it was sent to, if it was found by a URI.
+    pub place: Option<Place>,
+    /// The same request on its way to the other places that the URI leads to, if there are any.
+    pub rest: Option<Box<Departure>>,
 }
 
 /// Where server transactions send their responses.
@@ -130,7 +141,7 @@ pub struct Relay {
     pub(super) clients: ClientLayer<ClientPath>,
     pub(super) calls: Numbered<RelayId, Box<Call>>,
     /// Requests that came (`None`), and attempts that went, over each flow.
-    pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
+    pub(super) uses: BTreeSet<(FlowId, RelayId, Option<Attempt>)>,
     pub(super) alarms: BTreeSet<(Instant, RelayId)>,
     /// Attempts whose way is looked for, by when they are given up.
     pub(super) leaving: BTreeSet<(Instant, Attempt)>,
@@ -297,11 +308,12 @@ impl Relay {
         let departure = Departure {
             attempt: None,
             until: None,
+            ticket: None,
             home: self.home,
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
             draft: Arc::new(draft),
-            branch: self.branch(&original),
+            branch: self.branch(begin.loop_key),
             recording: None,
             policy: Arc::clone(begin.policy),
         };
@@ -335,10 +347,10 @@ impl Relay {
             .uses
             .range(first..)
             .take_while(|(other, _, _)| *other == flow)
-            .map(|(_, relay, branch)| (*relay, *branch))
+            .map(|(_, relay, attempt)| (*relay, *attempt))
             .collect();
-        for (relay, branch) in uses {
-            let Some(branch) = branch else {
+        for (relay, attempt) in uses {
+            let Some(attempt) = attempt else {
                 self.uses.remove(&(flow, relay, None));
                 if let Some(call) = self.calls.get(&relay) {
                     self.servers.forget(call.server);
@@ -349,7 +361,7 @@ impl Relay {
                 continue;
             };
             let client = self.calls.get_mut(&relay).and_then(|call| {
-                match call.branch(branch).map(|branch| &branch.state) {
+                match call.attempt(attempt).map(|branch| &branch.state) {
                     Some(State::Sent { client, .. }) => Some(*client),
                     _ => None,
                 }
