@@ -319,6 +319,19 @@ impl Worker {
         Fate::Finish("the server is refused".to_owned())
     }
 
+    /// A connection is broken. Where the first thing that is read over one of ours is an alert, that is what the server makes
+    /// of our certificate: in TLS 1.3 our side of the handshake is done before it has seen that.
+    pub(super) fn broken(&self, connection: &mut Connection, why: String) -> Fate {
+        if connection.dial.is_some()
+            && connection.octets_in == 0
+            && let Stage::Open(wire) = &connection.stage
+            && let Some(refusal) = wire.refused_by_server().cloned()
+        {
+            self.refused_server(connection, &refusal);
+        }
+        Fate::Drop(why)
+    }
+
     /// A connection of ours is closed: nobody finds it any more, and what has waited for it looks for another way.
     pub(super) fn forget_dial(&mut self, connection: &mut Connection) {
         let Some(dial) = connection.dial.take() else {

@@ -41,6 +41,7 @@ impl Worker {
                     }
                     Effect::Avoid { place, retry_after } => {
                         let destination = destination_of(place);
+                        debug!("sip.not_served destination={destination}");
                         self.shared
                             .resolver
                             .leave_alone(&destination, retry_after, self.now);

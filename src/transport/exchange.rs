@@ -111,7 +111,7 @@ impl Worker {
                     connection.closed_by_peer = true;
                     Fate::Finish("closed by the peer".to_owned())
                 }
-                Progress::Broken(why) => Fate::Drop(why),
+                Progress::Broken(why) => self.broken(connection, why),
             };
             if !matches!(fate, Fate::Keep) {
                 return fate;

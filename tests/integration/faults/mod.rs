@@ -3,6 +3,7 @@
 //! left over, and a log line that says why.
 
 mod attacks;
+mod failover;
 mod locating;
 mod phones;
 mod remotes;

@@ -39,6 +39,20 @@ impl Remote {
         }
     }
 
+    /// A server that trusts nobody who may have issued a certificate of ours, and takes no connection without one.
+    pub(crate) fn distrusting(certificate: &str) -> Self {
+        let pem = Pki::get().client(certificate);
+        let mut tls = SslContext::builder(SslMethod::tls_server()).expect("a server context");
+        tls.set_certificate_chain_file(&pem).expect("certificate");
+        tls.set_private_key_file(&pem, SslFiletype::PEM)
+            .expect("key");
+        tls.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        Self {
+            tls: Some(tls.build()),
+            ..Self::listening(64)
+        }
+    }
+
     /// A server whose connections are made, and where nothing is said then.
     pub(crate) fn silent() -> Self {
         Self::listening(1024)
