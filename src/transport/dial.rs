@@ -324,10 +324,15 @@ impl Worker {
     pub(super) fn broken(&self, connection: &mut Connection, why: String) -> Fate {
         if connection.dial.is_some()
             && connection.octets_in == 0
-            && let Stage::Open(wire) = &connection.stage
-            && let Some(refusal) = wire.refused_by_server().cloned()
+            && let Stage::Open(wire) = &mut connection.stage
         {
-            self.refused_server(connection, &refusal);
+            if wire.refused_by_server().is_none() {
+                // What we had to say has come too late: why may have been told before.
+                wire.read(&mut [0; 16]);
+            }
+            if let Some(refusal) = wire.refused_by_server().cloned() {
+                self.refused_server(connection, &refusal);
+            }
         }
         Fate::Drop(why)
     }

@@ -125,9 +125,10 @@ impl Worker {
         if out.is_empty() {
             return Ok(());
         }
-        connection
-            .send(out, self.now, self.shared.options.deadlines.write)
-            .map_err(Fate::Drop)?;
+        let patience = self.shared.options.deadlines.write;
+        if let Err(why) = connection.send(out, self.now, patience) {
+            return Err(self.broken(connection, why));
+        }
         if connection.queued() <= self.shared.options.max_queued_bytes {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The server of another domain, played by a test: it serves, or fails in one of the ways that servers and networks have.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslStream, SslVerifyMode};
@@ -138,6 +138,10 @@ impl Remote {
         let mut nothing = [0; 1];
         let failed = stream.accept().is_err() || stream.ssl_read(&mut nothing).is_err();
         assert!(failed, "the handshake stands");
+        // Closed with something unread, the connection would be reset, and our last words lost.
+        let mut socket = stream.get_ref();
+        socket.shutdown(Shutdown::Write).expect("a connection");
+        std::io::copy(&mut socket, &mut std::io::sink()).ok();
     }
 
     fn poll(&self, patience: Duration) -> Option<TcpStream> {
