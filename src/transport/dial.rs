@@ -25,9 +25,9 @@ const MOST_WAITING: usize = 256;
 /// What an outgoing connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Purpose {
-    destination: Destination,
+    pub(super) destination: Destination,
     /// What the other side has to be; nothing is asked over TCP.
-    expectation: Option<ServerExpectation>,
+    pub(super) expectation: Option<ServerExpectation>,
 }
 
 /// The outgoing connections of all workers, by what they are good for.
@@ -107,7 +107,11 @@ impl Worker {
             destination,
             expectation,
         };
-        if let Some(flow) = self.shared.dialled.find(&purpose) {
+        let of_the_peer = || {
+            let role = &self.snapshot.client_role;
+            self.shared.aliases.find(&purpose, role)
+        };
+        if let Some(flow) = self.shared.dialled.find(&purpose).or_else(of_the_peer) {
             if !self.is_mine(flow) {
                 return self.hand_over(flow, journey);
             }

@@ -269,6 +269,7 @@ impl Worker {
             return;
         }
         self.judge_again(connection);
+        self.note_alias(connection, message);
         let tag = self.tags.next();
         let context = context(&self.snapshot, &self.shared, self.now, connection, &tag);
         let mut relaying = Relaying {
