@@ -138,7 +138,7 @@ impl Relay {
                             branch,
                             turn: 0,
                         };
-                        let failure = if !self.has_room() {
+                        let failure = if !self.has_room_for(call.upstream) {
                             Some(Failure::overloaded())
                         } else {
                             let breadth = max_breadth;
@@ -220,7 +220,7 @@ impl Relay {
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
         let name = self.branch(original.loop_key);
         let until = self.end_of_way(now);
-        let state = self.leave(attempt, until);
+        let state = self.leave(attempt, call.upstream, until);
         let ticket = state.ticket();
         call.attempts.push(Branch {
             number: attempt.branch,
@@ -412,7 +412,8 @@ impl Relay {
                         fork.abandon(now, effects);
                     });
                 }
-                ServerEffect::TransportFailed | ServerEffect::Ended => {}
+                ServerEffect::Ended => self.taken_on.give_back(path.flow),
+                ServerEffect::TransportFailed => {}
             }
         }
     }
@@ -504,6 +505,7 @@ impl Relay {
             }
             (Role::Request, ClientEffect::Ended) => {
                 branch.state = State::Ended;
+                self.sent_on.give_back(call.upstream);
                 self.uses.remove(&(flow, attempt.relay, Some(attempt)));
             }
         }

@@ -7,6 +7,7 @@ use super::carry::client_scope;
 use super::departure::{Attempt, Ticket};
 use super::table::{Effect, Relay, Role, Sent};
 use crate::proxy::fork_effect::Failure;
+use crate::registrar::FlowId;
 use crate::transaction::ClientKey;
 
 impl Relay {
@@ -17,13 +18,25 @@ impl Relay {
         under_way < self.options.max_transactions.get()
     }
 
+    /// Whether that is so for a request that came over this flow, which has its share of it.
+    pub(super) fn has_room_for(&self, upstream: FlowId) -> bool {
+        let under_way = self.clients.len() + self.leaving.len();
+        let free = self
+            .options
+            .max_transactions
+            .get()
+            .saturating_sub(under_way);
+        self.sent_on.has_room(upstream, free)
+    }
+
     /// When an attempt that sets out now is given up: when a client transaction would be.
     pub(super) fn end_of_way(&self, now: Instant) -> Instant {
         now + self.options.timers.lifetime()
     }
 
     /// An attempt sets out. What becomes of it may never be told, where a mailbox was full: it is given up then.
-    pub(super) fn leave(&mut self, attempt: Attempt, until: Instant) -> State {
+    pub(super) fn leave(&mut self, attempt: Attempt, upstream: FlowId, until: Instant) -> State {
+        self.sent_on.take(upstream);
         self.leaving.insert((until, attempt));
         let ticket = Ticket::default();
         State::Leaving { until, ticket }
@@ -42,6 +55,7 @@ impl Relay {
         }
         self.leaving.remove(&(*until, attempt));
         branch.state = State::Ended;
+        self.sent_on.give_back(call.upstream);
         true
     }
 
@@ -96,6 +110,7 @@ impl Relay {
         {
             self.leaving.remove(&(until, attempt));
             left.state = State::Ended;
+            self.sent_on.give_back(call.upstream);
             call.fork.on_failed(branch, failure, now, &mut effects);
         }
         self.settle_fork(relay, &mut call, effects, None, None, now, out);

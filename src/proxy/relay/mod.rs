@@ -12,6 +12,7 @@ mod leaving;
 mod onward;
 mod options;
 mod record;
+mod share;
 mod table;
 #[cfg(test)]
 mod tests;

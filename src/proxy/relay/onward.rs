@@ -66,7 +66,8 @@ impl Relay {
             (false, Some(until)) => until,
             _ => self.end_of_way(now),
         };
-        if until <= now || !self.has_room() || !call.fork.moves_on(attempt.branch) {
+        if until <= now || !self.has_room_for(call.upstream) || !call.fork.moves_on(attempt.branch)
+        {
             return false;
         }
         let attempt = Attempt {
@@ -74,7 +75,7 @@ impl Relay {
             ..attempt
         };
         next.name = self.branch(call.loop_key);
-        next.state = self.leave(attempt, until);
+        next.state = self.leave(attempt, call.upstream, until);
         let mut departure = rest;
         departure.attempt = Some(attempt);
         departure.until = Some(until);

@@ -12,6 +12,7 @@ use super::call::{Call, State};
 use super::carry::{Original, client_scope, hops, own_domain};
 use super::departure::{Attempt, Departure, Place, SentVia};
 use super::record::Recording;
+use super::share::Shares;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
@@ -146,6 +147,9 @@ pub struct Relay {
     /// Attempts whose way is looked for, by when they are given up.
     pub(super) leaving: BTreeSet<(Instant, Attempt)>,
     pub(super) options: TransactionOptions,
+    /// Server transactions of each flow, and attempts for who is at its other end.
+    pub(super) taken_on: Shares,
+    pub(super) sent_on: Shares,
 }
 
 /// The worker that a branch of ours belongs to, by the branch of a response's topmost Via.
@@ -169,6 +173,8 @@ impl Relay {
             alarms: BTreeSet::new(),
             leaving: BTreeSet::new(),
             options,
+            taken_on: Shares::default(),
+            sent_on: Shares::default(),
         }
     }
 
@@ -244,7 +250,7 @@ impl Relay {
     /// Takes a request on.
     ///
     /// # Errors
-    /// There are too many: answer 503.
+    /// There are too many, or too many of this peer's: answer 503.
     pub fn begin(
         &mut self,
         begin: Begin<'_>,
@@ -259,7 +265,13 @@ impl Relay {
             flow: begin.flow,
             relay,
         };
+        let limit = self.options.max_transactions.get();
+        let free = limit.saturating_sub(self.servers.len());
+        if !self.taken_on.has_room(begin.flow, free) {
+            return Err(NotBegun::Full { limit });
+        }
         let server = self.servers.begin(&key, upstream, begin.reliable, now)?;
+        self.taken_on.take(begin.flow);
         let is_invite = request.method == Method::Invite;
         let kind = if is_invite {
             ForkKind::Invite
@@ -352,8 +364,10 @@ impl Relay {
         for (relay, attempt) in uses {
             let Some(attempt) = attempt else {
                 self.uses.remove(&(flow, relay, None));
-                if let Some(call) = self.calls.get(&relay) {
-                    self.servers.forget(call.server);
+                if let Some(call) = self.calls.get(&relay)
+                    && self.servers.forget(call.server).is_some()
+                {
+                    self.taken_on.give_back(flow);
                 }
                 self.drive(relay, None, now, out, |fork, effects| {
                     fork.abandon(now, effects);

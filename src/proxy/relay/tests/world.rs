@@ -323,6 +323,7 @@ impl World {
         );
         assert!(self.relay.uses.is_empty() && self.relay.alarms.is_empty());
         assert!(self.relay.leaving.is_empty());
+        assert!(self.relay.taken_on.is_empty() && self.relay.sent_on.is_empty());
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Relay, Instant, &mut Vec<Effect>)) {
