@@ -120,6 +120,39 @@ fn when_all_servers_of_a_domain_are_unavailable_that_is_told_as_500() {
 }
 
 #[test]
+fn no_more_than_six_servers_are_asked_and_those_that_were_not_asked_come_first_then() {
+    let remotes = [(); 7].map(|()| Remote::serving("server-partner"));
+    let all: Vec<&Remote> = remotes.iter().collect();
+    let names = leading_to(&all);
+    let server = setup(&names).start();
+    let mut alice = user(&server, "alice");
+    let message = Request::new("MESSAGE", CAROL, ALICE);
+    alice.send_request(&message).expect("a connection");
+    let (last, first) = remotes.split_last().expect("seven");
+    let mut held = Vec::new();
+    for remote in first {
+        let mut carol = remote.accept();
+        let request = carol.next_request(PATIENCE).expect("the MESSAGE");
+        let answer = request.answer(503, "Later");
+        carol.send(&answer).expect("a connection");
+        held.push(carol);
+    }
+    let answer = alice.final_answer(&message, PATIENCE).response();
+    assert_eq!(answer.status, 500);
+    assert!(last.is_untouched());
+
+    let message = Request::new("MESSAGE", CAROL, ALICE);
+    alice.send_request(&message).expect("a connection");
+    let mut carol = last.accept();
+    let request = carol.next_request(PATIENCE).expect("the MESSAGE");
+    carol
+        .send(&request.answer(200, "OK"))
+        .expect("a connection");
+    let answer = alice.final_answer(&message, PATIENCE).response();
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
 fn cancel_while_the_next_server_is_reached_for_ends_the_call_at_once() {
     let first = Remote::serving("server-partner");
     let stalled = Remote::silent();
