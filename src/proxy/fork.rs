@@ -168,6 +168,26 @@ impl Fork {
         self.on_refusal(branch, status, Outcome::Failure(phrase), now, out);
     }
 
+    /// Whether a provisional response has come on this branch, from where it goes now.
+    pub fn has_heard(&self, branch: BranchNumber) -> bool {
+        let branch = self.branches.get(usize::from(branch.0));
+        branch.is_some_and(|branch| branch.heard)
+    }
+
+    /// Where this branch goes has failed it, and there is another place for the same target (RFC 3263 §4.3). True when it
+    /// goes there: then nothing has been heard from it, and Timer C runs on. False when nobody waits for what comes of it.
+    pub fn moves_on(&mut self, branch: BranchNumber) -> bool {
+        let waits = self.caller == Caller::Waits;
+        let Some(branch) = self.branch(branch) else {
+            return false;
+        };
+        let goes = waits && branch.state == State::Pending && !branch.cancelled;
+        if goes {
+            branch.heard = false;
+        }
+        goes
+    }
+
     /// The caller has cancelled its INVITE (RFC 3261 §16.10). Unless a 2xx crosses it, or a 6xx has been given, the answer
     /// becomes 487. No other request can be cancelled.
     pub fn on_cancel(&mut self, now: Instant, out: &mut Vec<ForkEffect>) {

@@ -11,10 +11,22 @@ use super::Destination;
 /// Most destinations that are remembered; the ones that failed first make room.
 const PLACES: usize = 4096;
 
+/// The longest that a destination is left alone for, whatever it asks for.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How a destination stands that failed.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    /// Until when that counts.
+    until: Instant,
+    /// It could be reached, and failed nevertheless: that it can be reached again says nothing.
+    was_reached: bool,
+}
+
 /// Who failed, and until when that counts.
 #[derive(Debug)]
 pub(super) struct Greylist {
-    failed: Mutex<LruCache<Destination, Instant>>,
+    failed: Mutex<LruCache<Destination, Failed>>,
     duration: Duration,
 }
 
@@ -28,21 +40,41 @@ impl Greylist {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, LruCache<Destination, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<Destination, Failed>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// It could not be reached.
     pub(super) fn add(&self, destination: Destination, now: Instant) {
-        if self.duration.is_zero() {
+        self.put(destination, self.duration, false, now);
+    }
+
+    /// It could be reached, and did not serve us. `asked` is for how long it wants to be left alone, if it has said so.
+    pub(super) fn leave_alone(
+        &self,
+        destination: Destination,
+        asked: Option<Duration>,
+        now: Instant,
+    ) {
+        let time = asked.map_or(self.duration, |asked| asked.min(LONGEST));
+        self.put(destination, time, true, now);
+    }
+
+    fn put(&self, destination: Destination, time: Duration, was_reached: bool, now: Instant) {
+        if self.duration.is_zero() || time.is_zero() {
             return;
         }
-        if let Some(until) = now.checked_add(self.duration) {
-            self.lock().put(destination, until);
+        if let Some(until) = now.checked_add(time) {
+            self.lock().put(destination, Failed { until, was_reached });
         }
     }
 
+    /// It can be reached.
     pub(super) fn remove(&self, destination: &Destination) {
-        self.lock().pop(destination);
+        let mut failed = self.lock();
+        if failed.peek(destination).is_some_and(|f| !f.was_reached) {
+            failed.pop(destination);
+        }
     }
 
     /// Puts those last that failed, and leaves the order else as it is.
@@ -58,7 +90,7 @@ impl Greylist {
             .iter()
             .copied()
             .filter(|destination| match failed.peek(destination).copied() {
-                Some(until) if until > now => true,
+                Some(failed) if failed.until > now => true,
                 Some(_) => {
                     failed.pop(destination);
                     false
@@ -110,6 +142,23 @@ mod tests {
     }
 
     #[test]
+    fn who_was_reached_and_failed_is_tried_last_for_as_long_as_it_asks_within_bounds() {
+        let greylist = Greylist::new(Duration::from_secs(60));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let seconds = Duration::from_secs;
+        greylist.leave_alone(destination(1), None, start);
+        greylist.leave_alone(destination(2), Some(seconds(10)), start);
+        greylist.leave_alone(destination(3), Some(seconds(u64::MAX)), start);
+        greylist.leave_alone(destination(4), Some(Duration::ZERO), start);
+        greylist.remove(&destination(1));
+        assert_eq!(ordered(&greylist, start), [2, 3, 4, 1]);
+        assert_eq!(ordered(&greylist, after(10)), [3, 1, 4, 2]);
+        assert_eq!(ordered(&greylist, after(60)), [1, 2, 4, 3]);
+        assert_eq!(ordered(&greylist, after(3600)), [1, 2, 3, 4]);
+    }
+
+    #[test]
     fn with_all_failed_the_order_is_as_before() {
         let greylist = Greylist::new(Duration::from_secs(60));
         let now = Instant::now();
@@ -134,6 +183,7 @@ mod tests {
         let greylist = Greylist::new(Duration::ZERO);
         let now = Instant::now();
         greylist.add(destination(1), now);
+        greylist.leave_alone(destination(1), Some(Duration::from_secs(9)), now);
         assert_eq!(ordered(&greylist, now), [1, 2, 3, 4]);
     }
 }

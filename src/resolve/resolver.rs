@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Question};
 use super::greylist::Greylist;
@@ -79,13 +79,19 @@ impl Resolver {
             })
     }
 
-    /// This destination could not be reached, failed its TLS handshake or answered 503 (RFC 3263 §4.3): it is tried last
-    /// for [`ResolverOptions::greylist`].
+    /// This destination could not be reached, or failed its TLS handshake (RFC 3263 §4.3): it is tried last for
+    /// [`ResolverOptions::greylist`], or until it [`Resolver::works`].
     pub fn avoid(&self, destination: &Destination, now: Instant) {
         self.greylist.add(*destination, now);
     }
 
-    /// This destination works: nothing is held against it any more.
+    /// This destination answered 503 or nothing at all (RFC 3263 §4.3): it is tried last, for as long as it has asked for
+    /// within bounds, or for [`ResolverOptions::greylist`].
+    pub fn leave_alone(&self, destination: &Destination, asked: Option<Duration>, now: Instant) {
+        self.greylist.leave_alone(*destination, asked, now);
+    }
+
+    /// This destination can be reached: that it could not is forgotten.
     pub fn works(&self, destination: &Destination) {
         self.greylist.remove(destination);
     }

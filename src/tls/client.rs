@@ -51,6 +51,17 @@ pub struct ServerExpectation {
     generation: u64,
 }
 
+/// A peer that has connected to us and proved who it is, as far as a request toward it asks.
+#[derive(Debug, Clone)]
+pub struct AcceptedPeer {
+    /// Its verified certificate.
+    pub certificate: Arc<PeerCertificate>,
+    /// The domain of ours whose certificate it has seen.
+    pub shown: Box<str>,
+    /// `TLSv1.2` or `TLSv1.3` (or older, where allowed).
+    pub version: &'static str,
+}
+
 impl ServerExpectation {
     /// The name that the server has to prove.
     #[must_use]
@@ -135,13 +146,27 @@ impl ClientContext {
         Ok(ssl)
     }
 
+    /// Whether a request that expects this may go over a connection that the peer has made itself: it has to be as good as
+    /// one of ours would be (RFC 5923 §3), by who the peer is, whom it takes us for, and how the connection is protected.
+    #[must_use]
+    pub fn may_reuse(&self, expectation: &ServerExpectation, peer: &AcceptedPeer) -> bool {
+        let taken_for = match &expectation.choice {
+            OwnChoice::Domain(domain) => *domain == *peer.shown,
+            OwnChoice::Open => true,
+            OwnChoice::Nothing => false,
+        };
+        let protected = ProtocolVersion::named(peer.version)
+            .is_some_and(|version| (expectation.minimum..=expectation.maximum).contains(&version));
+        taken_for && protected && self.is_proved_by(expectation, &peer.certificate)
+    }
+
     /// Whether the holder of a certificate that a listener has verified may be taken for the server asked for, so that
     /// requests can go to it over the connection that it made itself (RFC 5922 §7.4, RFC 5923 §3).
     ///
     /// Its chain must end in a trust anchor of this role, its extended key usage must be one of a server, and its names
     /// must have the one asked for. Fails closed: where nothing is verified, an accepted connection proves nothing.
     #[must_use]
-    pub fn is_proved_by(
+    pub(super) fn is_proved_by(
         &self,
         expectation: &ServerExpectation,
         certificate: &PeerCertificate,

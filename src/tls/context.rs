@@ -86,6 +86,17 @@ impl ServerContext {
         &self.domain
     }
 
+    /// The domain whose certificate is shown to who asks for this name.
+    #[must_use]
+    pub fn shown_to(&self, sni: Option<&str>) -> &str {
+        let asked = sni.map(|name| name.strip_suffix('.').unwrap_or(name));
+        let is_asked = |own: &&String| asked.is_some_and(|name| own.eq_ignore_ascii_case(name));
+        self.sni_domains
+            .iter()
+            .find(is_asked)
+            .unwrap_or(&self.domain)
+    }
+
     /// Further domains chosen by SNI, lower-case, in order.
     #[must_use]
     pub fn sni_domains(&self) -> &[String] {

@@ -33,7 +33,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientContext, ServerExpectation};
+pub use client::{AcceptedPeer, ClientContext, ServerExpectation};
 pub use connected::{EstablishedServer, Shown, established_server, server_refusal};
 pub use context::ServerContext;
 pub use examine::{ExaminedCertificate, read_certificate_file};

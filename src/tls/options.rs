@@ -53,6 +53,19 @@ pub enum ProtocolVersion {
     Tls1_3,
 }
 
+impl ProtocolVersion {
+    /// The one that OpenSSL calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "TLSv1" => Some(Self::Tls1),
+            "TLSv1.1" => Some(Self::Tls1_1),
+            "TLSv1.2" => Some(Self::Tls1_2),
+            "TLSv1.3" => Some(Self::Tls1_3),
+            _ => None,
+        }
+    }
+}
+
 /// Which extended key usages a client certificate may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum EkuPolicy {

@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     pub(crate) registered: Vec<Aor>,
     /// Set for a connection that we have opened.
     pub(crate) dial: Option<Box<Dial>>,
+    /// The address that requests may take it for: the peer has said so, and proved that it may.
+    pub(crate) alias: Option<SocketAddr>,
     /// Workers whose requests have left by it, a bit each.
     pub(crate) homes: u64,
     /// Generation of the snapshot that its identities were made by.
@@ -116,6 +118,7 @@ impl Connection {
             peer,
             local,
             dial: None,
+            alias: None,
             homes: 0,
             place,
             stage,

@@ -25,9 +25,9 @@ const MOST_WAITING: usize = 256;
 /// What an outgoing connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Purpose {
-    destination: Destination,
+    pub(super) destination: Destination,
     /// What the other side has to be; nothing is asked over TCP.
-    expectation: Option<ServerExpectation>,
+    pub(super) expectation: Option<ServerExpectation>,
 }
 
 /// The outgoing connections of all workers, by what they are good for.
@@ -116,7 +116,11 @@ impl Worker {
             destination,
             expectation,
         };
-        if let Some(flow) = self.shared.dialled.find(&purpose) {
+        let of_the_peer = || {
+            let role = &self.snapshot.client_role;
+            self.shared.aliases.find(&purpose, role)
+        };
+        if let Some(flow) = self.shared.dialled.find(&purpose).or_else(of_the_peer) {
             if !self.is_mine(flow) {
                 return self.hand_over(flow, journey);
             }
@@ -326,6 +330,24 @@ impl Worker {
             dial.failure.phrase = phrase.into();
         }
         Fate::Finish("the server is refused".to_owned())
+    }
+
+    /// A connection is broken. Where the first thing that is read over one of ours is an alert, that is what the server makes
+    /// of our certificate: in TLS 1.3 our side of the handshake is done before it has seen that.
+    pub(super) fn broken(&self, connection: &mut Connection, why: String) -> Fate {
+        if connection.dial.is_some()
+            && connection.octets_in == 0
+            && let Stage::Open(wire) = &mut connection.stage
+        {
+            if wire.refused_by_server().is_none() {
+                // What we had to say has come too late: why may have been told before.
+                wire.read(&mut [0; 16]);
+            }
+            if let Some(refusal) = wire.refused_by_server().cloned() {
+                self.refused_server(connection, &refusal);
+            }
+        }
+        Fate::Drop(why)
     }
 
     /// A connection of ours is closed: nobody finds it any more, and what has waited for it looks for another way.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use log::debug;
 
 use super::connection::{Connection, Stage};
-use super::journey::{Journey, Leg};
+use super::journey::{Journey, Leg, destination_of};
 use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
 use crate::proxy::Failure;
@@ -43,6 +43,13 @@ impl Worker {
                     Effect::Depart(departure) => self.travel(Journey::new(departure)),
                     Effect::Stale { aor, reach } => {
                         self.shared.location.unreachable(&aor, &reach);
+                    }
+                    Effect::Avoid { place, retry_after } => {
+                        let destination = destination_of(place);
+                        debug!("sip.not_served destination={destination}");
+                        self.shared
+                            .resolver
+                            .leave_alone(&destination, retry_after, self.now);
                     }
                 }
             }
@@ -202,6 +209,8 @@ impl Worker {
         };
         let mut out = std::mem::take(&mut self.leaving);
         let fate = match departure.write(&exit, &mut out) {
+            // Who has called it off between the look above and here has been told that nobody will hear of it.
+            Ok(_) if !departure.sets_out() => Fate::Keep,
             Ok(via) => {
                 debug!(
                     "sip.sent conn={} peer={} method={}",
@@ -260,7 +269,9 @@ impl Worker {
                 journey.stream_first(Datagrams { listener, peer });
                 Some(journey)
             }
+            Ok(_) if !departure.sets_out() => None,
             Ok(_) if !self.send_datagram(listener, peer, &out) => {
+                departure.comes_back();
                 journey.failed(Failure::transport());
                 Some(journey)
             }
@@ -280,15 +291,18 @@ impl Worker {
     }
 
     fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {
-        let departure = journey.departure;
-        if let Some(attempt) = departure.attempt {
+        let home = journey.departure.home;
+        if let Some(attempt) = journey.departure.attempt {
+            let (place, rest) = journey.into_rest();
             let sent = Sent {
                 attempt,
                 flow,
                 via,
                 again,
+                place,
+                rest,
             };
-            self.tell_home(departure.home, Departed::Sent(sent));
+            self.tell_home(home, Departed::Sent(sent));
         }
     }
 

@@ -110,7 +110,7 @@ impl Worker {
                     connection.closed_by_peer = true;
                     Fate::Finish("closed by the peer".to_owned())
                 }
-                Progress::Broken(why) => Fate::Drop(why),
+                Progress::Broken(why) => self.broken(connection, why),
             };
             if !matches!(fate, Fate::Keep) {
                 return fate;
@@ -124,9 +124,10 @@ impl Worker {
         if out.is_empty() {
             return Ok(());
         }
-        connection
-            .send(out, self.now, self.shared.options.deadlines.write)
-            .map_err(Fate::Drop)?;
+        let patience = self.shared.options.deadlines.write;
+        if let Err(why) = connection.send(out, self.now, patience) {
+            return Err(self.broken(connection, why));
+        }
         if connection.queued() <= self.shared.options.max_queued_bytes {
             return Ok(());
         }
@@ -264,6 +265,7 @@ impl Worker {
         }
         if let Origin::Connection(connection) = origin {
             self.judge_again(connection);
+            self.note_alias(connection, message);
         }
         let tag = self.tag(origin);
         let context = origin.context(&self.snapshot, &self.shared, self.now, &tag);

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::auth::Transport;
 use crate::proxy::Failure;
-use crate::proxy::relay::{Datagrams, Departure, Hop};
+use crate::proxy::relay::{Datagrams, Departure, Hop, Place};
 use crate::registrar::FlowId;
 use crate::resolve::{Destination, ResolveError, Resolved, TransportKind, Wanted};
 use crate::sip::SipUri;
@@ -84,22 +85,27 @@ impl Journey {
             self.large = None;
             return Leg::Datagram(datagrams);
         }
-        if self.tried < MOST_DESTINATIONS
-            && let Some(destination) = self.destinations.pop_front()
-        {
-            self.tried += 1;
-            self.current = Some(destination);
-            return Leg::To(destination);
-        }
-        self.destinations.clear();
-        self.current = None;
         loop {
+            if self.tried < MOST_DESTINATIONS
+                && let Some(destination) = self.destinations.pop_front()
+            {
+                self.tried += 1;
+                self.current = Some(destination);
+                return Leg::To(destination);
+            }
+            self.destinations.clear();
+            self.current = None;
             let Some(hop) = self.departure.hops.get(self.hop) else {
                 return Leg::Nowhere(self.failure.clone());
             };
             self.hop += 1;
             match hop {
                 Hop::Flow(flow) => return Leg::Over(*flow),
+                Hop::Places { uri, places } => {
+                    let uri = SipUri::parse(uri);
+                    self.reference = uri.and_then(|uri| ReferenceName::of(&uri.host));
+                    self.destinations = places.iter().copied().map(destination_of).collect();
+                }
                 Hop::Uri(text) => match SipUri::parse(text).as_ref().map(toward) {
                     Some(Ok((wanted, reference))) => {
                         self.reference = reference;
@@ -154,6 +160,24 @@ impl Journey {
         }
     }
 
+    /// It has been sent: the place that it was sent to, if a URI led there, and the same on its way to the other places.
+    pub(crate) fn into_rest(mut self) -> (Option<Place>, Option<Box<Departure>>) {
+        let place = self.current.map(place_of);
+        let hop = self.hop.checked_sub(1);
+        let hop = hop.and_then(|hop| self.departure.hops.get_mut(hop));
+        let left = MOST_DESTINATIONS.saturating_sub(self.tried);
+        let places: Vec<_> = self.destinations.into_iter().take(left).collect();
+        let rest = match hop {
+            Some(Hop::Uri(uri) | Hop::Places { uri, .. }) if !places.is_empty() => {
+                let places = places.into_iter().map(place_of).collect();
+                let uri = std::mem::take(uri);
+                Some(Box::new(self.departure.toward(uri, places)))
+            }
+            _ => None,
+        };
+        (place, rest)
+    }
+
     /// What the hop leads to.
     pub(crate) fn resolved(&mut self, resolved: Resolved) {
         match resolved {
@@ -167,6 +191,30 @@ fn over_tcp(address: SocketAddr) -> Destination {
     Destination {
         address,
         transport: TransportKind::Tcp,
+    }
+}
+
+/// A destination in the words of the relay.
+fn place_of(destination: Destination) -> Place {
+    Place {
+        address: destination.address,
+        transport: match destination.transport {
+            TransportKind::Udp => Transport::Udp,
+            TransportKind::Tcp => Transport::Tcp,
+            TransportKind::Tls => Transport::Tls,
+        },
+    }
+}
+
+/// The same the other way round.
+pub(super) fn destination_of(place: Place) -> Destination {
+    Destination {
+        address: place.address,
+        transport: match place.transport {
+            Transport::Udp => TransportKind::Udp,
+            Transport::Tcp | Transport::Ws => TransportKind::Tcp,
+            Transport::Tls | Transport::Wss => TransportKind::Tls,
+        },
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod admission;
+mod alias;
 mod arrivals;
 mod connection;
 mod datagram;

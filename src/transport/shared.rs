@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::admission::{Admission, AdmissionLimits};
+use super::alias::Aliases;
 use super::arrivals::Arrivals;
 use super::dial::Dialled;
 use super::handle::Registered;
@@ -106,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) resolving: Resolving,
     /// Connections that we have opened.
     pub(crate) dialled: Dialled,
+    /// Connections of peers that requests toward them may take.
+    pub(crate) aliases: Aliases,
     /// Places for requests of our own.
     pub(crate) outgoing: Arc<Places>,
     /// Who is told of registrations.
@@ -151,6 +154,7 @@ impl Shared {
             location,
             resolver,
             dialled: Dialled::default(),
+            aliases: Aliases::default(),
             lookups: LookupPool::new(
                 "lookup",
                 options.lookup_threads.get(),

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 
 use super::socket::Socket;
-use crate::tls::{Progress, TlsStream};
+use crate::tls::{Progress, ServerRefusal, TlsStream};
 
 /// A stream that carries SIP.
 pub(crate) enum Wire {
@@ -30,6 +30,14 @@ impl Wire {
                 Err(error) => progress(&error),
             },
             Self::Tls(stream) => stream.write(octets),
+        }
+    }
+
+    /// Why the server at its other end has refused us, if that is how it has ended.
+    pub(crate) fn refused_by_server(&self) -> Option<&ServerRefusal> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.refused_by_server(),
         }
     }
 

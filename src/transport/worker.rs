@@ -353,6 +353,7 @@ impl Worker {
             .flow_closed(FlowId::Connection(connection.id), registered);
         self.close_flow(connection);
         self.forget_dial(connection);
+        self.forget_alias(connection);
         self.flow_gone(FlowId::Connection(connection.id), connection.homes);
     }
 

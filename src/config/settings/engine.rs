@@ -43,7 +43,8 @@ const ROWS: &[Setting] = &[
         count(1, 10_000_000),
         "100000",
         "Most requests that one worker has taken on at a time, those counted that may still be repeated; one more is answered \
-         503. It sends on as many at a time; beyond it a target counts as one that cannot be reached.",
+         503. It sends on as many at a time; beyond it a target counts as one that cannot be reached. One connection has no \
+         more of either than are left for all the others: alone it has half of them.",
     ),
     honoured(
         "MaximumConnections",

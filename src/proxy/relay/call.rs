@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::departure::SentVia;
+use super::departure::{Attempt, Departure, Place, SentVia, Ticket};
 use super::record::Recording;
 use super::table::Effect;
 use crate::proxy::draft::Draft;
@@ -40,6 +40,8 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) number: BranchNumber,
+    /// Which of the places of its target.
+    pub(super) turn: u8,
     pub(super) draft: Arc<Draft>,
     pub(super) name: Arc<str>,
     pub(super) state: State,
@@ -52,12 +54,19 @@ pub(super) struct Branch {
 #[derive(Debug)]
 pub(super) enum State {
     /// Its way is looked for, and if nothing is heard of that until then, it counts as unanswered.
-    Leaving { until: std::time::Instant },
+    Leaving {
+        until: std::time::Instant,
+        ticket: Ticket,
+    },
     /// It has been sent.
     Sent {
         flow: FlowId,
         via: SentVia,
         client: TransactionId,
+        /// The place, if it was found by a URI.
+        place: Option<Place>,
+        /// The same on its way to the other places that the URI leads to.
+        rest: Option<Box<Departure>>,
     },
     /// Nothing more comes of it.
     Ended,
@@ -72,11 +81,27 @@ pub(super) enum Cancel {
     Sent,
 }
 
+impl State {
+    /// What the attempt is called off by, while its way is looked for.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Leaving { ticket, .. } => Some(ticket.clone()),
+            Self::Sent { .. } | Self::Ended => None,
+        }
+    }
+}
+
 impl Call {
-    pub(super) fn branch(&mut self, number: BranchNumber) -> Option<&mut Branch> {
+    pub(super) fn attempt(&mut self, attempt: Attempt) -> Option<&mut Branch> {
         self.attempts
             .iter_mut()
-            .find(|branch| branch.number == number)
+            .find(|branch| branch.number == attempt.branch && branch.turn == attempt.turn)
+    }
+
+    /// The latest attempt of a branch: those before it have failed.
+    pub(super) fn latest(&mut self, number: BranchNumber) -> Option<&mut Branch> {
+        let mut latest_first = self.attempts.iter_mut().rev();
+        latest_first.find(|branch| branch.number == number)
     }
 
     /// Whether nothing more can come of it.
@@ -90,7 +115,7 @@ impl Call {
 
     /// The binding of an attempt that is of no use any more.
     pub(super) fn stale(&mut self, number: BranchNumber) -> Option<Effect> {
-        let (aor, reach) = self.branch(number)?.registered.clone()?;
+        let (aor, reach) = self.latest(number)?.registered.clone()?;
         Some(Effect::Stale { aor, reach })
     }
 }

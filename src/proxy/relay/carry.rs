@@ -100,7 +100,7 @@ impl Relay {
     }
 
     /// A branch for a request of ours: what loops are found by, our number, and what nobody can guess.
-    pub(super) fn branch(&mut self, original: &Original<'_>) -> Arc<str> {
+    pub(super) fn branch(&mut self, loop_key: u64) -> Arc<str> {
         self.count = self.count.wrapping_add(1);
         let secret = self.names.hash_one(self.count);
         let mut opaque = String::with_capacity(48);
@@ -108,7 +108,7 @@ impl Relay {
         opaque.push('-');
         branch::push_hex(self.count, 1, &mut opaque);
         branch::push_hex(secret, 16, &mut opaque);
-        branch::make(original.loop_key, &opaque).into()
+        branch::make(loop_key, &opaque).into()
     }
 
     /// Does what a fork wants done. `original` is its request already read, if it is at hand, `response` what has just come in.
@@ -135,8 +135,12 @@ impl Relay {
                         target,
                         max_breadth,
                     } => {
-                        let attempt = Attempt { relay, branch };
-                        let failure = if !self.has_room() {
+                        let attempt = Attempt {
+                            relay,
+                            branch,
+                            turn: 0,
+                        };
+                        let failure = if !self.has_room_for(call.upstream) {
                             Some(Failure::overloaded())
                         } else {
                             let breadth = max_breadth;
@@ -149,10 +153,21 @@ impl Relay {
                         }
                     }
                     ForkEffect::Cancel { branch, reason } => {
-                        if let Some(attempt) = call.branch(branch) {
-                            attempt.cancel = Cancel::Wanted(reason);
+                        let Some(latest) = call.latest(branch) else {
+                            continue;
+                        };
+                        latest.cancel = Cancel::Wanted(reason);
+                        let attempt = Attempt {
+                            relay,
+                            branch,
+                            turn: latest.turn,
+                        };
+                        if self.call_off(attempt, call) {
+                            let failure = Failure::timeout();
+                            call.fork.on_failed(branch, failure, now, &mut more);
+                        } else {
+                            self.cancel_if_due(attempt, call, false, now, out);
                         }
-                        self.cancel_if_due(Attempt { relay, branch }, call, false, now, out);
                     }
                     ForkEffect::Pass { .. } => {
                         if let Some(response) = response {
@@ -206,19 +221,23 @@ impl Relay {
             return false;
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
-        let name = self.branch(original);
-        let until = self.leave(attempt, now);
+        let name = self.branch(original.loop_key);
+        let until = self.end_of_way(now);
+        let state = self.leave(attempt, call.upstream, until);
+        let ticket = state.ticket();
         call.attempts.push(Branch {
             number: attempt.branch,
+            turn: attempt.turn,
             draft: Arc::clone(&draft),
             name: Arc::clone(&name),
-            state: State::Leaving { until },
+            state,
             cancel: Cancel::No,
             registered: target.registered(&original.routes.uri),
         });
         out.push(Effect::Depart(Box::new(Departure {
             attempt: Some(attempt),
             until: Some(until),
+            ticket,
             home: self.home,
             hops,
             own: own_domain(original.request, &call.policy),
@@ -241,10 +260,13 @@ impl Relay {
         out: &mut Vec<Effect>,
     ) {
         let (policy, reasons) = (Arc::clone(&call.policy), call.reason.clone());
-        let Some(branch) = call.branch(attempt.branch) else {
+        let Some(branch) = call.attempt(attempt) else {
             return;
         };
-        let State::Sent { flow, via, client } = &branch.state else {
+        let State::Sent {
+            flow, via, client, ..
+        } = &branch.state
+        else {
             return;
         };
         let Cancel::Wanted(reason) = &branch.cancel else {
@@ -401,7 +423,8 @@ impl Relay {
                         });
                     }
                 }
-                ServerEffect::TransportFailed | ServerEffect::Ended => {}
+                ServerEffect::Ended => self.taken_on.give_back(path.flow),
+                ServerEffect::TransportFailed => {}
             }
         }
     }
@@ -438,8 +461,11 @@ impl Relay {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        if role == Role::Request && self.turn_away(attempt, call, &effect, response, now, out) {
+            return;
+        }
         let (number, policy) = (attempt.branch, Arc::clone(&call.policy));
-        let Some(branch) = call.branch(number) else {
+        let Some(branch) = call.attempt(attempt) else {
             return;
         };
         let State::Sent { flow, via, .. } = &branch.state else {
@@ -491,7 +517,8 @@ impl Relay {
             }
             (Role::Request, ClientEffect::Ended) => {
                 branch.state = State::Ended;
-                self.uses.remove(&(flow, attempt.relay, Some(number)));
+                self.sent_on.give_back(call.upstream);
+                self.uses.remove(&(flow, attempt.relay, Some(attempt)));
             }
         }
         self.settle_fork(attempt.relay, call, effects, None, response, now, out);

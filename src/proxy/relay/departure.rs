@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::options::{Face, RelayPolicy};
@@ -24,6 +25,22 @@ pub enum Hop {
     Flow(FlowId),
     /// To where this URI leads (RFC 3263); its host is the name that the other side has to prove (RFC 5922 §7.2).
     Uri(Box<str>),
+    /// To these, where the same URI leads: those before them have been tried.
+    Places {
+        /// The URI.
+        uri: Box<str>,
+        /// What is left of the places that it leads to.
+        places: Vec<Place>,
+    },
+}
+
+/// A place that a URI leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub transport: Transport,
 }
 
 /// The way that a request leaves by.
@@ -78,6 +95,27 @@ pub struct Attempt {
     pub relay: RelayId,
     /// Its attempt.
     pub branch: BranchNumber,
+    /// Which of the places that its target leads to, counted from 0 (RFC 3263 §4.3).
+    pub turn: u8,
+}
+
+/// Whether a request may still be sent: taken by whoever sends it or by whoever calls that off, and who comes first has it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// False when the other has been first.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn give_back(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A request that is to be sent to one of `hops`, the first that can be reached.
@@ -88,6 +126,8 @@ pub struct Departure {
     pub attempt: Option<Attempt>,
     /// When it is given up: what is sent later would be answered to nobody, and could not be cancelled.
     pub(super) until: Option<Instant>,
+    /// What it is called off by; nothing calls an ACK off.
+    pub(super) ticket: Option<Ticket>,
     /// The worker that it belongs to.
     pub home: usize,
     /// Where it may go, in this order.
@@ -117,7 +157,28 @@ impl Departure {
 
     /// Whether nobody waits for it any more.
     pub fn is_given_up(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until <= now)
+        let called_off = self.ticket.as_ref().is_some_and(Ticket::is_taken);
+        called_off || self.until.is_some_and(|until| until <= now)
+    }
+
+    /// To be asked once, right before it is sent: false when it has been called off, and must not be.
+    pub fn sets_out(&self) -> bool {
+        self.ticket.as_ref().is_none_or(Ticket::take)
+    }
+
+    /// It has not been sent after all, and looks for another way. Who has tried to call it off meanwhile takes it for sent.
+    pub fn comes_back(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.give_back();
+        }
+    }
+
+    /// The same request on its way to what is left of where its URI leads, should the place that it is sent to now fail.
+    pub fn toward(self, uri: Box<str>, places: Vec<Place>) -> Self {
+        Self {
+            hops: vec![Hop::Places { uri, places }],
+            ..self
+        }
     }
 
     /// Method.

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::call::State;
+use super::call::{Call, State};
 use super::carry::client_scope;
-use super::departure::Attempt;
+use super::departure::{Attempt, Ticket};
 use super::table::{Effect, Relay, Role, Sent};
 use crate::proxy::fork_effect::Failure;
+use crate::registrar::FlowId;
 use crate::transaction::ClientKey;
 
 impl Relay {
@@ -17,22 +18,55 @@ impl Relay {
         under_way < self.options.max_transactions.get()
     }
 
-    /// An attempt sets out. What becomes of it may never be told, where a mailbox was full: it is given up when a client
-    /// transaction would be. Answers with when that is.
-    pub(super) fn leave(&mut self, attempt: Attempt, now: Instant) -> Instant {
-        let until = now + self.options.timers.lifetime();
+    /// Whether that is so for a request that came over this flow, which has its share of it.
+    pub(super) fn has_room_for(&self, upstream: FlowId) -> bool {
+        let under_way = self.clients.len() + self.leaving.len();
+        let free = self
+            .options
+            .max_transactions
+            .get()
+            .saturating_sub(under_way);
+        self.sent_on.has_room(upstream, free)
+    }
+
+    /// When an attempt that sets out now is given up: when a client transaction would be.
+    pub(super) fn end_of_way(&self, now: Instant) -> Instant {
+        now + self.options.timers.lifetime()
+    }
+
+    /// An attempt sets out. What becomes of it may never be told, where a mailbox was full: it is given up then.
+    pub(super) fn leave(&mut self, attempt: Attempt, upstream: FlowId, until: Instant) -> State {
+        self.sent_on.take(upstream);
         self.leaving.insert((until, attempt));
-        until
+        let ticket = Ticket::default();
+        State::Leaving { until, ticket }
+    }
+
+    /// An attempt is called off, if that is not too late: whoever carries it out may be sending it.
+    pub(super) fn call_off(&mut self, attempt: Attempt, call: &mut Call) -> bool {
+        let Some(branch) = call.attempt(attempt) else {
+            return false;
+        };
+        let State::Leaving { until, ticket } = &branch.state else {
+            return false;
+        };
+        if !ticket.take() {
+            return false;
+        }
+        self.leaving.remove(&(*until, attempt));
+        branch.state = State::Ended;
+        self.sent_on.give_back(call.upstream);
+        true
     }
 
     /// A departure has been sent. One that has been given up is not followed: who waited for it has been answered.
     pub fn on_sent(&mut self, sent: Sent, now: Instant, out: &mut Vec<Effect>) {
-        let Attempt { relay, branch } = sent.attempt;
+        let relay = sent.attempt.relay;
         let attempt = self.calls.get_mut(&relay);
-        let Some(attempt) = attempt.and_then(|call| call.branch(branch)) else {
+        let Some(attempt) = attempt.and_then(|call| call.attempt(sent.attempt)) else {
             return;
         };
-        let State::Leaving { until } = attempt.state else {
+        let State::Leaving { until, .. } = attempt.state else {
             return;
         };
         let key = ClientKey::new(
@@ -48,9 +82,11 @@ impl Relay {
                     flow: sent.flow,
                     via: sent.via,
                     client,
+                    place: sent.place,
+                    rest: sent.rest,
                 };
                 self.leaving.remove(&(until, sent.attempt));
-                self.uses.insert((sent.flow, relay, Some(branch)));
+                self.uses.insert((sent.flow, relay, Some(sent.attempt)));
             }
             Err(_) => self.on_unsent(sent.attempt, Failure::overloaded(), now, out),
         }
@@ -64,16 +100,17 @@ impl Relay {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
-        let Attempt { relay, branch } = attempt;
+        let Attempt { relay, branch, .. } = attempt;
         let Some(mut call) = self.calls.remove(&relay) else {
             return;
         };
         let mut effects = Vec::new();
-        if let Some(left) = call.branch(branch)
-            && let State::Leaving { until } = left.state
+        if let Some(left) = call.attempt(attempt)
+            && let State::Leaving { until, .. } = left.state
         {
             self.leaving.remove(&(until, attempt));
             left.state = State::Ended;
+            self.sent_on.give_back(call.upstream);
             call.fork.on_failed(branch, failure, now, &mut effects);
         }
         self.settle_fork(relay, &mut call, effects, None, None, now, out);

@@ -10,13 +10,15 @@ mod departure;
 mod failure;
 mod kept;
 mod leaving;
+mod onward;
 mod options;
 mod record;
+mod share;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use departure::{Attempt, Datagrams, Departure, Exit, Hop, SentVia};
+pub use departure::{Attempt, Datagrams, Departure, Exit, Hop, Place, SentVia};
 pub use options::{
     Face, NatDetection, PathOptions, RecordRoute, RelayKeys, RelayOptions, RelayPolicy,
 };

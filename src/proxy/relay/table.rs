@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
 use super::call::{Call, State};
 use super::carry::{Original, client_scope, hops, own_domain};
-use super::departure::{Attempt, Departure, SentVia};
+use super::departure::{Attempt, Departure, Place, SentVia};
 use super::kept::Kept;
 use super::record::Recording;
+use super::share::Shares;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
-use crate::proxy::fork_effect::{BranchNumber, ForkEffect, ForkKind};
+use crate::proxy::fork_effect::{ForkEffect, ForkKind};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
@@ -42,6 +43,13 @@ pub enum Effect {
     },
     /// Find a way for this request, send it, and tell what became of it.
     Depart(Box<Departure>),
+    /// A place that a URI leads to has failed: others are to be tried before it for a while (RFC 3263 §4.3).
+    Avoid {
+        /// The place.
+        place: Place,
+        /// For how long, if it has said so (RFC 3261 §21.5.4).
+        retry_after: Option<Duration>,
+    },
     /// A contact can no longer be reached as it was registered (RFC 5626 §5.3): forget it.
     Stale {
         /// Its address-of-record.
@@ -62,6 +70,10 @@ pub struct Sent {
     pub via: SentVia,
     /// The octets, if the transport may lose them.
     pub again: Option<Arc<[u8]>>,
+    /// The place that it was sent to, if it was found by a URI.
+    pub place: Option<Place>,
+    /// The same request on its way to the other places that the URI leads to, if there are any.
+    pub rest: Option<Box<Departure>>,
 }
 
 /// Where server transactions send their responses.
@@ -132,13 +144,16 @@ pub struct Relay {
     pub(super) clients: ClientLayer<ClientPath>,
     pub(super) calls: Numbered<RelayId, Box<Call>>,
     /// Requests that came (`None`), and attempts that went, over each flow.
-    pub(super) uses: BTreeSet<(FlowId, RelayId, Option<BranchNumber>)>,
+    pub(super) uses: BTreeSet<(FlowId, RelayId, Option<Attempt>)>,
     pub(super) alarms: BTreeSet<(Instant, RelayId)>,
     /// Attempts whose way is looked for, by when they are given up.
     pub(super) leaving: BTreeSet<(Instant, Attempt)>,
     pub(super) options: TransactionOptions,
     /// Answers of our own that are kept.
     pub(super) kept: Kept,
+    /// Server transactions of each flow, and attempts for who is at its other end.
+    pub(super) taken_on: Shares,
+    pub(super) sent_on: Shares,
 }
 
 /// The worker that a branch of ours belongs to, by the branch of a response's topmost Via.
@@ -163,6 +178,8 @@ impl Relay {
             leaving: BTreeSet::new(),
             options,
             kept: Kept::of(options),
+            taken_on: Shares::default(),
+            sent_on: Shares::default(),
         }
     }
 
@@ -238,7 +255,7 @@ impl Relay {
     /// Takes a request on.
     ///
     /// # Errors
-    /// There are too many: answer 503.
+    /// There are too many, or too many of this peer's: answer 503.
     pub fn begin(
         &mut self,
         begin: Begin<'_>,
@@ -253,7 +270,13 @@ impl Relay {
             flow: begin.flow,
             relay: Some(relay),
         };
+        let limit = self.options.max_transactions.get();
+        let free = limit.saturating_sub(self.servers.len());
+        if !self.taken_on.has_room(begin.flow, free) {
+            return Err(NotBegun::Full { limit });
+        }
         let server = self.servers.begin(&key, upstream, begin.reliable, now)?;
+        self.taken_on.take(begin.flow);
         let is_invite = request.method == Method::Invite;
         let kind = if is_invite {
             ForkKind::Invite
@@ -302,12 +325,13 @@ impl Relay {
         let departure = Departure {
             attempt: None,
             until: None,
+            ticket: None,
             home: self.home,
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
             identity: target.identity,
             draft: Arc::new(draft),
-            branch: self.branch(&original),
+            branch: self.branch(begin.loop_key),
             recording: None,
             policy: Arc::clone(begin.policy),
         };
@@ -341,13 +365,15 @@ impl Relay {
             .uses
             .range(first..)
             .take_while(|(other, _, _)| *other == flow)
-            .map(|(_, relay, branch)| (*relay, *branch))
+            .map(|(_, relay, attempt)| (*relay, *attempt))
             .collect();
-        for (relay, branch) in uses {
-            let Some(branch) = branch else {
+        for (relay, attempt) in uses {
+            let Some(attempt) = attempt else {
                 self.uses.remove(&(flow, relay, None));
-                if let Some(call) = self.calls.get(&relay) {
-                    self.servers.forget(call.server);
+                if let Some(call) = self.calls.get(&relay)
+                    && self.servers.forget(call.server).is_some()
+                {
+                    self.taken_on.give_back(flow);
                 }
                 self.drive(relay, None, now, out, |fork, effects| {
                     fork.abandon(now, effects);
@@ -355,7 +381,7 @@ impl Relay {
                 continue;
             };
             let client = self.calls.get_mut(&relay).and_then(|call| {
-                match call.branch(branch).map(|branch| &branch.state) {
+                match call.attempt(attempt).map(|branch| &branch.state) {
                     Some(State::Sent { client, .. }) => Some(*client),
                     _ => None,
                 }

@@ -346,6 +346,94 @@ fn an_accepted_connection_is_taken_for_a_server_that_its_certificate_proves() {
 }
 
 #[test]
+fn a_connection_of_a_peer_is_used_only_for_what_one_of_ours_would_be_made_for() {
+    let strict = DestinationProfile {
+        minimum: Some(ProtocolVersion::Tls1_3),
+        ..profile(&["other.example.net"])
+    };
+    let shy = DestinationProfile {
+        own: OwnIdentity::None,
+        ..profile(&["other.example.net"])
+    };
+    let listener = listener(ClientVerification::Mandatory);
+    for (situation, client, own, shown, version, wanted) in [
+        (
+            "all is the same",
+            client_tls(),
+            Some("example.org"),
+            "example.org",
+            "TLSv1.2",
+            true,
+        ),
+        (
+            "we act for nobody in particular",
+            client_tls(),
+            None,
+            "example.org",
+            "TLSv1.2",
+            true,
+        ),
+        (
+            "it takes us for another",
+            client_tls(),
+            Some("example.org"),
+            "example.com",
+            "TLSv1.3",
+            false,
+        ),
+        (
+            "a version too old",
+            with(strict.clone()),
+            Some("example.org"),
+            "example.org",
+            "TLSv1.2",
+            false,
+        ),
+        (
+            "a version new enough",
+            with(strict),
+            Some("example.org"),
+            "example.org",
+            "TLSv1.3",
+            true,
+        ),
+        (
+            "no version of ours",
+            client_tls(),
+            Some("example.org"),
+            "example.org",
+            "SSLv3",
+            false,
+        ),
+        (
+            "we show it nothing",
+            with(shy),
+            Some("example.org"),
+            "example.org",
+            "TLSv1.3",
+            false,
+        ),
+    ] {
+        let loaded = load(&options(), &[&listener], &client).unwrap();
+        let met = meet(&loaded.listeners[0], &Client::with("other-dns"));
+        let peer = AcceptedPeer {
+            certificate: met.server.unwrap().certificate.unwrap(),
+            shown: shown.into(),
+            version,
+        };
+        for (name, proved) in [("other.example.net", true), ("example.net", false)] {
+            let name = ReferenceName::parse(name).unwrap();
+            let expectation = loaded.client.expectation(&name, own);
+            assert_eq!(
+                loaded.client.may_reuse(&expectation, &peer),
+                wanted && proved,
+                "{situation}: {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_certificate_that_a_setting_wants_has_to_be_there() {
     let com = OwnIdentity::Domain("example.com".to_owned());
     for (setting, client) in [

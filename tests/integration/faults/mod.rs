@@ -2,7 +2,9 @@
 //! users may try. Held to account each time: the right answer in bounded time, other traffic served meanwhile, nothing
 //! left over, and a log line that says why.
 
+mod aliases;
 mod attacks;
+mod failover;
 mod flows;
 mod locating;
 mod phones;

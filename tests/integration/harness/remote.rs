@@ -1,6 +1,6 @@
 //! The server of another domain, played by a test: it serves, or fails in one of the ways that servers and networks have.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslStream, SslVerifyMode};
@@ -47,6 +47,20 @@ impl Remote {
     /// A server over TCP.
     pub(crate) fn plain() -> Self {
         Self::listening(64)
+    }
+
+    /// A server that trusts nobody who may have issued a certificate of ours, and takes no connection without one.
+    pub(crate) fn distrusting(certificate: &str) -> Self {
+        let pem = Pki::get().client(certificate);
+        let mut tls = SslContext::builder(SslMethod::tls_server()).expect("a server context");
+        tls.set_certificate_chain_file(&pem).expect("certificate");
+        tls.set_private_key_file(&pem, SslFiletype::PEM)
+            .expect("key");
+        tls.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        Self {
+            tls: Some(tls.build()),
+            ..Self::listening(64)
+        }
     }
 
     /// A server whose connections are made, and where nothing is said then.
@@ -140,6 +154,10 @@ impl Remote {
         let mut nothing = [0; 1];
         let failed = stream.accept().is_err() || stream.ssl_read(&mut nothing).is_err();
         assert!(failed, "the handshake stands");
+        // Closed with something unread, the connection would be reset, and our last words lost.
+        let mut socket = stream.get_ref();
+        socket.shutdown(Shutdown::Write).expect("a connection");
+        std::io::copy(&mut socket, &mut std::io::sink()).ok();
     }
 
     fn poll(&self, patience: Duration) -> Option<TcpStream> {

@@ -53,6 +53,7 @@ flows! {
     callee_gone
     caller_gone
     cancel_before_departure
+    cancel_between_destinations
     cancel_races
     challenges
     changed_sessions
@@ -66,6 +67,7 @@ flows! {
     message_one_after_the_other
     message_without_answer_udp
     messages
+    next_destination
     no_answer
     no_response_tls
     no_response_udp
@@ -75,6 +77,7 @@ flows! {
     recursion
     redirection
     serial_groups
+    silent_destinations
     stray_responses
     successful_session
     timer_c

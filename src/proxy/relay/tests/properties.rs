@@ -18,13 +18,14 @@ use crate::proxy::Forking;
 use crate::registrar::FlowId;
 
 /// Who there is: name, transport, domain, preference.
-const PARTIES: [(&str, Transport, Option<&str>, &str); 6] = [
+const PARTIES: [(&str, Transport, Option<&str>, &str); 7] = [
     ("alice", Transport::Tls, None, ""),
     ("erin", Transport::Udp, None, ""),
     ("bob1", Transport::Tls, None, ";q=0.9"),
     ("bob2", Transport::Udp, None, ";q=0.9"),
     ("bob3", Transport::Tcp, None, ";q=0.2"),
-    ("carol", Transport::Tls, Some("example.net"), ""),
+    ("carol1", Transport::Tls, Some("example.net"), ""),
+    ("carol2", Transport::Tls, Some("example.net"), ""),
 ];
 
 const METHODS: [&str; 5] = ["INVITE", "MESSAGE", "INVITE", "SUBSCRIBE", "OPTIONS"];
@@ -74,7 +75,8 @@ fn events() -> impl Strategy<Value = Vec<On>> {
         1 => Just(Fault::OverAnother),
         2 => Just(Fault::Contacts),
     ];
-    let way = select(&[Way::Open, Way::Open, Way::Held, Way::Blocked][..]);
+    let way = [Way::Open, Way::Open, Way::Held, Way::Untold, Way::Blocked];
+    let way = select(way.to_vec());
     let wait = select(&[1_u64, 200, 499, 500, 4_000, 31_999, 32_000, 180_000][..]);
     let event = prop_oneof![
         6 => (party(), 0..METHODS.len(), 0..PLACES.len()).prop_map(|(p, m, to)| On::Ask(p, m, to)),

@@ -1,7 +1,7 @@
 //! Reads what the parties of a call do, and writes down what comes of it.
 //!
 //! A line is a setting (`set timer_c=5000`), a party (`phone bob tls q=0.5 registered`, `peer carol tls example.net`), an event
-//! (`wait 200`, `close bob`, `open bob`, `hold bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
+//! (`wait 200`, `close bob`, `open bob`, `hold bob`, `delay bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
 //! alone for a request within its dialog, a status for a response, `again` and what to say again, `loops` and what
 //! to send back to us. Options behind that: `call=`,
 //! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes), `by=path` (by the Path
@@ -109,6 +109,7 @@ impl Stage {
             "becomes" => self.world.rename(self.party(words[1]), words[2]),
             "hold" => self.world.set_way(self.party(words[1]), Way::Held),
             "free" => self.world.set_way(self.party(words[1]), Way::Open),
+            "delay" => self.world.set_way(self.party(words[1]), Way::Untold),
             "block" => self.world.set_way(self.party(words[1]), Way::Blocked),
             name => {
                 let party = self.party(name);

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::{
-    Attempt, Departure, Effect, Exit, Face, Hop, PathOptions, RecordRoute, Relay, RelayKeys,
+    Attempt, Departure, Effect, Exit, Face, Hop, PathOptions, Place, RecordRoute, Relay, RelayKeys,
     RelayPolicy, Sent, home_of,
 };
 use crate::auth::{
@@ -48,8 +48,17 @@ pub(super) enum Way {
     Open,
     /// Nothing is heard of what is sent there, until the way is open or blocked.
     Held,
+    /// What is sent there arrives, and that it has been sent is told late: when the way is open or blocked.
+    Untold,
     /// It cannot be reached, but for what comes over an open flow.
     Blocked,
+}
+
+/// What a way holds back.
+#[derive(Debug)]
+enum Held {
+    Departure(Box<Departure>),
+    Sent(Box<Sent>),
 }
 
 /// What can be seen from outside.
@@ -84,7 +93,7 @@ pub(super) struct World {
     pub(super) relay: Relay,
     pub(super) parties: Vec<Party>,
     pub(super) seen: Vec<Seen>,
-    held: Vec<(usize, Box<Departure>)>,
+    held: Vec<(usize, Held)>,
     flows: u64,
     tags: u32,
     /// Flows that something has come over, or that a request was to go to: others have no part in anything.
@@ -269,16 +278,20 @@ impl World {
     /// Opens the way to a party, or blocks it: what was held goes on.
     pub(super) fn set_way(&mut self, number: usize, way: Way) {
         self.parties[number].way = way;
-        if way == Way::Held {
+        if matches!(way, Way::Held | Way::Untold) {
             return;
         }
         let held = std::mem::take(&mut self.held);
-        let (now_free, still) = held.into_iter().partition(|(to, _)| *to == number);
+        let (now_free, still): (Vec<_>, _) = held.into_iter().partition(|(to, _)| *to == number);
         self.held = still;
-        let effects = now_free
-            .into_iter()
-            .map(|(_, departure)| Effect::Depart(departure));
-        self.carry_out(effects.collect());
+        for (_, held) in now_free {
+            match held {
+                Held::Departure(departure) => self.travel(departure),
+                Held::Sent(sent) => {
+                    self.step(|relay, now, effects| relay.on_sent(*sent, now, effects));
+                }
+            }
+        }
     }
 
     /// Goes on to the next deadline, if it is not later than this, and does what is due; false if there is none.
@@ -320,6 +333,7 @@ impl World {
         );
         assert!(self.relay.uses.is_empty() && self.relay.alarms.is_empty());
         assert!(self.relay.leaving.is_empty());
+        assert!(self.relay.taken_on.is_empty() && self.relay.sent_on.is_empty());
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Relay, Instant, &mut Vec<Effect>)) {
@@ -347,6 +361,13 @@ impl World {
                     self.send_over(flow, &octets);
                 }
                 Effect::Depart(departure) => self.travel(departure),
+                Effect::Avoid { place, retry_after } => {
+                    let at = self.at(place).unwrap();
+                    let name = &self.parties[at].name;
+                    let time =
+                        retry_after.map_or_else(String::new, |time| format!(" for {time:?}"));
+                    self.seen.push(Seen::Note(format!("avoids {name}{time}")));
+                }
                 Effect::Stale { aor, reach } => {
                     self.seen
                         .push(Seen::Note(format!("forgets {}", aor.as_str())));
@@ -369,30 +390,40 @@ impl World {
         });
     }
 
-    /// As the transport does it: hop by hop, until one can be reached.
+    /// As the transport does it: hop by hop and place by place, until one can be reached.
     fn travel(&mut self, departure: Box<Departure>) {
         let mut failure = Failure::no_transport();
-        let mut hops = departure.hops.iter();
-        let (number, octets, via) = loop {
-            let (number, why) = match hops.next() {
-                None => return self.strand(departure.attempt, failure),
-                Some(Hop::Flow(flow)) => {
+        let mut ways = VecDeque::new();
+        for hop in &departure.hops {
+            match hop {
+                Hop::Flow(flow) => {
                     let at = self.parties.iter().position(|party| party.flow == *flow);
-                    (
-                        at.filter(|at| self.parties[*at].is_open),
-                        Failure::flow_failed(),
-                    )
+                    match at.filter(|at| self.parties[*at].is_open) {
+                        Some(at) => ways.push_back((at, None)),
+                        None => failure = Failure::flow_failed(),
+                    }
                 }
-                Some(Hop::Uri(uri)) => (self.place_of(uri), nobody_there()),
-            };
-            let Some(number) = number else {
-                failure = why;
-                continue;
+                Hop::Uri(uri) => {
+                    let places = self.places_of(uri);
+                    if places.is_empty() {
+                        failure = nobody_there();
+                    }
+                    ways.extend(places.into_iter().map(|at| (at, Some(uri.clone()))));
+                }
+                Hop::Places { uri, places } => {
+                    let at = places.iter().filter_map(|place| self.at(*place));
+                    ways.extend(at.map(|at| (at, Some(uri.clone()))));
+                }
+            }
+        }
+        let (number, uri, octets, via) = loop {
+            let Some((number, uri)) = ways.pop_front() else {
+                return self.strand(departure.attempt, failure);
             };
             let party = &self.parties[number];
             match party.way {
-                Way::Open => {}
-                Way::Held => return self.held.push((number, departure)),
+                Way::Open | Way::Untold => {}
+                Way::Held => return self.held.push((number, Held::Departure(departure))),
                 Way::Blocked => {
                     failure = Failure::transport();
                     continue;
@@ -411,7 +442,8 @@ impl World {
             };
             let mut out = Vec::new();
             match departure.write(&exit, &mut out) {
-                Ok(via) => break (number, out, via),
+                Ok(_) if !departure.sets_out() => return,
+                Ok(via) => break (number, uri, out, via),
                 Err(why) => failure = why,
             }
         };
@@ -419,15 +451,27 @@ impl World {
         self.involved.insert(flow);
         self.send_over(flow, &octets);
         let is_datagram = matches!(flow, FlowId::Datagram { .. });
-        if let Some(attempt) = departure.attempt {
-            let sent = Sent {
-                attempt,
-                flow,
-                via,
-                again: is_datagram.then(|| octets.into()),
-            };
-            self.step(|relay, now, effects| relay.on_sent(sent, now, effects));
+        let Some(attempt) = departure.attempt else {
+            return;
+        };
+        let left = ways.into_iter().filter(|(_, of)| *of == uri);
+        let left: Vec<_> = left.map(|(at, _)| self.place(at)).collect();
+        let rest = match &uri {
+            Some(uri) if !left.is_empty() => Some(Box::new(departure.toward(uri.clone(), left))),
+            _ => None,
+        };
+        let sent = Sent {
+            attempt,
+            flow,
+            via,
+            again: is_datagram.then(|| octets.into()),
+            place: uri.is_some().then(|| self.place(number)),
+            rest,
+        };
+        if self.parties[number].way == Way::Untold {
+            return self.held.push((number, Held::Sent(Box::new(sent))));
         }
+        self.step(|relay, now, effects| relay.on_sent(sent, now, effects));
     }
 
     fn strand(&mut self, attempt: Option<Attempt>, failure: Failure) {
@@ -436,15 +480,30 @@ impl World {
         }
     }
 
-    /// Where a URI leads: to the server of a domain, or to an address.
-    fn place_of(&self, uri: &str) -> Option<usize> {
-        let uri = SipUri::parse(uri)?;
-        self.parties.iter().position(|party| match uri.host {
-            Host::Ip(ip) => party.is_open && party.address.ip() == ip,
-            Host::Name(_) => {
-                party.is_open && party.domain.as_deref() == Some(&*uri.host.canonical())
-            }
-        })
+    /// Where a URI leads: to the servers of a domain, or to an address.
+    fn places_of(&self, uri: &str) -> Vec<usize> {
+        let uri = SipUri::parse(uri).unwrap();
+        let is_there = |party: &Party| match uri.host {
+            Host::Ip(ip) => party.address.ip() == ip,
+            Host::Name(_) => party.domain.as_deref() == Some(&*uri.host.canonical()),
+        };
+        let parties = self.parties.iter().enumerate();
+        parties
+            .filter(|(_, party)| party.is_open && is_there(party))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    fn place(&self, number: usize) -> Place {
+        let party = &self.parties[number];
+        Place {
+            address: party.address,
+            transport: party.transport,
+        }
+    }
+
+    fn at(&self, place: Place) -> Option<usize> {
+        (0..self.parties.len()).find(|number| self.place(*number) == place)
     }
 }
 
