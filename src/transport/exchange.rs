@@ -12,7 +12,9 @@ use super::shared::{Shared, Snapshot};
 use super::wire::Wire;
 use super::worker::{Answered, Fate, SCRATCH, Worker};
 use crate::auth::{Identities, Peer, Transport};
-use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
+use crate::proxy::{
+    self, Answers, Context, Load, Outcome, Pending, Registration, Relaying, Routed,
+};
 use crate::registrar::FlowId;
 use crate::sip::{Fault, Frame, Message, Reply};
 use crate::tls::Progress;
@@ -269,7 +271,10 @@ impl Worker {
         }
         self.judge_again(connection);
         let tag = self.tags.next();
-        let context = context(&self.snapshot, &self.shared, self.now, connection, &tag);
+        let context = Context {
+            load: self.congestion.load(),
+            ..context(&self.snapshot, &self.shared, self.now, connection, &tag)
+        };
         let mut relaying = Relaying {
             relay: &mut self.relay,
             effects: &mut self.effects,
@@ -336,6 +341,11 @@ impl Worker {
                 debug!("sip.relayed conn={id} peer={peer} {routed}");
             }
             Outcome::Absorbed => {}
+            Outcome::Overloaded => {
+                counters.requests.add(1);
+                counters.overload_refused.add(1);
+                debug!("sip.answered conn={id} peer={peer} status=503 reason=overload");
+            }
             Outcome::Reported { outcome, refused } => {
                 if self.may_log("auth.would_refuse", connection) {
                     let names = connection.names();
@@ -489,6 +499,7 @@ fn context<'c>(
         now,
         arrived: shared.arrivals.next(),
         to_tag,
+        load: Load::Normal,
     }
 }
 

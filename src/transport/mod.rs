@@ -6,6 +6,7 @@
 mod acceptor;
 mod admission;
 mod arrivals;
+mod congestion;
 mod connection;
 mod deadline;
 mod dial;
@@ -34,6 +35,7 @@ mod timer;
 mod wire;
 mod worker;
 
+pub use congestion::{CongestionMetric, CongestionOptions};
 pub use engine::{Engine, Error, Listeners};
 pub use handle::{EngineHandle, Registered, RegistrationEvent};
 pub use inspect::{ConnectionView, Observer, State};

@@ -85,6 +85,8 @@ counters! {
     malformed: "Messages that broke the grammar.";
     timeouts: "Connections closed by a deadline.";
     slow_receivers: "Connections closed because the peer took too little.";
+    overloads: "Times that a worker had too much to do.";
+    overload_refused: "Requests answered 503 because of that.";
     lookups_refused: "Requests answered 503 because the lookup pool was full.";
     requests_sent: "Requests of our own that were sent.";
     requests_failed: "Requests of our own that were not answered, or not sent.";
@@ -108,6 +110,8 @@ pub(crate) struct Shared {
     /// Who is told of registrations.
     pub(crate) registered: Option<Arc<dyn Registered>>,
     pub(crate) limiter: Limiter,
+    /// Workers that have too much to do.
+    pub(crate) overloaded: AtomicUsize,
     pub(crate) counters: Counters,
     pub(crate) arrivals: Arrivals,
     pub(crate) listeners: Vec<SocketAddr>,
@@ -157,6 +161,7 @@ impl Shared {
             outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
             registered,
             limiter: Limiter::new(Instant::now()),
+            overloaded: AtomicUsize::new(0),
             counters: Counters::default(),
             arrivals: Arrivals::default(),
             listeners,

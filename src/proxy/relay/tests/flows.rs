@@ -66,6 +66,7 @@ flows! {
     no_answer
     no_response_tls
     no_response_udp
+    overload
     parallel_forking
     proxy_authentication
     recursion
