@@ -36,10 +36,14 @@ impl Worker {
     pub(super) fn exchange(&mut self, connection: &mut Connection) -> Fate {
         if connection.queued() > 0 {
             let deadlines = &self.shared.options.deadlines;
-            match connection.flush(self.now, deadlines.write) {
-                Ok(true) => connection.wait_again(deadlines, self.now),
-                Ok(false) => return Fate::Keep,
-                Err(why) => return Fate::Drop(why),
+            let was_held_back = connection.is_held_back();
+            if let Err(why) = connection.flush(self.now, deadlines.write) {
+                return Fate::Drop(why);
+            }
+            match (was_held_back, connection.is_held_back()) {
+                (_, true) => return Fate::Keep,
+                (true, false) => connection.wait_again(deadlines, self.now),
+                (false, false) => {}
             }
         }
         let mut out = std::mem::take(&mut self.out);
@@ -54,9 +58,9 @@ impl Worker {
         self.out = out;
         if connection.paused
             && connection.pending < QUESTIONS_A_CONNECTION
-            && connection.queued() == 0
+            && !connection.is_held_back()
         {
-            // It was paused for others to have their turn, or for its answers to get out: they are.
+            // It was paused for others to have their turn, or for its answers to get out: most are.
             self.again.push(connection.slot);
         }
         let deadlines = &self.shared.options.deadlines;
@@ -195,9 +199,14 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> (usize, Fate) {
         let limits = self.shared.options.limits;
+        // Who only asks is not told more at a time for what it has not taken yet.
+        let most = match connection.homes {
+            0 => SCRATCH.saturating_sub(connection.queued()),
+            _ => SCRATCH,
+        };
         let mut taken = 0;
         loop {
-            if connection.pending >= QUESTIONS_A_CONNECTION || out.len() >= SCRATCH {
+            if connection.pending >= QUESTIONS_A_CONNECTION || out.len() >= most {
                 connection.paused = true;
                 connection.begun = false;
                 return (taken, Fate::Keep);
