@@ -4,6 +4,7 @@
 
 mod attacks;
 mod locating;
+mod overload;
 mod phones;
 mod remotes;
 mod restart;
