@@ -3,6 +3,8 @@
 //! What waits for a worker is what its poller tells of at the beginning of a turn, the connections that were not read to
 //! the end in the turn before, and its mail. Each has its turn before any has another, so how long a turn takes is how long
 //! whatever comes in has to wait.
+//!
+//! Handshakes do not count: they have limits of their own, and requests refused would not make them fewer.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ pub enum CongestionMetric {
     Size,
     /// How long the oldest of them may have waited; the tolerance is in seconds.
     TimeDepth,
-    /// How long the last of them will have to wait; the tolerance is in milliseconds.
+    /// How long what comes in now will have to wait; the tolerance is in milliseconds.
     WaitTime,
 }
 
@@ -43,18 +45,20 @@ const FULL: u64 = 100;
 /// So long there must not have been too much to do, until an operator is told that it is over. What is refused follows the
 /// measure at once.
 const QUIET: Duration = Duration::from_secs(1);
-/// What one thing takes is the average of so many at least, and of twice as many at most.
-const AVERAGED: u32 = 128;
+/// What a turn takes is an average in which the last one has this share: one long turn is an accident, or a burst that is over.
+const SHARE: u32 = 4;
 
 /// The measure of one worker; has no clock of its own.
 #[derive(Debug)]
 pub(super) struct Congestion {
     options: Option<CongestionOptions>,
-    /// Since when the worker is in its turn, and how many things it has to do in it.
-    turn: Option<(Instant, u32)>,
+    /// Since when the worker is in its turn.
+    turn: Option<Instant>,
+    /// Time of this turn that does not count.
+    aside: Duration,
     last_turn: Duration,
-    /// Time for how many things.
-    spent: (Duration, u32),
+    /// What turns take of late.
+    usual_turn: Duration,
     load: Load,
     episode: Option<Episode>,
 }
@@ -71,8 +75,9 @@ impl Congestion {
         Self {
             options,
             turn: None,
+            aside: Duration::ZERO,
             last_turn: Duration::ZERO,
-            spent: (Duration::ZERO, 0),
+            usual_turn: Duration::ZERO,
             load: Load::Normal,
             episode: None,
         }
@@ -91,9 +96,13 @@ impl Congestion {
     /// A turn begins in which so many things have to be done.
     pub(super) fn begin(&mut self, waiting: usize, now: Instant) -> Option<Change> {
         let options = self.options?;
-        let count = u32::try_from(waiting).unwrap_or(u32::MAX);
-        self.turn = Some((now, count));
-        let percent = self.percent(options, count);
+        self.turn = Some(now);
+        self.aside = Duration::ZERO;
+        if waiting == 0 {
+            // Whatever there was is done.
+            (self.last_turn, self.usual_turn) = (Duration::ZERO, Duration::ZERO);
+        }
+        let percent = self.percent(options, waiting);
         self.load = match percent {
             ..HIGH => Load::Normal,
             HIGH..=FULL => Load::High,
@@ -121,35 +130,27 @@ impl Congestion {
         }
     }
 
-    /// The turn is over.
-    pub(super) fn end(&mut self, now: Instant) {
-        let Some((began, count)) = self.turn.take() else {
-            return;
-        };
-        self.last_turn = now.saturating_duration_since(began);
-        if count == 0 {
-            return;
-        }
-        let (time, things) = &mut self.spent;
-        *time += self.last_turn;
-        *things = things.saturating_add(count);
-        while *things >= 2 * AVERAGED {
-            *time /= 2;
-            *things /= 2;
-        }
+    /// So much of this turn was for connections that are not open yet.
+    pub(super) fn set_aside(&mut self, time: Duration) {
+        self.aside += time;
     }
 
-    fn percent(&self, options: CongestionOptions, waiting: u32) -> u64 {
+    /// The turn is over.
+    pub(super) fn end(&mut self, now: Instant) {
+        let Some(began) = self.turn.take() else {
+            return;
+        };
+        let whole = now.saturating_duration_since(began);
+        self.last_turn = whole.saturating_sub(self.aside);
+        self.usual_turn = (self.usual_turn * (SHARE - 1) + self.last_turn) / SHARE;
+    }
+
+    fn percent(&self, options: CongestionOptions, waiting: usize) -> u64 {
         let tolerance = u128::from(options.tolerance.max(1));
         let (measured, tolerated) = match options.metric {
-            CongestionMetric::Size => (u128::from(waiting), tolerance),
-            CongestionMetric::TimeDepth if waiting == 0 => (0, tolerance),
+            CongestionMetric::Size => (waiting as u128, tolerance),
             CongestionMetric::TimeDepth => (self.last_turn.as_nanos(), tolerance * 1_000_000_000),
-            CongestionMetric::WaitTime => {
-                let (time, things) = self.spent;
-                let each = time.as_nanos() / u128::from(things.max(1));
-                (each * u128::from(waiting), tolerance * 1_000_000)
-            }
+            CongestionMetric::WaitTime => (self.usual_turn.as_nanos(), tolerance * 1_000_000),
         };
         u64::try_from(measured * 100 / tolerated).unwrap_or(u64::MAX)
     }
@@ -196,25 +197,13 @@ mod tests {
                 Normal,
             ),
             ("nothing is known", WaitTime, 200, &[], 5_000, Normal),
-            ("each takes 2 ms", WaitTime, 200, &[(10, 20)], 79, Normal),
-            ("80 of them", WaitTime, 200, &[(10, 20)], 80, High),
-            ("101 of them", WaitTime, 200, &[(10, 20)], 101, Excessive),
-            (
-                "an idle turn says nothing of them",
-                WaitTime,
-                200,
-                &[(10, 20), (0, 900)],
-                79,
-                Normal,
-            ),
-            (
-                "one slow thing among many quick ones",
-                WaitTime,
-                200,
-                &[(200, 20), (1, 60)],
-                400,
-                Normal,
-            ),
+            ("one long turn", WaitTime, 200, &[(9, 600)], 9, Normal),
+            ("an endless one", WaitTime, 200, &[(9, 900)], 9, Excessive),
+            ("short turns", WaitTime, 200, &[(9, 150); 30], 9, Normal),
+            ("long ones", WaitTime, 200, &[(9, 165); 30], 9, High),
+            ("longer ones", WaitTime, 200, &[(9, 220); 30], 9, Excessive),
+            ("not many", WaitTime, 200, &[(9, 220); 3], 9, Normal),
+            ("nothing waits", WaitTime, 200, &[(9, 220); 30], 0, Normal),
         ] {
             let (mut congestion, mut now) = (congestion(metric, tolerance), Instant::now());
             turns(&mut congestion, &mut now, before);
@@ -228,15 +217,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_slow_once_is_forgotten() {
-        let (mut congestion, mut now) =
-            (congestion(CongestionMetric::WaitTime, 200), Instant::now());
-        turns(&mut congestion, &mut now, &[(100, 1_000)]);
-        congestion.begin(100, now);
-        assert_eq!(congestion.load(), Load::Excessive);
-        turns(&mut congestion, &mut now, &[(100, 1); 12]);
-        congestion.begin(100, now);
-        assert_eq!(congestion.load(), Load::Normal);
+    fn handshakes_do_not_count() {
+        for (aside, wanted) in [(0, Load::Excessive), (900, Load::Normal)] {
+            let (mut congestion, mut now) =
+                (congestion(CongestionMetric::WaitTime, 200), Instant::now());
+            for _ in 0..10 {
+                congestion.begin(1, now);
+                congestion.set_aside(Duration::from_millis(aside));
+                now += Duration::from_secs(1);
+                congestion.end(now);
+            }
+            congestion.begin(1, now);
+            assert_eq!(congestion.load(), wanted, "{aside}");
+        }
+    }
+
+    #[test]
+    fn what_was_long_is_forgotten() {
+        for (situation, then) in [
+            ("short turns", &[(9, 1); 8][..]),
+            ("nothing to do", &[(0, 1)]),
+        ] {
+            let (mut congestion, mut now) =
+                (congestion(CongestionMetric::WaitTime, 200), Instant::now());
+            turns(&mut congestion, &mut now, &[(9, 800); 30]);
+            congestion.begin(9, now);
+            assert_eq!(congestion.load(), Load::Excessive);
+            turns(&mut congestion, &mut now, then);
+            congestion.begin(9, now);
+            assert_eq!(congestion.load(), Load::Normal, "{situation}");
+        }
     }
 
     #[test]

@@ -21,13 +21,15 @@ use crate::tls::Progress;
 
 /// Reads of one connection before others have their turn.
 const READS_A_TURN: usize = 8;
+/// Messages of one connection before others have their turn.
+const MESSAGES_A_TURN: usize = 128;
 /// Questions that one connection may have with the lookup pool; beyond it its next message waits.
 const QUESTIONS_A_CONNECTION: usize = 16;
 
 /// What came in a turn.
 #[derive(Debug, Default, Clone, Copy)]
 struct Heard {
-    message: bool,
+    messages: usize,
     ping: bool,
 }
 
@@ -64,7 +66,7 @@ impl Worker {
             self.again.push(connection.slot);
         }
         let deadlines = &self.shared.options.deadlines;
-        connection.wait_for_next(heard.message, heard.ping, deadlines, self.now);
+        connection.wait_for_next(heard.messages > 0, heard.ping, deadlines, self.now);
         if let Fate::Finish(reason) = fate {
             connection.ending.get_or_insert(reason);
         } else if !matches!(fate, Fate::Keep) {
@@ -206,7 +208,10 @@ impl Worker {
         };
         let mut taken = 0;
         loop {
-            if connection.pending >= QUESTIONS_A_CONNECTION || out.len() >= most {
+            if connection.pending >= QUESTIONS_A_CONNECTION
+                || out.len() >= most
+                || heard.messages >= MESSAGES_A_TURN
+            {
                 connection.paused = true;
                 connection.begun = false;
                 return (taken, Fate::Keep);
@@ -225,7 +230,7 @@ impl Worker {
                 Frame::Pong => taken += 2,
                 Frame::Message { message, length } => {
                     taken += length;
-                    heard.message = true;
+                    heard.messages += 1;
                     self.message(connection, &message, None, out);
                 }
                 Frame::Unframed { message, fault } => {

@@ -17,7 +17,7 @@ use super::lookup::LookupPool;
 use super::options::EngineOptions;
 use super::places::Places;
 use super::resolving::Resolving;
-use super::worker::{Answered, Mail};
+use super::worker::{Answered, Arrival, Mail};
 use crate::proxy::Policy;
 use crate::registrar::{FlowId, Location};
 use crate::resolve::Resolver;
@@ -124,6 +124,8 @@ pub(crate) struct Shared {
 /// The way to one worker.
 pub(crate) struct Mailbox {
     pub(crate) sender: Sender<Mail>,
+    /// Pieces of its mail that are new connections.
+    pub(crate) arriving: AtomicUsize,
     pub(crate) waker: mio::Waker,
 }
 
@@ -173,10 +175,27 @@ impl Shared {
         }
     }
 
-    /// Gives mail to the workers in turn.
-    pub(crate) fn post_to_next(&self, mail: Mail) -> Result<(), NotTaken> {
+    /// Gives new connections to the workers in turn.
+    pub(crate) fn post_to_next(&self, arrival: Box<Arrival>) -> Result<(), NotTaken> {
         let next = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
-        self.post(next, mail)
+        let count = self.mailboxes.get(next).map(|mailbox| &mailbox.arriving);
+        count.map(|count| count.fetch_add(1, Ordering::Relaxed));
+        self.post(next, Mail::Arrival(arrival)).inspect_err(|_| {
+            count.map(|count| count.fetch_sub(1, Ordering::Relaxed));
+        })
+    }
+
+    /// A worker takes a new connection out of its mail.
+    pub(crate) fn has_arrived(&self, worker: usize) {
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            mailbox.arriving.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// New connections in the mail of a worker.
+    pub(crate) fn arriving(&self, worker: usize) -> usize {
+        let mailbox = self.mailboxes.get(worker);
+        mailbox.map_or(0, |mailbox| mailbox.arriving.load(Ordering::Relaxed))
     }
 
     /// Gives mail to one worker.

@@ -242,9 +242,14 @@ impl Worker {
         }
         let connections = events.iter().filter(|event| {
             let token = event.token();
-            token != MAIL && token != TIMER && again.binary_search(&token.0).is_err()
+            token != MAIL
+                && token != TIMER
+                && again.binary_search(&token.0).is_err()
+                && self.is_open(token.0)
         });
-        let waiting = connections.count() + again.len() + self.mail.len();
+        let arriving = self.shared.arriving(self.number);
+        let mail = self.mail.len().saturating_sub(arriving);
+        let waiting = connections.count() + again.len() + mail;
         match self.congestion.begin(waiting, self.now) {
             None => {}
             Some(Change::Begun { waiting, percent }) => {
@@ -264,6 +269,11 @@ impl Worker {
                 );
             }
         }
+    }
+
+    fn is_open(&self, slot: usize) -> bool {
+        let connection = self.slots.get(slot).and_then(Option::as_ref);
+        connection.is_some_and(|connection| matches!(connection.stage, Stage::Open(_)))
     }
 
     /// How long the poller may wait: not at all while something is left to do, else until its timer wakes it.
@@ -413,6 +423,7 @@ impl Worker {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
+        self.shared.has_arrived(self.number);
         self.shared.counters.accepted.add(1);
         let id = self.shared.connection_number(self.number);
         let slot = self.free_slot();

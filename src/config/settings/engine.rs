@@ -158,9 +158,8 @@ const ROWS: &[Setting] = &[
         "CongestionManagementMetric",
         Choice(&["WAIT_TIME|", "SIZE", "TIME_DEPTH"]),
         "WAIT_TIME",
-        "What is measured of each worker at the beginning of each of its turns: how long \
-         what comes in then will have to wait; how many connections have something for it; how long the oldest of that may have \
-         waited.",
+        "What is measured of each worker at the beginning of each of its turns: how long what comes in will have to wait, which \
+         is as long as turns take of late; how many connections have something for it; how long the oldest of that may have waited.",
     ),
     honoured(
         "CongestionManagementTolerance",

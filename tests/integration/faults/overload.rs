@@ -122,10 +122,10 @@ fn a_flood_is_refused_in_part_and_who_is_registered_stays_so() {
         told.map(|told| told.expect("a flood")).collect()
     });
     for told in &told {
-        assert!(told.served > 0, "{told:?}");
         assert!(told.refused_pings > 0, "{told:?}");
         assert!(told.refused_messages > 0, "{told:?}");
     }
+    assert!(told.iter().any(|told| told.served > 0), "{told:?}");
     comes_to(&server, "overloaded_workers", &json!(0));
     let refused: usize = told.iter().map(Told::refused).sum();
     let counters = status(&server)["counters"].clone();
