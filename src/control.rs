@@ -108,6 +108,7 @@ impl Controlled for Desk {
             "connections": self.observer.connections(),
             "aors": self.observer.aors(),
             "workers": self.observer.workers(),
+            "overloaded_workers": self.observer.overloaded(),
             "draining": self.observer.is_draining(),
             "log_level": self.log.level(),
             "log_lines_dropped": self.log.dropped(),

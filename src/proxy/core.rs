@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::dialog;
 use super::directory::{Answers, Pending};
+use super::load::{self, Load};
 use super::onward::{self, Course};
 use super::ours::Routed;
 use super::policy::Policy;
@@ -38,6 +39,8 @@ pub struct Context<'c> {
     pub arrived: u64,
     /// Tag for an answer of ours.
     pub to_tag: &'c str,
+    /// How much there is to do.
+    pub load: Load,
 }
 
 /// What a request that is sent on is handed to.
@@ -63,6 +66,8 @@ pub enum Outcome {
     Relayed(Routed),
     /// It belongs to a request that is under way.
     Absorbed,
+    /// There is too much to do, and it was told to come again later.
+    Overloaded,
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
     /// Passed by repro's rules; the secure rules would have refused it.
@@ -274,6 +279,10 @@ fn step(
                 return context.answer(message, StatusCode::OK, b"", out);
             }
             Met::New | Met::NothingToCancel => {}
+        }
+        // What has been asked for costs little more than it has cost already.
+        if let Some(outcome) = load::refuse(&request, context, out) {
+            return outcome;
         }
     }
     let routes = Routes::of(&request, |uri| context.policy.is_mine(uri));
@@ -533,6 +542,7 @@ mod tests {
             now: Instant::now(),
             arrived: 0,
             to_tag: "ours",
+            load: Load::Normal,
         };
         let mut out = Vec::new();
         let (mut relay, mut effects) = (Relay::new(0, TransactionOptions::default()), Vec::new());

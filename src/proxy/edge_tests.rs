@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::core::Context;
 use super::edge::path;
+use super::load::Load;
 use super::relay::{NatDetection, PathOptions};
 use super::test_support::policy;
 use crate::auth::{Peer, Transport};
@@ -39,6 +40,7 @@ fn said(via: &str, source: &str, lines: &str, options: PathOptions) -> String {
         name_reached: false,
         now: clock(),
         arrived: 0,
+        load: Load::Normal,
         to_tag: "ours",
     };
     let Some(back) = path(&request, &context) else {

@@ -29,6 +29,7 @@ mod fork_properties;
 #[cfg(test)]
 mod fork_tests;
 mod leave_out;
+mod load;
 mod loop_check;
 mod onward;
 mod options;
@@ -69,6 +70,7 @@ pub use fork_effect::{
     BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
 };
 pub use leave_out::LeaveOut;
+pub use load::Load;
 pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};
 pub use ours::{End, Routed};

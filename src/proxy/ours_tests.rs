@@ -12,8 +12,9 @@ use super::relay::Relay;
 use super::test_support::policy;
 use super::{
     Answer, Answers, Context, Directory, FilterAction, FilterOptions, FilterRule, Filters,
-    FixedRoutes, Kept, Outcome, Policy, Question, RegistrationRule, Relaying, RouteRule, Routing,
-    RoutingOptions, Silo, SiloOptions, StaticRegistrations, StaticRoutes, on_answers, on_message,
+    FixedRoutes, Kept, Load, Outcome, Policy, Question, RegistrationRule, Relaying, RouteRule,
+    Routing, RoutingOptions, Silo, SiloOptions, StaticRegistrations, StaticRoutes, on_answers,
+    on_message,
 };
 use crate::auth::{
     self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
@@ -119,6 +120,7 @@ impl World {
             // Another each time that the message is judged; what is kept must not be asked for anew.
             arrived: ARRIVALS.fetch_add(1, Ordering::Relaxed),
             to_tag: "ours",
+            load: Load::Normal,
         }
     }
 

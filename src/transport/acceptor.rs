@@ -10,7 +10,7 @@ use log::{debug, error, warn};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::shared::Shared;
-use super::worker::{Arrival, Mail};
+use super::worker::Arrival;
 
 /// Connections that the kernel holds for us until `accept` takes them.
 const BACKLOG: i32 = 1024;
@@ -119,10 +119,7 @@ fn hand_over(stream: std::net::TcpStream, peer: SocketAddr, listener: usize, sha
         place,
         accepted: now,
     };
-    if shared
-        .post_to_next(Mail::Arrival(Box::new(arrival)))
-        .is_err()
-    {
+    if shared.post_to_next(Box::new(arrival)).is_err() {
         refuse("workers are busy");
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Connection {
     pub(crate) octets_out: u64,
 }
 
+/// Octets that a peer which only asks may leave untaken, and is read from nevertheless.
+const LOW_MARK: usize = 16 * 1024;
 /// How long a peer may take to read our last words.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -182,14 +184,25 @@ impl Connection {
         self.partial = self.begun;
     }
 
-    /// When it is due, and by which limit. While the peer does not take what is queued nothing is read, so that only
+    /// When it is due, and by which limit. While nothing is read from the peer because it does not take what is queued, only
     /// its taking counts.
     pub(crate) fn due(&self) -> Option<(Instant, Limit)> {
         let write = self.write_due.map(|at| (at, Limit::Write));
-        write.or(self.read_due.map(|at| (at, self.read_limit)))
+        let read = self.read_due.map(|at| (at, self.read_limit));
+        match (write, read) {
+            (Some(write), Some(read)) if !self.is_held_back() && read.0 < write.0 => Some(read),
+            (write, read) => write.or(read),
+        }
     }
 
-    /// Begins again to wait for what it waited for before the peer stopped taking.
+    /// Whether nothing is read from the peer until it has taken more of what is queued: so one that asks and does not
+    /// listen is slowed down by its own answers. One that we have asked too is never: if both sides waited for the other
+    /// to read, neither would.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.homes == 0 && self.queued() > LOW_MARK
+    }
+
+    /// Begins again to wait for what it waited for before it was held back.
     pub(crate) fn wait_again(&mut self, deadlines: &Deadlines, now: Instant) {
         let patience = match self.read_limit {
             Limit::Handshake => deadlines.handshake,
@@ -249,6 +262,7 @@ impl Connection {
                 Progress::Octets(written) => {
                     self.octets_out += written as u64;
                     self.queue_taken += written;
+                    self.forget_taken();
                     self.write_due = (!patience.is_zero()).then(|| now + patience);
                 }
                 Progress::Wait => return Ok(false),
@@ -260,6 +274,15 @@ impl Connection {
         self.queue_taken = 0;
         self.write_due = None;
         Ok(true)
+    }
+
+    /// What has been taken goes once it is most of the queue: a peer that is always a little behind would else have
+    /// everything kept that it was ever told.
+    fn forget_taken(&mut self) {
+        if self.queue_taken > self.queue.len() / 2 {
+            self.queue.drain(..self.queue_taken);
+            self.queue_taken = 0;
+        }
     }
 
     /// Says goodbye and waits a moment for the peer to hear it. False when there is nothing to wait for: closing a
@@ -381,6 +404,64 @@ mod tests {
 
     fn aor(user: usize) -> Aor {
         Aor::of(&SipUri::parse(&format!("sip:{user:06}@example.org")).unwrap())
+    }
+
+    /// An open connection, and its other end, which reads nothing by itself.
+    fn open() -> (Connection, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut connection = connection();
+        connection.stage = Stage::Open(Wire::Plain(Socket::new(stream)));
+        (connection, peer)
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Sends until so many octets are queued.
+    fn fill(connection: &mut Connection, octets: usize) {
+        while connection.queued() < octets {
+            let part = vec![b'x'; 10_000];
+            connection.send(&part, Instant::now(), PATIENCE).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_always_behind_has_no_more_kept_for_it_than_is_queued() {
+        let (mut connection, mut peer) = open();
+        fill(&mut connection, 2_000_000);
+        let mut taken = vec![0; 200_000];
+        for _ in 0..200 {
+            std::io::Read::read_exact(&mut peer, &mut taken).unwrap();
+            let all = connection.flush(Instant::now(), PATIENCE).unwrap();
+            assert!(!all, "it was behind");
+            fill(&mut connection, 2_000_000);
+        }
+        assert!(
+            connection.queue.len() < 8_000_000,
+            "{}",
+            connection.queue.len()
+        );
+    }
+
+    #[test]
+    fn who_only_asks_is_held_back_and_who_answers_us_never() {
+        let now = Instant::now();
+        let (mut connection, _peer) = open();
+        connection.wait_for(Limit::PartialMessage, now, Duration::from_secs(1));
+        let read = Some((now + Duration::from_secs(1), Limit::PartialMessage));
+        assert!(!connection.is_held_back());
+        assert_eq!(connection.due(), read);
+        fill(&mut connection, 1);
+        assert!(!connection.is_held_back(), "a little is queued");
+        assert_eq!(connection.due(), read);
+        fill(&mut connection, LOW_MARK + 1);
+        assert!(connection.is_held_back(), "much is");
+        assert!(matches!(connection.due(), Some((_, Limit::Write))));
+        connection.carries(0);
+        assert!(!connection.is_held_back(), "we wait for its answers");
+        assert_eq!(connection.due(), read);
     }
 
     #[test]

@@ -220,7 +220,13 @@ impl Worker {
                 );
                 let sent = self.send(connection, &out);
                 if let Some(journey) = journey.take() {
+                    let was_held_back = connection.is_held_back();
                     connection.carries(journey.departure.home);
+                    if was_held_back {
+                        // Its answers to us are wanted from now on.
+                        connection.wait_again(&self.shared.options.deadlines, self.now);
+                        self.again.push(connection.slot);
+                    }
                     self.sent(journey, exit.flow, via, None);
                 }
                 sent.err().unwrap_or(Fate::Keep)

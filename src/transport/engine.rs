@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -131,6 +132,7 @@ impl Engine {
             let (sender, mail) = crossbeam_channel::bounded(MAILBOX);
             mailboxes.push(Mailbox {
                 sender,
+                arriving: AtomicUsize::new(0),
                 waker: Waker::new(poll.registry(), MAIL)?,
             });
             polls.push((poll, mail));

@@ -18,13 +18,15 @@ use crate::tls::Progress;
 
 /// Reads of one connection before others have their turn.
 const READS_A_TURN: usize = 8;
+/// Messages of one connection before others have their turn.
+const MESSAGES_A_TURN: usize = 128;
 /// Questions that one connection may have with the lookup pool; beyond it its next message waits.
 const QUESTIONS_A_CONNECTION: usize = 16;
 
 /// What came in a turn.
 #[derive(Debug, Default, Clone, Copy)]
 struct Heard {
-    message: bool,
+    messages: usize,
     ping: bool,
 }
 
@@ -33,10 +35,14 @@ impl Worker {
     pub(super) fn exchange(&mut self, connection: &mut Connection) -> Fate {
         if connection.queued() > 0 {
             let deadlines = &self.shared.options.deadlines;
-            match connection.flush(self.now, deadlines.write) {
-                Ok(true) => connection.wait_again(deadlines, self.now),
-                Ok(false) => return Fate::Keep,
-                Err(why) => return Fate::Drop(why),
+            let was_held_back = connection.is_held_back();
+            if let Err(why) = connection.flush(self.now, deadlines.write) {
+                return Fate::Drop(why);
+            }
+            match (was_held_back, connection.is_held_back()) {
+                (_, true) => return Fate::Keep,
+                (true, false) => connection.wait_again(deadlines, self.now),
+                (false, false) => {}
             }
         }
         let mut out = std::mem::take(&mut self.out);
@@ -51,13 +57,13 @@ impl Worker {
         self.out = out;
         if connection.paused
             && connection.pending < QUESTIONS_A_CONNECTION
-            && connection.queued() == 0
+            && !connection.is_held_back()
         {
-            // It was paused for others to have their turn, or for its answers to get out: they are.
+            // It was paused for others to have their turn, or for its answers to get out: most are.
             self.again.push(connection.slot);
         }
         let deadlines = &self.shared.options.deadlines;
-        connection.wait_for_next(heard.message, heard.ping, deadlines, self.now);
+        connection.wait_for_next(heard.messages > 0, heard.ping, deadlines, self.now);
         if let Fate::Finish(reason) = fate {
             connection.ending.get_or_insert(reason);
         } else if !matches!(fate, Fate::Keep) {
@@ -191,9 +197,17 @@ impl Worker {
         out: &mut Vec<u8>,
     ) -> (usize, Fate) {
         let limits = self.shared.options.limits;
+        // Who only asks is not told more at a time for what it has not taken yet.
+        let most = match connection.homes {
+            0 => SCRATCH.saturating_sub(connection.queued()),
+            _ => SCRATCH,
+        };
         let mut taken = 0;
         loop {
-            if connection.pending >= QUESTIONS_A_CONNECTION || out.len() >= SCRATCH {
+            if connection.pending >= QUESTIONS_A_CONNECTION
+                || out.len() >= most
+                || heard.messages >= MESSAGES_A_TURN
+            {
                 connection.paused = true;
                 connection.begun = false;
                 return (taken, Fate::Keep);
@@ -212,7 +226,7 @@ impl Worker {
                 Frame::Pong => taken += 2,
                 Frame::Message { message, length } => {
                     taken += length;
-                    heard.message = true;
+                    heard.messages += 1;
                     let mut origin = Origin::Connection(connection);
                     self.message(&mut origin, &message, None, out);
                 }
@@ -268,7 +282,10 @@ impl Worker {
             self.note_alias(connection, message);
         }
         let tag = self.tag(origin);
-        let context = origin.context(&self.snapshot, &self.shared, self.now, &tag);
+        let context = Context {
+            load: self.congestion.load(),
+            ..origin.context(&self.snapshot, &self.shared, self.now, &tag)
+        };
         let mut relaying = Relaying {
             relay: &mut self.relay,
             effects: &mut self.effects,
@@ -360,6 +377,11 @@ impl Worker {
                 debug!("sip.relayed conn={id} peer={peer} {routed}");
             }
             Outcome::Absorbed => {}
+            Outcome::Overloaded => {
+                counters.requests.add(1);
+                counters.overload_refused.add(1);
+                debug!("sip.answered conn={id} peer={peer} status=503 reason=overload");
+            }
             Outcome::Reported { outcome, refused } => {
                 if self.may_log("auth.would_refuse", peer) {
                     let names = origin.names();

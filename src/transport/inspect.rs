@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
@@ -144,6 +145,11 @@ impl Observer {
     /// Worker threads.
     pub fn workers(&self) -> usize {
         self.0.workers()
+    }
+
+    /// Workers that have too much to do.
+    pub fn overloaded(&self) -> usize {
+        self.0.overloaded.load(Ordering::Relaxed)
     }
 
     /// Whether the server is ending.

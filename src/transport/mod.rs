@@ -7,6 +7,7 @@ mod acceptor;
 mod admission;
 mod alias;
 mod arrivals;
+mod congestion;
 mod connection;
 mod datagram;
 mod deadline;
@@ -39,6 +40,7 @@ mod timer;
 mod wire;
 mod worker;
 
+pub use congestion::{CongestionMetric, CongestionOptions};
 pub use engine::{Engine, Error, Listeners};
 pub use handle::{EngineHandle, Registered, RegistrationEvent};
 pub use inspect::{ConnectionView, Observer, State};

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{debug, warn};
 
@@ -20,6 +21,16 @@ const WASTED_READS: usize = 8;
 impl Worker {
     /// Goes on with a connection as far as it will go.
     pub(super) fn progress(&mut self, connection: &mut Connection) -> Fate {
+        if matches!(connection.stage, Stage::Open(_)) {
+            return self.exchange(connection);
+        }
+        let began = Instant::now();
+        let fate = self.come_to_open(connection);
+        self.congestion.set_aside(began.elapsed());
+        fate
+    }
+
+    fn come_to_open(&mut self, connection: &mut Connection) -> Fate {
         loop {
             match &mut connection.stage {
                 Stage::ProxyHeader(_) => match self.read_proxy_header(connection) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::congestion::CongestionOptions;
 use crate::auth::{IpNetwork, Transport};
 use crate::sip::FrameLimits;
 use crate::tls::ListenerTls;
@@ -134,6 +135,8 @@ pub struct EngineOptions {
     pub proxy_sources: Vec<IpNetwork>,
     /// Ours: `MaximumQueuedBytes`: octets queued toward one peer; beyond it the connection is closed.
     pub max_queued_bytes: usize,
+    /// repro: `CongestionManagement`: when there is too much to do; `None` never refuses.
+    pub congestion: Option<CongestionOptions>,
     /// Requests that are relayed.
     pub transactions: TransactionOptions,
     /// Requests of the server's own; no setting yet.

@@ -8,7 +8,7 @@ use super::connection::{Connection, Stage};
 use super::shared::{Shared, Snapshot};
 use super::wire::Wire;
 use crate::auth::{Peer, Transport};
-use crate::proxy::Context;
+use crate::proxy::{Context, Load};
 use crate::registrar::FlowId;
 
 /// Whom a message came from, and the way back.
@@ -134,6 +134,7 @@ impl Origin<'_> {
             name_reached: shared.registered.is_some(),
             now,
             arrived: shared.arrivals.next(),
+            load: Load::Normal,
             to_tag,
         }
     }

@@ -85,6 +85,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         exempt: Vec::new(),
         proxy_sources: Vec::new(),
         max_queued_bytes: 65_536,
+        congestion: None,
         transactions: TransactionOptions::default(),
         outgoing: OutgoingOptions::default(),
         statistics: Duration::ZERO,

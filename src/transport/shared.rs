@@ -18,7 +18,7 @@ use super::lookup::LookupPool;
 use super::options::EngineOptions;
 use super::places::Places;
 use super::resolving::Resolving;
-use super::worker::{Answered, Mail};
+use super::worker::{Answered, Arrival, Mail};
 use crate::proxy::Policy;
 use crate::registrar::{FlowId, Location};
 use crate::resolve::Resolver;
@@ -89,6 +89,8 @@ counters! {
     malformed: "Messages that broke the grammar.";
     timeouts: "Connections closed by a deadline.";
     slow_receivers: "Connections closed because the peer took too little.";
+    overloads: "Times that a worker had too much to do.";
+    overload_refused: "Requests answered 503 because of that.";
     lookups_refused: "Requests answered 503 because the lookup pool was full.";
     requests_sent: "Requests of our own that were sent.";
     requests_failed: "Requests of our own that were not answered, or not sent.";
@@ -114,6 +116,8 @@ pub(crate) struct Shared {
     /// Who is told of registrations.
     pub(crate) registered: Option<Arc<dyn Registered>>,
     pub(crate) limiter: Limiter,
+    /// Workers that have too much to do.
+    pub(crate) overloaded: AtomicUsize,
     pub(crate) counters: Counters,
     pub(crate) arrivals: Arrivals,
     pub(crate) listeners: Vec<SocketAddr>,
@@ -126,6 +130,8 @@ pub(crate) struct Shared {
 /// The way to one worker.
 pub(crate) struct Mailbox {
     pub(crate) sender: Sender<Mail>,
+    /// Pieces of its mail that are new connections.
+    pub(crate) arriving: AtomicUsize,
     pub(crate) waker: mio::Waker,
 }
 
@@ -164,6 +170,7 @@ impl Shared {
             outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
             registered,
             limiter: Limiter::new(Instant::now()),
+            overloaded: AtomicUsize::new(0),
             counters: Counters::default(),
             arrivals: Arrivals::default(),
             listeners,
@@ -175,10 +182,27 @@ impl Shared {
         }
     }
 
-    /// Gives mail to the workers in turn.
-    pub(crate) fn post_to_next(&self, mail: Mail) -> Result<(), NotTaken> {
+    /// Gives new connections to the workers in turn.
+    pub(crate) fn post_to_next(&self, arrival: Box<Arrival>) -> Result<(), NotTaken> {
         let next = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
-        self.post(next, mail)
+        let count = self.mailboxes.get(next).map(|mailbox| &mailbox.arriving);
+        count.map(|count| count.fetch_add(1, Ordering::Relaxed));
+        self.post(next, Mail::Arrival(arrival)).inspect_err(|_| {
+            count.map(|count| count.fetch_sub(1, Ordering::Relaxed));
+        })
+    }
+
+    /// A worker takes a new connection out of its mail.
+    pub(crate) fn has_arrived(&self, worker: usize) {
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            mailbox.arriving.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// New connections in the mail of a worker.
+    pub(crate) fn arriving(&self, worker: usize) -> usize {
+        let mailbox = self.mailboxes.get(worker);
+        mailbox.map_or(0, |mailbox| mailbox.arriving.load(Ordering::Relaxed))
     }
 
     /// Gives mail to one worker.

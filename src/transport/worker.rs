@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -11,6 +12,7 @@ use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::admission::Admit;
+use super::congestion::{Change, Congestion};
 use super::connection::{Connection, Stage};
 use super::datagram::Asked;
 use super::deadline::{Alarms, Limit};
@@ -123,6 +125,7 @@ pub(crate) struct Worker {
     pub(super) scratch: Vec<u8>,
     pub(super) out: Vec<u8>,
     pub(super) tags: Tags,
+    pub(super) congestion: Congestion,
     pub(super) now: Instant,
     /// When alarms rang last.
     rung: Instant,
@@ -183,6 +186,7 @@ impl Worker {
             scratch: vec![0; SCRATCH],
             out: Vec::with_capacity(4096),
             tags: Tags::default(),
+            congestion: Congestion::new(shared.options.congestion),
             now,
             rung: now,
             housekeeping: now + HOUSEKEEPING,
@@ -210,17 +214,23 @@ impl Worker {
             // One turn each: a connection told of by the poller too would else come twice as often every turn.
             again.sort_unstable();
             again.dedup();
+            self.measure(&events, &again);
             for event in &events {
                 let token = event.token();
                 if token == MAIL || token == TIMER || self.sockets.readable(token) {
                     continue;
                 }
+                // It has its turn below.
+                let comes_again = again.binary_search(&token.0).is_ok();
                 self.guarded(token.0, |worker, connection| {
                     let ending = event.is_read_closed() || event.is_error();
                     if (ending || event.is_readable())
                         && let Some(socket) = connection.socket()
                     {
                         socket.readable(ending);
+                    }
+                    if comes_again {
+                        return Fate::Keep;
                     }
                     worker.progress(connection)
                 });
@@ -235,11 +245,55 @@ impl Worker {
             self.ring_relay();
             self.carry_out();
             self.keep_house();
+            if self.congestion.is_on() {
+                self.congestion.end(Instant::now());
+            }
             if self.shared.is_draining() && self.drained() {
                 self.close_outbox();
                 return;
             }
         }
+    }
+
+    /// Looks at how much there is to do in this turn, and tells when that is too much.
+    fn measure(&mut self, events: &Events, again: &[usize]) {
+        if !self.congestion.is_on() {
+            return;
+        }
+        let connections = events.iter().filter(|event| {
+            let token = event.token();
+            token != MAIL
+                && token != TIMER
+                && again.binary_search(&token.0).is_err()
+                && self.is_open(token.0)
+        });
+        let arriving = self.shared.arriving(self.number);
+        let mail = self.mail.len().saturating_sub(arriving);
+        let waiting = connections.count() + again.len() + mail;
+        match self.congestion.begin(waiting, self.now) {
+            None => {}
+            Some(Change::Begun { waiting, percent }) => {
+                self.shared.overloaded.fetch_add(1, Ordering::Relaxed);
+                self.shared.counters.overloads.add(1);
+                warn!(
+                    "worker.overloaded worker={} waiting={waiting} percent={percent} new requests are answered 503",
+                    self.number
+                );
+            }
+            Some(Change::Ended { lasted }) => {
+                self.shared.overloaded.fetch_sub(1, Ordering::Relaxed);
+                info!(
+                    "worker.recovered worker={} lasted_ms={}",
+                    self.number,
+                    lasted.as_millis()
+                );
+            }
+        }
+    }
+
+    fn is_open(&self, slot: usize) -> bool {
+        let connection = self.slots.get(slot).and_then(Option::as_ref);
+        connection.is_some_and(|connection| matches!(connection.stage, Stage::Open(_)))
     }
 
     /// How long the poller may wait: not at all while something is left to do, else until its timer wakes it.
@@ -392,6 +446,7 @@ impl Worker {
     }
 
     fn arrive(&mut self, arrival: Arrival) {
+        self.shared.has_arrived(self.number);
         self.shared.counters.accepted.add(1);
         let id = self.shared.connection_number(self.number);
         let slot = self.free_slot();

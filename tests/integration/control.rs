@@ -95,6 +95,7 @@ fn status_tells_what_the_server_is_and_did() {
         ("generation", json!(1)),
         ("connections", json!(1)),
         ("aors", json!(1)),
+        ("overloaded_workers", json!(0)),
         ("draining", json!(false)),
         ("log_level", json!("info")),
     ] {

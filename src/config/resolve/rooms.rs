@@ -21,7 +21,9 @@ use crate::sip::{FrameLimits, StatusCode};
 use crate::store::{Backend, StoreOptions};
 use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
 use crate::transaction::{Timers, TransactionOptions};
-use crate::transport::{Deadlines, EngineOptions, OutgoingOptions};
+use crate::transport::{
+    CongestionMetric, CongestionOptions, Deadlines, EngineOptions, OutgoingOptions,
+};
 
 /// Largest body of a message when `StreamMessageSizeLimit` is 0. repro: ten million, per connection.
 const DEFAULT_BODY_BYTES: usize = 65_536;
@@ -300,6 +302,7 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             .filter_map(|item| value::network(item).ok())
             .collect(),
         max_queued_bytes: v.number("MaximumQueuedBytes"),
+        congestion: congestion(v),
         transactions: TransactionOptions {
             timers,
             max_transactions: positive(v, "MaximumTransactions"),
@@ -330,6 +333,17 @@ pub(super) fn engine(v: &mut Values<'_>) -> EngineOptions {
             fields: v.number("MaximumHeaderFields"),
         },
     }
+}
+
+fn congestion(v: &Values<'_>) -> Option<CongestionOptions> {
+    let metric = match v.choice("CongestionManagementMetric") {
+        "SIZE" => CongestionMetric::Size,
+        "TIME_DEPTH" => CongestionMetric::TimeDepth,
+        _ => CongestionMetric::WaitTime,
+    };
+    let tolerance = v.number("CongestionManagementTolerance");
+    v.bool("CongestionManagement")
+        .then_some(CongestionOptions { metric, tolerance })
 }
 
 /// Our own setting, then repro's, where 0 meant never and left dead phones in memory; here it means our default.

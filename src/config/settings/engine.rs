@@ -1,10 +1,7 @@
 //! Rows about threads, limits and deadlines.
 
 use super::Kind::{Bool, Choice, Integer, Networks};
-use super::{Group, Kind, NUMBER, SECONDS, Setting, count, honoured, replaced};
-
-const LOAD: &str =
-    "a server with too much to do answers 503: MaximumTransactions, MaximumPendingLookups";
+use super::{Group, Kind, NUMBER, SECONDS, Setting, count, honoured};
 
 /// Octets kept in memory for one peer.
 const MEMORY: Kind = Integer {
@@ -150,26 +147,26 @@ const ROWS: &[Setting] = &[
         "T1 of RFC 3261: an estimate of the round trip, which the timers of transactions are made from. A request without any \
          answer is given up after 64 times as long. 0 means 500.",
     ),
-    replaced(
+    honoured(
         "CongestionManagement",
         Bool,
         "true",
-        "Refuse requests when queues grow.",
-        LOAD,
+        "Refuse requests with 503 and Retry-After while a worker has too much to do: from 80 percent of \
+         CongestionManagementTolerance on what begins something new; beyond 100 percent requests within dialogs and refreshes of \
+         registrations too.",
     ),
-    replaced(
+    honoured(
         "CongestionManagementMetric",
         Choice(&["WAIT_TIME|", "SIZE", "TIME_DEPTH"]),
         "WAIT_TIME",
-        "How queues are \
-         measured.",
-        LOAD,
+        "What is measured of each worker at the beginning of each of its turns: how long what comes in will have to wait, which \
+         is as long as turns take of late; how many connections have something for it; how long the oldest of that may have waited.",
     ),
-    replaced(
+    honoured(
         "CongestionManagementTolerance",
         NUMBER,
         "200",
-        "How much is too much.",
-        LOAD,
+        "How much is 100 percent: milliseconds for WAIT_TIME, \
+         connections for SIZE, seconds for TIME_DEPTH. 0 counts as 1.",
     ),
 ];

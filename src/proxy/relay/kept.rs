@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{Peer, Transport};
-    use crate::proxy::{Context, Outcome, Policy, Relaying, on_message, test_support};
+    use crate::proxy::{Context, Load, Outcome, Policy, Relaying, on_message, test_support};
     use crate::registrar::Location;
     use crate::sip::Message;
 
@@ -107,6 +107,7 @@ mod tests {
                 name_reached: false,
                 now: self.now,
                 arrived: 0,
+                load: Load::Normal,
                 to_tag: "ours",
             };
             let (mut effects, mut out) = (Vec::new(), Vec::new());

@@ -7,6 +7,7 @@ mod attacks;
 mod failover;
 mod flows;
 mod locating;
+mod overload;
 mod phones;
 mod records;
 mod remotes;

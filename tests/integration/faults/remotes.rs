@@ -306,3 +306,61 @@ fn what_has_been_given_up_is_not_sent_any_more() {
     super::logs(&server, "sip.given_up method=INVITE");
     assert!(good.is_untouched());
 }
+
+#[test]
+fn a_domain_that_does_not_read_before_it_has_written_is_heard() {
+    let remote = Remote::serving("server-partner");
+    let names = leading_to(&[&remote]);
+    let mut server = setup(&names)
+        .set("WriteTimeout", "60")
+        .set("MaximumQueuedBytes", "65536")
+        .start();
+    let before = server.descriptors();
+    let mut alice = user(&server, "alice");
+    while_pinging(server.tls(), || {
+        let first = Request::new("MESSAGE", CAROL, ALICE);
+        alice.send_request(&first).expect("a connection");
+        let mut partner = remote.accept();
+        let asked = partner.next_request(PATIENCE).expect("the first MESSAGE");
+        // Until the system takes no more for it, and the server can queue no more: it says so of all that is new.
+        let mut message = Request::new("MESSAGE", CAROL, ALICE);
+        message.body = "x".repeat(8_000);
+        let (mut sent, mut refused, mut full) = (0, 0, 0);
+        while full < 5 && sent < 4_000 {
+            let before = refused;
+            for _ in 0..20 {
+                message = message.following();
+                alice.send_request(&message).expect("a connection");
+                sent += 1;
+            }
+            while let Answer::Response(answer) = alice.next(Duration::from_millis(5)) {
+                refused += usize::from(answer.status >= 400);
+            }
+            full = if refused == before + 20 { full + 1 } else { 0 };
+        }
+        assert!(full == 5, "of {sent} {refused} are refused");
+        // It answers as a server would that is itself waiting to get rid of what it has to say.
+        let told = Instant::now();
+        partner
+            .send(&asked.answer(200, "OK"))
+            .expect("a connection");
+        assert_eq!(alice.final_answer(&first, PATIENCE).response().status, 200);
+        assert!(told.elapsed() < super::AT_ONCE, "{:?}", told.elapsed());
+        // Then it takes everything, and nothing of it was lost.
+        for _ in refused..sent {
+            let asked = partner.next_request(PATIENCE).expect("a MESSAGE");
+            partner
+                .send(&asked.answer(200, "OK"))
+                .expect("a connection");
+        }
+        let mut answered = 0;
+        while answered < sent - refused {
+            let answer = alice.next(PATIENCE).response();
+            assert!(matches!(answer.status, 100 | 200), "{}", answer.status);
+            answered += usize::from(answer.status == 200);
+        }
+        drop(partner);
+    });
+    drop(alice);
+    nothing_left(&mut server, before);
+}

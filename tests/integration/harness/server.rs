@@ -90,6 +90,11 @@ impl Setup {
             ("UDPPort".to_owned(), plain),
             ("HttpPort".to_owned(), "0".to_owned()),
             ("CommandPort".to_owned(), "0".to_owned()),
+            // Of a slow machine it is wanted that it answers, not that it does so soon.
+            (
+                "CongestionManagementTolerance".to_owned(),
+                "10000".to_owned(),
+            ),
             ("DNSServers".to_owned(), nobody_has_a_name().to_string()),
         ];
         for (name, value) in &self.overrides {

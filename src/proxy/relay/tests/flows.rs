@@ -71,6 +71,7 @@ flows! {
     no_answer
     no_response_tls
     no_response_udp
+    overload
     parallel_forking
     path
     proxy_authentication

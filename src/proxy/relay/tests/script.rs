@@ -1,7 +1,8 @@
 //! Reads what the parties of a call do, and writes down what comes of it.
 //!
 //! A line is a setting (`set timer_c=5000`), a party (`phone bob tls q=0.5 registered`, `peer carol tls example.net`), an event
-//! (`wait 200`, `close bob`, `open bob`, `hold bob`, `delay bob`, `free bob`, `block bob`), or what a party says: a method with a URI, a method
+//! (`wait 200`, `close bob`, `open bob`, `hold bob`, `delay bob`, `free bob`, `block bob`, `load high`), or what a party says: a
+//! method with a URI, a method
 //! alone for a request within its dialog, a status for a response, `again` and what to say again, `loops` and what
 //! to send back to us. Options behind that: `call=`,
 //! `to=` (the tag of the other side), `of=` (the method that is answered), `over=` (whose flow it takes), `by=path` (by the Path
@@ -21,8 +22,8 @@ use super::shown::Shown;
 use super::text::{head, written};
 use super::world::{Seen, Setting, Way, World};
 use crate::auth::Transport;
-use crate::proxy::Forking;
 use crate::proxy::relay::NatDetection;
+use crate::proxy::{Forking, Load};
 
 /// Runs a script; gives it back with what came out.
 pub(super) fn run(script: &str) -> String {
@@ -110,6 +111,13 @@ impl Stage {
             "hold" => self.world.set_way(self.party(words[1]), Way::Held),
             "free" => self.world.set_way(self.party(words[1]), Way::Open),
             "delay" => self.world.set_way(self.party(words[1]), Way::Untold),
+            "load" => {
+                self.world.load = match words[1] {
+                    "high" => Load::High,
+                    "excessive" => Load::Excessive,
+                    _ => Load::Normal,
+                }
+            }
             "block" => self.world.set_way(self.party(words[1]), Way::Blocked),
             name => {
                 let party = self.party(name);

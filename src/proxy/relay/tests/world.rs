@@ -17,8 +17,8 @@ use crate::auth::{
     SubjectAltName, TokenSecret, Transport,
 };
 use crate::proxy::{
-    Context, Failure, ForkOptions, Forking, MAX_TARGETS, Outcome, Policy, Relaying, on_message,
-    test_support,
+    Context, Failure, ForkOptions, Forking, Load, MAX_TARGETS, Outcome, Policy, Relaying,
+    on_message, test_support,
 };
 use crate::registrar::{Aor, FlowId, Location};
 use crate::sip::{Host, Message, Response, SipUri, StatusCode};
@@ -91,6 +91,7 @@ pub(super) struct World {
     policy: Arc<Policy>,
     location: Location,
     pub(super) relay: Relay,
+    pub(super) load: Load,
     pub(super) parties: Vec<Party>,
     pub(super) seen: Vec<Seen>,
     held: Vec<(usize, Held)>,
@@ -137,6 +138,7 @@ impl World {
             policy: Arc::new(policy),
             location: Location::new(),
             relay: Relay::new(0, setting.transactions),
+            load: Load::Normal,
             parties: Vec::new(),
             seen: Vec::new(),
             held: Vec::new(),
@@ -252,6 +254,7 @@ impl World {
             now: self.now,
             arrived: 0,
             to_tag: &tag,
+            load: self.load,
         };
         let mut relaying = Relaying {
             relay: &mut self.relay,
@@ -267,6 +270,7 @@ impl World {
             Outcome::Refused(refused) => {
                 self.seen.push(Seen::Note(format!("refused: {refused}")));
             }
+            Outcome::Overloaded => self.seen.push(Seen::Note("overloaded".to_owned())),
             Outcome::Absorbed => self.seen.push(Seen::Note("absorbed".to_owned())),
             Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),
             Outcome::Reported { .. } | Outcome::Pending(_) => panic!("nobody is asked here"),
