@@ -62,6 +62,10 @@ impl Worker {
         let Some(proof) = &connection.proof else {
             return;
         };
+        // Phones, and so most messages, end here.
+        if !proof.identities.has_domain() {
+            return;
+        }
         let via = request.top_via().and_then(Via::parse);
         let Some(address) = via.and_then(|via| claimed(&via, connection.peer, &proof.identities))
         else {
