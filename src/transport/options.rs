@@ -15,8 +15,8 @@ use crate::transaction::TransactionOptions;
 pub enum ListenerKind {
     /// SIP over UDP.
     Udp {
-        /// repro: `Transport<N>RcvBufLen`: octets that the system holds for each of its sockets; `None` for what the
-        /// system has for every socket.
+        /// repro: `Transport<N>RcvBufLen`: octets that the system holds for each of its sockets; `None` for the usual
+        /// ones.
         receive_buffer: Option<NonZeroUsize>,
     },
     /// SIP over TCP.

@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 use log::debug;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Tokens from here on are sockets of a worker's; those of connections are far below, being places in a table.
 const FIRST_TOKEN: usize = usize::MAX / 2;
+/// A receive buffer is this large, unless it is set: the system's own holds some ninety messages, and a worker that the
+/// machine does not let run for a moment would lose what comes meanwhile.
+const USUAL_BUFFER: usize = 4 << 20;
 /// A receive buffer is no larger than this: the system counts it in an `int`, and doubles it.
 const LARGEST_BUFFER: usize = 1 << 29;
 
@@ -32,9 +37,8 @@ pub(crate) fn bind(
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        if let Some(octets) = receive_buffer {
-            socket.set_recv_buffer_size(octets.get().min(LARGEST_BUFFER))?;
-        }
+        let octets = receive_buffer.map_or(USUAL_BUFFER, NonZeroUsize::get);
+        make_room(&socket, octets.min(LARGEST_BUFFER))?;
         // The first of them asks for the port as if it were alone: another server on it is found out here, and is not
         // taken half of its requests from. Only then are there more.
         if number > 0 {
@@ -51,6 +55,14 @@ pub(crate) fn bind(
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Gives a socket a receive buffer of so many octets: by right, or as far as `net.core.rmem_max` allows.
+fn make_room(socket: &Socket, octets: usize) -> io::Result<()> {
+    match setsockopt(socket, RcvBufForce, &octets) {
+        Ok(()) => Ok(()),
+        Err(_) => socket.set_recv_buffer_size(octets),
+    }
 }
 
 /// One socket of a worker.

@@ -87,8 +87,8 @@ const ROWS: &[Setting] = &[
         "Transport<N>RcvBufLen",
         BYTES,
         "0",
-        "Receive buffer of each socket of a UDP listener; 0 for the system's. The system \
-         may give less (net.core.rmem_max).",
+        "Receive buffer of each socket of a UDP listener; 0 for 4 MiB. The system may give less \
+         (net.core.rmem_max), but not to a server that root starts.",
     ),
     honoured(
         "StreamMessageSizeLimit",
