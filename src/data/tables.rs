@@ -162,11 +162,11 @@ fn width(peer: &TrustedPeer) -> Option<String> {
     let TrustedPeer::Source(TrustedSource { network, .. }) = peer else {
         return None;
     };
-    let (least, family) = match network.address {
-        IpAddr::V4(_) => (8, "IPv4"),
-        IpAddr::V6(_) => (16, "IPv6"),
+    let (prefix, least, family) = match network.ipv4() {
+        Some((_, prefix)) => (prefix, 8, "IPv4"),
+        None => (network.prefix, 16, "IPv6"),
     };
-    let who = match network.prefix {
+    let who = match prefix {
         0 => format!("every {family} address"),
         bits if bits < least => format!("every {family} address with the same first {bits} bits"),
         _ => return None,
@@ -345,6 +345,26 @@ mod tests {
             ),
             ("wide", acl("2000::", 3, 0, 1, 1), Some("same first 3 bits")),
             ("a large network", acl("10.0.0.0", 8, 0, 0, 1), None),
+            (
+                "all of IPv4, mapped",
+                acl("::ffff:0:0", 96, 0, 1, 1),
+                Some("every IPv4 address:"),
+            ),
+            (
+                "wide and mapped",
+                acl("::ffff:0.0.0.0", 103, 0, 1, 1),
+                Some("IPv4 address with the same first 7 bits"),
+            ),
+            (
+                "a large network, mapped",
+                acl("::ffff:10.0.0.0", 104, 0, 1, 1),
+                None,
+            ),
+            (
+                "mapped, and so short that it is of IPv6",
+                acl("::ffff:10.0.0.0", 15, 0, 1, 1),
+                Some("IPv6 address with the same first 15 bits"),
+            ),
         ] {
             let judged = judge(&Record::Acl(entry.clone()));
             let tables = Tables {
