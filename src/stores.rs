@@ -16,7 +16,7 @@ use crate::manage::{
     StoreOpener,
 };
 use crate::process::ProcessOptions;
-use crate::store::embedded::{Access, Embedded, restore, was_there};
+use crate::store::embedded::{Access, Embedded, is_there, refuse_gone, restore};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
@@ -185,10 +185,13 @@ fn embedded(
             Purpose::Fill => Access::Create,
         });
     }
+    if matches!(purpose, Purpose::Look | Purpose::Change | Purpose::Add) {
+        // One that is gone is not made anew by this: a server that runs would take it up.
+        refuse_gone(path).map_err(said)?;
+    }
     match purpose {
-        // Before its first start a server has no store, and its users may be there before it. One that is gone is not made
-        // anew by this: a server that runs would take it up.
-        Purpose::Add if process.is_some() && !was_there(path) => {
+        // Before its first start a server has no store, and its users may be there before it.
+        Purpose::Add if process.is_some() => {
             let own = of(Access::Create)?;
             give_to_server(path, process)?;
             Ok(own)
@@ -261,7 +264,8 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             let old = berkeley
                 .as_deref()
                 .filter(|_| matches!(purpose, Purpose::Look | Purpose::Change | Purpose::Add));
-            if let (Some(old), false) = (old, data::is_there(&path)) {
+            if let (Some(old), false) = (old, is_there(&path)) {
+                refuse_gone(&path).map_err(said)?;
                 refuse_before_take_over(None, old, file)?;
             }
             let own = embedded(&path, purpose, Some(&configuration.process))?;

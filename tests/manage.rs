@@ -1738,7 +1738,7 @@ fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_mak
         fs::remove_file(&file).unwrap();
         let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
         assert_eq!(status, Some(1), "one that is gone: {said}");
-        assert!(said.contains("there is no store here") && !file.exists());
+        assert!(said.contains("the store that was here is gone") && !file.exists());
         fs::remove_dir_all(&directory).unwrap();
         fs::create_dir_all(place.path()).unwrap();
     }

@@ -31,7 +31,7 @@ pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, trusted_peer, trusts_many};
-pub(crate) use take_over::{Begun, Waiting, is_there, waiting};
+pub(crate) use take_over::{Begun, Waiting, waiting};
 pub(crate) use watch::Watch;
 
 /// What a running server asks of its stores.

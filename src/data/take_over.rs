@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, TempPath};
 
-use crate::store::embedded::{Access, Embedded};
+use crate::store::embedded::{Access, Embedded, refuse_gone, set_left_log_aside};
 use crate::store::import::{Report, Source as _, import};
 use crate::store::{Error, ReproDirectory, STORE_FILE, Store as _};
 
@@ -72,20 +72,13 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
     }
 }
 
-/// Whether there is a store. A file of no octets is one that somebody began to make.
-pub(crate) fn is_there(path: &Path) -> bool {
-    // What may not be looked at is there: opening it tells why it cannot be read.
-    fs::metadata(path).map_or_else(
-        |error| error.kind() != io::ErrorKind::NotFound,
-        |found| found.len() > 0,
-    )
-}
-
 /// Opens the store of a server, and makes it if it is not there. The first time, repro's files are taken over.
 ///
 /// # Errors
-/// The store cannot be had, or files of repro's are damaged: then no store has been made.
+/// The store cannot be had, or files of repro's are damaged: then no store has been made. One that was there and is gone is
+/// not made anew, and repro's files are not taken over a second time: who was removed since would be there again.
 pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error> {
+    refuse_gone(path)?;
     let Some(berkeley) = berkeley else {
         return Embedded::open(path, Access::Create).map(Taken::nothing);
     };
@@ -164,6 +157,7 @@ impl Begun {
                 source: io::Error::other("its contents could not be put into the store"),
             });
         }
+        set_left_log_aside(&self.path)?;
         let made = TempPath::try_from_path(made).map_err(fault)?;
         match made.persist_noclobber(&self.path) {
             Ok(()) => {}

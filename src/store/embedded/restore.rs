@@ -78,7 +78,7 @@ pub fn restore(store: &Path, backup: &Path) -> Result<Restored, Error> {
         return done;
     }
     // What was known was of the store before.
-    beside.set_marks(&Marks::default())?;
+    beside.set_marks(&Marks::without_log())?;
     done
 }
 
