@@ -1789,3 +1789,52 @@ fn the_script_that_makes_certificates_says_how_it_is_used_and_makes_nothing_of_a
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{option}");
     }
 }
+
+#[test]
+fn hashes_that_no_password_fits_are_refused_and_those_that_come_over_are_named() {
+    let place = TempDir::new().unwrap();
+    let config = place.path().join("repro.config");
+    fs::write(&config, "TLSPort = 0\nTCPPort = 5060\n").unwrap();
+    let said = |input: &str, arguments: &[&str]| {
+        let config = ["--config", config.to_str().unwrap()];
+        run(input, &[arguments, &config].concat())
+    };
+    let damaged = ALICE.replacen("[MD5]8", "[MD5]z", 1);
+    let twofold = format!("{ALICE}[MD5]deeebcf257ff9507047c26809b78cd5c");
+    for (hash, why) in [
+        (
+            &damaged,
+            "what stands for MD5 is not its 32 hexadecimal digits",
+        ),
+        (&twofold, "two different ones for MD5"),
+    ] {
+        let refused = said(hash, &["user", "add", "bob@example.org", "--ha1"]);
+        assert_eq!(refused.status, 1, "{}", refused.out);
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
+    let export = place.path().join("out");
+    fs::create_dir(&export).unwrap();
+    let user = |user: &str, hash: &str| {
+        format!("{{\"user\":\"{user}\",\"domain\":\"example.org\",\"password_hash\":\"{hash}\"}}\n")
+    };
+    let users =
+        [("a", ALICE), ("b", &damaged), ("c", &twofold)].map(|(name, hash)| user(name, hash));
+    fs::write(export.join("user.jsonl"), users.concat()).unwrap();
+    let imported = said("", &["import", export.to_str().unwrap()]);
+    assert_eq!(imported.status, 0, "{}", imported.err);
+    let (_, noted) = imported.out.split_once("taken, but look at").unwrap();
+    let check = program().arg("check").arg(&config).output().unwrap();
+    let checked = String::from_utf8(check.stdout).unwrap();
+    for text in [noted, &checked] {
+        for wanted in [
+            "\"b@example.org\": hash: what stands for MD5",
+            "\"c@example.org\": hash: two different ones for MD5",
+        ] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        assert!(
+            !text.contains("\"a@example.org\"") && !text.contains("ea972d"),
+            "{text}"
+        );
+    }
+}

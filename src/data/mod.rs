@@ -50,7 +50,7 @@ pub struct Wanted {
     pub silo: bool,
 }
 
-/// Most records of a table that cannot be read and are named.
+/// Most records of a table that cannot be read, or used, and are named.
 const MAX_LISTED: usize = 20;
 
 /// How many records a table has.
@@ -62,6 +62,10 @@ pub struct Count {
     pub unreadable: u64,
     /// What is wrong with the first of those.
     pub faults: Vec<RecordFault>,
+    /// Those of the users that can be read, but not be used as they are.
+    pub noted: u64,
+    /// What there is to know of the first of those.
+    pub notes: Vec<String>,
 }
 
 /// The stores.
@@ -101,7 +105,17 @@ impl Data {
         let mut count = Count::default();
         store.each(table, &mut |record| {
             match record {
-                Ok(_) => count.records += 1,
+                Ok(record) => {
+                    count.records += 1;
+                    if let (Table::User, Some(note)) = (table, judge(&record)) {
+                        count.noted += 1;
+                        if count.notes.len() < MAX_LISTED {
+                            count
+                                .notes
+                                .push(format!("{table} {:?}: {note}", record.key()));
+                        }
+                    }
+                }
                 Err(fault) => {
                     count.unreadable += 1;
                     if count.faults.len() < MAX_LISTED {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::auth::{AuthOptions, IpNetwork, Transport, TrustedPeer, TrustedSource};
+use crate::auth::{AuthOptions, HashText, IpNetwork, Transport, TrustedPeer, TrustedSource};
 use crate::config::domain_name;
 use crate::proxy::{
     self, FilterOptions, FilterRule, Filters, RegistrationRule, RouteRule, Routing, RuleFault,
@@ -145,7 +145,21 @@ pub fn judge(record: &Record) -> Option<String> {
         Record::Registration(record) => {
             first(StaticRegistrations::new([registration_rule(record)]).1)
         }
-        Record::User(_) | Record::Identity(_) | Record::Silo(_) => None,
+        Record::User(record) => password(&record.password_hash)
+            .map(|why| format!("hash: {why}"))
+            .or_else(|| {
+                let why = password(&record.password_hash_alt)?;
+                Some(format!("hash for user@domain as the user: {why}"))
+            }),
+        Record::Identity(_) | Record::Silo(_) => None,
+    }
+}
+
+/// What is wrong with the hashes of a password.
+fn password(text: &str) -> Option<String> {
+    match HashText::parse(text) {
+        Ok(hashes) => hashes.defect().map(|defect| defect.to_string()),
+        Err(fault) => Some(fault.to_string()),
     }
 }
 
@@ -261,6 +275,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
+    use crate::store::User;
 
     fn acl(address: &str, mask: i16, port: i16, family: i16, transport: i16) -> Acl {
         Acl {
@@ -270,6 +285,75 @@ mod tests {
             family,
             transport,
             ..Acl::default()
+        }
+    }
+
+    #[test]
+    fn hashes_that_no_password_fits_are_named_and_not_shown() {
+        let (md5, other) = (
+            "8ea972d8db3f90d047e3cb6b6e1ad9da",
+            "deeebcf257ff9507047c26809b78cd5c",
+        );
+        let sha = "4fdbcf490f83371231bdf7cb5ac198bcbb77d41386943626caaa0aa51e9da969";
+        let not_hex = md5.replacen('8', "z", 1);
+        for (situation, hash, alternative, told) in [
+            ("none", String::new(), String::new(), None),
+            ("one", md5.to_owned(), format!("[MD5]{md5}"), None),
+            (
+                "the same twice",
+                format!("[MD5]{md5}[MD5]{}", md5.to_uppercase()),
+                String::new(),
+                None,
+            ),
+            (
+                "one of two damaged",
+                format!("[MD5]{not_hex}[SHA-256]{sha}"),
+                String::new(),
+                Some("hash: what stands for MD5 is not its 32 hexadecimal digits"),
+            ),
+            (
+                "one of two cut off",
+                format!("[MD5]{md5}[SHA-256]{}", &sha[..40]),
+                String::new(),
+                Some("hash: what stands for SHA-256 is not its 64 hexadecimal digits"),
+            ),
+            (
+                "two of one algorithm",
+                format!("[MD5]{md5}[SHA-256]{sha}[MD5]{other}"),
+                String::new(),
+                Some("hash: two different ones for MD5"),
+            ),
+            (
+                "the second of them damaged",
+                format!("[MD5]{md5}[MD5]{not_hex}"),
+                String::new(),
+                Some("hash: two different ones for MD5"),
+            ),
+            (
+                "all of it damaged",
+                format!("[MD5]{not_hex}"),
+                String::new(),
+                Some("hash: neither 32 hexadecimal digits"),
+            ),
+            (
+                "the other hash damaged",
+                md5.to_owned(),
+                format!("[MD5]{not_hex}[SHA-256]{sha}"),
+                Some("hash for user@domain as the user: what stands for MD5"),
+            ),
+        ] {
+            let judged = judge(&Record::User(User {
+                password_hash: hash,
+                password_hash_alt: alternative,
+                ..User::default()
+            }));
+            match (&judged, told) {
+                (Some(text), Some(told)) => {
+                    assert!(text.starts_with(told), "{situation}: {text}");
+                    assert!(!text.contains(&md5[1..]), "{situation}: {text}");
+                }
+                (judged, told) => assert_eq!(judged.as_deref(), told, "{situation}"),
+            }
         }
     }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, TempPath};
 
+use super::judge;
 use crate::store::embedded::{Access, Embedded, refuse_gone, set_left_log_aside};
 use crate::store::import::{Report, Source as _, import};
-use crate::store::{Error, ReproDirectory, STORE_FILE, Store as _};
+use crate::store::{Error, Record, ReproDirectory, STORE_FILE, Store as _, Table};
 
 /// A store that is open, and what came into it just now.
 pub(super) struct Taken {
@@ -93,7 +94,7 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
     match waiting(Some(&store), berkeley)? {
         Waiting::Nothing => Ok(Taken::nothing(store)),
         Waiting::Files(files) => {
-            let report = import(&store, &files, false, &|_| None)?;
+            let report = import(&store, &files, false, &of_users)?;
             Ok(Taken::reported(store, report))
         }
         Waiting::Passed(note) => Ok(Taken {
@@ -108,7 +109,7 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
 /// never one that failed. `None` if somebody else was faster.
 fn make(path: &Path, files: &ReproDirectory) -> Result<Option<Report>, Error> {
     let (begun, store) = Begun::beside(path)?;
-    let report = import(&store, files, false, &|_| None)?;
+    let report = import(&store, files, false, &of_users)?;
     Ok(begun.put_in_place(store)?.then_some(report))
 }
 
@@ -198,7 +199,14 @@ pub(super) fn trial(files: Option<&ReproDirectory>) -> Result<(TempDir, Taken), 
     Ok((scratch, taken))
 }
 
-/// What an operator has to know about what came over. What the records themselves lack is said whenever they are read.
+/// What is said of a record when it comes over: of those of users, which are not read whole later on.
+fn of_users(record: &Record) -> Option<String> {
+    (record.table() == Table::User)
+        .then(|| judge(record))
+        .flatten()
+}
+
+/// What an operator has to know about what came over. What the other records lack is said whenever they are read.
 fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     for table in &report.tables {
@@ -207,6 +215,15 @@ fn notes(report: &Report) -> Vec<String> {
         }
         for note in &table.notes {
             notes.push(format!("{} {:?}: {}", table.table, note.key, note.note));
+        }
+        for (all, listed, what) in [
+            (table.not_taken, table.faults.len(), "did not come over"),
+            (table.noted, table.notes.len(), "to look at"),
+        ] {
+            let more = all.saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX));
+            if more > 0 {
+                notes.push(format!("{}: and {more} more {what}", table.table));
+            }
         }
     }
     notes
@@ -217,7 +234,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::store::Table;
 
     /// repro's files, of which that of the users may be cut off.
     fn old(users: Option<u64>) -> TempDir {
@@ -260,6 +276,22 @@ mod tests {
         );
         let again = open(&path, Some(old.path())).unwrap();
         assert!(again.report.is_none() && again.notes.is_empty());
+    }
+
+    #[test]
+    fn a_take_over_names_the_users_whose_hash_is_damaged() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        let file = old.path().join("repro_user.db");
+        let mut octets = fs::read(&file).unwrap();
+        let label = b"[MD5]";
+        let at = octets.windows(label.len()).position(|own| own == label);
+        *octets.get_mut(at.unwrap() + label.len()).unwrap() = b'z';
+        fs::write(&file, octets).unwrap();
+        let taken = open(&new.path().join(STORE_FILE), Some(old.path())).unwrap();
+        let [note] = taken.notes.as_slice() else {
+            unreachable!("{:?}", taken.notes);
+        };
+        assert!(note.contains("hash: what stands for MD5"), "{note}");
     }
 
     #[test]

@@ -11,7 +11,6 @@ use super::place::{Held, Place, StoreOpener};
 use super::refusal::Refusal;
 use super::table::{Session, tell};
 use super::{filter, identity, names, registration, route};
-use crate::auth::HashText;
 use crate::store::import::{Offered, Source};
 use crate::store::{Error, Flow, Record, RecordFault, Table, import, text};
 
@@ -156,12 +155,9 @@ fn judge(record: &Record) -> Option<String> {
     let refused = match record {
         Record::Route(own) => route::check(own).err(),
         Record::Filter(own) => filter::check(own).err(),
-        Record::User(own) => match HashText::parse(&own.password_hash) {
-            Ok(_) => names::user(&own.user)
-                .and_then(|_| names::domain(&own.domain))
-                .err(),
-            Err(fault) => Some(fault.into()),
-        },
+        Record::User(own) => names::user(&own.user)
+            .and_then(|_| names::domain(&own.domain))
+            .err(),
         Record::Identity(own) => identity::check(own).err(),
         Record::Registration(own) => registration::check(own).err(),
         Record::Domain(_) | Record::Acl(_) | Record::Silo(_) => None,
