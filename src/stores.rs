@@ -243,7 +243,7 @@ fn refuse_before_take_over(
                 files.describe()
             )])
         }
-        Waiting::Nothing | Waiting::Passed(_) => Ok(()),
+        Waiting::Nothing | Waiting::Absent(_) | Waiting::Passed(_) => Ok(()),
     }
 }
 

@@ -110,6 +110,7 @@ pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
             (place, Some(files), Vec::new())
         }
         Waiting::Nothing => ("nothing yet".to_owned(), None, Vec::new()),
+        Waiting::Absent(note) => ("nothing yet".to_owned(), None, vec![note]),
         Waiting::Passed(note) => (String::new(), None, vec![note]),
     };
     if let (Some(store), None) = (there, &files) {
@@ -119,7 +120,7 @@ pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
     let mut data = compose(options, &Any::Embedded(Arc::new(taken.store)))?;
     data.place = place;
     data.scratch = Some(scratch);
-    Ok((data, taken.notes))
+    Ok((data, [notes, taken.notes].concat()))
 }
 
 /// Refuses a directory that is not there. It is named itself: what is to be made in it is not what the operator wrote.

@@ -30,10 +30,16 @@ impl Taken {
         }
     }
 
-    fn reported(store: Embedded, report: Report) -> Self {
+    fn reported(store: Embedded, files: &ReproDirectory, report: Report) -> Self {
+        let missing = files.missing().map(|(table, file)| {
+            let file = file.display();
+            format!(
+                "{file}: not there, though other files of repro's are; no {table} is taken over"
+            )
+        });
         Self {
             store,
-            notes: notes(&report),
+            notes: missing.chain(notes(&report)).collect(),
             report: Some(report),
         }
     }
@@ -41,8 +47,10 @@ impl Taken {
 
 /// What is to be done about repro's files.
 pub(crate) enum Waiting {
-    /// Nothing: there are none, or they have come over already.
+    /// Nothing: they have come over already.
     Nothing,
+    /// There are none where they should be; said in a sentence.
+    Absent(String),
     /// The next start takes them over.
     Files(ReproDirectory),
     /// They stay where they are, because the store holds other records already; said in a sentence.
@@ -61,7 +69,11 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
     }
     let files = ReproDirectory::open(berkeley)?;
     if files.is_empty() {
-        return Ok(Waiting::Nothing);
+        return Ok(Waiting::Absent(format!(
+            "{}: none of repro's files is there (repro_user.db, repro_user.dump), so that nothing is taken over; name \
+             their directory by Database<N>Path, or say Database<N>Type = SQLite if there is nothing to take over",
+            files.describe()
+        )));
     }
     match store {
         Some(store) if !store.is_empty()? => Ok(Waiting::Passed(format!(
@@ -88,16 +100,16 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
         && let Some(report) = make(path, &files)?
     {
         let store = Embedded::open(path, Access::Existing)?;
-        return Ok(Taken::reported(store, report));
+        return Ok(Taken::reported(store, &files, report));
     }
     let store = Embedded::open(path, Access::Create)?;
     match waiting(Some(&store), berkeley)? {
         Waiting::Nothing => Ok(Taken::nothing(store)),
         Waiting::Files(files) => {
             let report = import(&store, &files, false, &of_users)?;
-            Ok(Taken::reported(store, report))
+            Ok(Taken::reported(store, &files, report))
         }
-        Waiting::Passed(note) => Ok(Taken {
+        Waiting::Passed(note) | Waiting::Absent(note) => Ok(Taken {
             store,
             report: None,
             notes: vec![note],
@@ -192,7 +204,7 @@ pub(super) fn trial(files: Option<&ReproDirectory>) -> Result<(TempDir, Taken), 
     let taken = match files {
         Some(files) => {
             let report = import(&store, files, false, &|_| None)?;
-            Taken::reported(store, report)
+            Taken::reported(store, files, report)
         }
         None => Taken::nothing(store),
     };
@@ -276,6 +288,32 @@ mod tests {
         );
         let again = open(&path, Some(old.path())).unwrap();
         assert!(again.report.is_none() && again.notes.is_empty());
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        for name in ["repro_user.db", "repro_silo.db"] {
+            fs::remove_file(old.path().join(name)).unwrap();
+        }
+        let files = ReproDirectory::open(old.path()).unwrap();
+        let (_scratch, tried) = trial(Some(&files)).unwrap();
+        let taken = open(&new.path().join(STORE_FILE), Some(old.path())).unwrap();
+        assert_eq!(tried.notes, taken.notes);
+        let [user, silo] = taken.notes.as_slice() else {
+            unreachable!("{:?}", taken.notes);
+        };
+        assert!(user.contains("repro_user.db: not there"), "{user}");
+        assert!(silo.contains("repro_silo.db: not there"), "{silo}");
+        let (empty, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for _ in 0..2 {
+            let path = new.path().join(STORE_FILE);
+            let taken = open(&path, Some(empty.path())).unwrap();
+            let [note] = taken.notes.as_slice() else {
+                unreachable!("{:?}", taken.notes);
+            };
+            assert!(note.contains("none of repro's files is there"), "{note}");
+        }
     }
 
     #[test]

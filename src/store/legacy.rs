@@ -52,6 +52,15 @@ impl ReproDirectory {
         })
     }
 
+    /// The files of tables that are not there, in neither form.
+    pub fn missing(&self) -> impl Iterator<Item = (Table, PathBuf)> {
+        let is_there = |table: &Table| self.files.iter().any(|(own, ..)| own == table);
+        Table::ALL
+            .into_iter()
+            .filter(move |table| !is_there(table))
+            .map(|table| (table, self.directory.join(table.berkeley_file())))
+    }
+
     /// Whether there is nothing of repro's.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
