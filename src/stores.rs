@@ -178,6 +178,9 @@ fn embedded(
             scratch: None,
         })
     };
+    if purpose == Purpose::Fill {
+        data::remove_left(path);
+    }
     if path.exists() {
         return of(match purpose {
             Purpose::Look => Access::ReadOnly,

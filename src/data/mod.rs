@@ -4,6 +4,7 @@
 //! Everything that may block runs on the main thread, on the lookup pool or on the thread `data`; no worker waits for a
 //! store.
 
+mod begun;
 mod delivery;
 mod directory;
 mod identities;
@@ -23,6 +24,7 @@ use crate::proxy;
 use crate::store::embedded::{Embedded, Serving};
 use crate::store::{Error, Flow, RecordFault, Store, StoreOptions, Table};
 
+pub(crate) use begun::{Begun, remove_left};
 pub(crate) use delivery::Delivery;
 use directory::Directory;
 use identities::{Asked, Identities};
@@ -31,7 +33,7 @@ pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, trusted_peer, trusts_many};
-pub(crate) use take_over::{Begun, Waiting, waiting};
+pub(crate) use take_over::{Waiting, waiting};
 pub(crate) use watch::Watch;
 
 /// What a running server asks of its stores.

@@ -1,13 +1,12 @@
 //! The first start on an old deployment: repro's files become a store, whole or not at all.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::{TempDir, TempPath};
+use tempfile::TempDir;
 
+use super::begun::{self, Begun};
 use super::judge;
-use crate::store::embedded::{Access, Embedded, refuse_gone, set_left_log_aside};
+use crate::store::embedded::{Access, Embedded, refuse_gone};
 use crate::store::import::{Report, Source as _, import};
 use crate::store::{Error, Record, ReproDirectory, STORE_FILE, Store as _, Table};
 
@@ -92,6 +91,7 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
 /// not made anew, and repro's files are not taken over a second time: who was removed since would be there again.
 pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error> {
     refuse_gone(path)?;
+    begun::remove_left(path);
     let Some(berkeley) = berkeley else {
         return Embedded::open(path, Access::Create).map(Taken::nothing);
     };
@@ -123,72 +123,6 @@ fn make(path: &Path, files: &ReproDirectory) -> Result<Option<Report>, Error> {
     let (begun, store) = Begun::beside(path)?;
     let report = import(&store, files, false, &of_users)?;
     Ok(begun.put_in_place(store)?.then_some(report))
-}
-
-/// A store that is being filled beside its place. Given up, it goes, and there is none.
-pub(crate) struct Begun {
-    scratch: TempDir,
-    path: PathBuf,
-}
-
-impl Begun {
-    /// Makes an empty store in a directory of its own beside this path.
-    ///
-    /// # Errors
-    /// It cannot be made there.
-    pub(crate) fn beside(path: &Path) -> Result<(Self, Embedded), Error> {
-        let directory = directory(path);
-        // Named when it cannot be written: what is made in it is not what the operator wrote.
-        let scratch = tempfile::Builder::new()
-            .prefix(&format!("{STORE_FILE}.import-"))
-            .tempdir_in(directory)
-            .map_err(|error| Error::Io {
-                path: directory.to_owned(),
-                source: error.kind().into(),
-            })?;
-        let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create)?;
-        let path = path.to_owned();
-        Ok((Self { scratch, path }, store))
-    }
-
-    /// Puts the store in its place; `false` if there is another by now, which stays.
-    ///
-    /// # Errors
-    /// It cannot be put there.
-    pub(crate) fn put_in_place(self, store: Embedded) -> Result<bool, Error> {
-        let fault = |source| Error::Io {
-            path: self.path.clone(),
-            source,
-        };
-        drop(store);
-        let made = self.scratch.path().join(STORE_FILE);
-        // Closing it has put the log into the file, which is whole by itself then.
-        let log = made.with_extension("db-wal");
-        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-            return Err(Error::Io {
-                path: log,
-                source: io::Error::other("its contents could not be put into the store"),
-            });
-        }
-        set_left_log_aside(&self.path)?;
-        let made = TempPath::try_from_path(made).map_err(fault)?;
-        match made.persist_noclobber(&self.path) {
-            Ok(()) => {}
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            Err(error) => return Err(fault(error.error)),
-        }
-        File::open(directory(&self.path))
-            .and_then(|directory| directory.sync_all())
-            .map_err(fault)?;
-        Ok(true)
-    }
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// A trial of the first start, in a directory that goes with the answer: the store that it would make.
@@ -244,6 +178,8 @@ fn notes(report: &Report) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs::{self, File};
 
     use super::*;
 

@@ -170,7 +170,7 @@ impl Beside {
 /// A store that is served, by this process, for as long as this value lives.
 #[derive(Debug)]
 pub struct Serving {
-    _beside: Beside,
+    beside: Beside,
 }
 
 impl Serving {
@@ -182,7 +182,16 @@ impl Serving {
         let store = place::real(store);
         let beside = Beside::open(&store)?;
         beside.lock_serving(&store)?;
-        Ok(Self { _beside: beside })
+        Ok(Self { beside })
+    }
+
+    /// Whether the file whose locks they are has its name still: else nobody else sees them.
+    pub fn is_in_place(&self) -> bool {
+        let own = self.beside.file.metadata();
+        let there = fs::metadata(&self.beside.path);
+        own.is_ok_and(|own| {
+            there.is_ok_and(|there| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        })
     }
 }
 
