@@ -1838,3 +1838,39 @@ fn hashes_that_no_password_fits_are_refused_and_those_that_come_over_are_named()
         );
     }
 }
+
+#[test]
+fn a_filter_that_rejects_whatever_comes_is_noted() {
+    let place = Place::new();
+    for (arguments, noted) in [
+        (&["filter", "add", "reject", "403", "No"][..], true),
+        (
+            &["filter", "add", "--method", "INVITE", "reject", "403"],
+            false,
+        ),
+        (
+            &["filter", "add", "--event", "presence", "reject", "403"],
+            false,
+        ),
+        (
+            &[
+                "filter", "add", "--header", "From", "--regex", "x", "reject", "403",
+            ],
+            false,
+        ),
+        (
+            &["filter", "add", "--method", "BYE", "--order", "9", "accept"],
+            false,
+        ),
+        (&["filter", "change", "1", "--order", "3"], true),
+    ] {
+        let said = place.run(arguments);
+        assert_eq!(said.status, 0, "{arguments:?}: {}", said.err);
+        assert_eq!(
+            said.err.contains("rejects every request"),
+            noted,
+            "{arguments:?}: {}",
+            said.err
+        );
+    }
+}
