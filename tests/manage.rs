@@ -1874,3 +1874,42 @@ fn a_filter_that_rejects_whatever_comes_is_noted() {
         );
     }
 }
+
+#[test]
+fn a_backup_that_is_none_is_not_answered_with_the_command_that_was_run() {
+    let place = Place::new();
+    place.add_user("alice@example.org", "alice-pw");
+    let copy = place.dir.path().join("copy.db");
+    place.done(&["backup", copy.to_str().unwrap()]);
+    let whole = fs::read(&copy).unwrap();
+    let mut overwritten = whole.clone();
+    let from = overwritten.len() / 2;
+    overwritten[from..].fill(0x55);
+    for (situation, octets) in [
+        ("no SQLite file", b"no store".to_vec()),
+        ("a beginning", whole[..50].to_vec()),
+        ("cut off", whole[..4096 * 3].to_vec()),
+        ("overwritten", overwritten),
+    ] {
+        fs::write(&copy, octets).unwrap();
+        let said = place.run(&["restore", copy.to_str().unwrap()]);
+        assert_eq!(said.status, 1, "{situation}: {}", said.out);
+        assert!(
+            said.err.contains("restore another backup"),
+            "{situation}: {}",
+            said.err
+        );
+        assert!(
+            !said.err.contains("sipvouch restore"),
+            "{situation}: {}",
+            said.err
+        );
+    }
+    let directory = place.dir.path().to_str().unwrap();
+    for arguments in [
+        &["backup", directory][..],
+        &["backup", directory, "--replace"],
+    ] {
+        place.refused(1, arguments, "is a directory; name a file in it");
+    }
+}
