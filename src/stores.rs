@@ -100,6 +100,10 @@ impl StoreOpener for Stores {
     fn trusts_many(&self, record: &Record) -> Option<String> {
         data::trusts_many(record)
     }
+
+    fn nonsense(&self, record: &Record) -> Option<String> {
+        data::nonsense(record)
+    }
 }
 
 /// What may be imported.

@@ -1272,7 +1272,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
             &[
                 r#"{"address":"999","mask":32,"transport":1}"#,
                 r#"{"address":"0.0.0.0","mask":0,"transport":1}"#,
-                r#"{"address":"192.0.2.7","mask":32,"transport":77}"#,
+                r#"{"address":"192.0.2.7","mask":32,"transport":4}"#,
                 r#"{"address":"192.0.2.8","mask":32,"transport":1}"#,
                 r#"{"tls_peer_name":"gw.example.net"}"#,
                 r#"{"tls_peer_name":"GW.example.net"}"#,
@@ -1315,7 +1315,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
     for (key, why) in [
         (":999/32", "\"999\" is no IP address"),
         (":0.0.0.0/0", "unsafe: it trusts every IPv4 address"),
-        (":192.0.2.7/32", "transport 77 is not there"),
+        (":192.0.2.7/32", "transport 4 is not there"),
         ("GW.example.net:", "the same as \"gw.example.net\""),
         ("domain \"*\"", "it is not used"),
         ("*,example.org", "a * stands for nothing"),
@@ -1873,6 +1873,50 @@ fn a_filter_that_rejects_whatever_comes_is_noted() {
             said.err
         );
     }
+}
+
+#[test]
+fn an_export_with_numbers_that_mean_nothing_or_a_byte_order_mark_is_not_taken() {
+    let place = Place::new();
+    let export = place.dir.path().join("out");
+    fs::create_dir(&export).unwrap();
+    let acl = |address: &str, mask: i16, family: i16, transport: i16| {
+        format!(
+            "{{\"address\":\"{address}\",\"mask\":{mask},\"family\":{family},\"transport\":{transport}}}\n"
+        )
+    };
+    let good = acl("192.0.2.0", 24, 0, 1);
+    for (situation, text, told) in [
+        (
+            "a long mask",
+            acl("192.0.2.7", 300, 0, 1),
+            "a mask of 300 bits; expected 0 to 32",
+        ),
+        (
+            "a mask below 0",
+            acl("2001:db8::", -1, 1, 1),
+            "a mask of -1 bits; expected 0 to 128",
+        ),
+        ("no family", acl("192.0.2.7", 32, 2, 1), "family 2"),
+        ("no transport", acl("192.0.2.7", 32, 0, 9), "transport 9"),
+        ("a mark", format!("\u{feff}{good}"), "byte order mark"),
+    ] {
+        fs::write(export.join("acl.jsonl"), format!("{text}{good}")).unwrap();
+        let said = place.run(&["import", export.to_str().unwrap()]);
+        assert_eq!(said.status, 1, "{situation}: {}", said.out);
+        for word in [told, "not taken:", "nothing was stored"] {
+            assert!(said.out.contains(word), "{situation}: {word}: {}", said.out);
+        }
+        assert!(place.create().is_empty().unwrap(), "{situation}");
+    }
+    // What repro takes for something else than a number is taken, and named.
+    let other = acl("192.0.2.7", 32, 0, 4) + &acl("gw", 32, 0, 1) + &acl("192.0.2.8", 32, 0, 0);
+    fs::write(export.join("acl.jsonl"), other).unwrap();
+    let out = place.done(&["import", export.to_str().unwrap()]);
+    assert!(
+        out.contains("3 added") && out.contains("taken, but look at"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ use memory::Memory;
 pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
-pub use tables::{Tables, judge, trusted_peer, trusts_many};
+pub use tables::{Tables, judge, nonsense, trusted_peer, trusts_many};
 pub(crate) use take_over::{Waiting, waiting};
 pub(crate) use watch::Watch;
 

@@ -171,6 +171,38 @@ pub fn trusts_many(record: &Record) -> Option<String> {
     }
 }
 
+/// What number of a record means nothing, here or in repro: nobody has meant it.
+pub fn nonsense(record: &Record) -> Option<String> {
+    let Record::Acl(own) = record else {
+        return None;
+    };
+    if !own.tls_peer_name.is_empty() {
+        return None;
+    }
+    let is_ipv4 = bare(own).parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
+    let most = if is_ipv4 { 32 } else { 128 };
+    if !(0..=most).contains(&own.mask) {
+        return Some(long_mask(own, most));
+    }
+    if !matches!(own.family, 0 | 1) {
+        return Some(format!(
+            "family {}; expected 0 for IPv4 or 1 for IPv6",
+            own.family
+        ));
+    }
+    // repro's numbers of transports.
+    (!(0..=8).contains(&own.transport))
+        .then(|| format!("transport {}; expected 0 to 8", own.transport))
+}
+
+fn bare(acl: &Acl) -> &str {
+    acl.address.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn long_mask(acl: &Acl, most: i16) -> String {
+    format!("a mask of {} bits; expected 0 to {most}", acl.mask)
+}
+
 /// Who is trusted by a network that is wider than the commands here take, or repro's own page did; `None` for any other.
 fn width(peer: &TrustedPeer) -> Option<String> {
     let TrustedPeer::Source(TrustedSource { network, .. }) = peer else {
@@ -235,15 +267,14 @@ pub fn trusted_peer(acl: &Acl) -> Result<TrustedPeer, String> {
         // Port and transport of a name do not count in repro either.
         return Ok(TrustedPeer::Name(acl.tls_peer_name.clone()));
     }
-    let bare = acl.address.trim_start_matches('[').trim_end_matches(']');
-    let address: IpAddr = bare
+    let address: IpAddr = bare(acl)
         .parse()
         .map_err(|_| format!("{:?} is no IP address", acl.address))?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let prefix = u8::try_from(acl.mask)
         .ok()
-        .filter(|prefix| *prefix <= most)
-        .ok_or_else(|| format!("a mask of {} bits; expected 0 to {most}", acl.mask))?;
+        .filter(|prefix| i16::from(*prefix) <= most)
+        .ok_or_else(|| long_mask(acl, most))?;
     if acl.family != i16::from(address.is_ipv6()) {
         return Err(format!("family {} does not fit the address", acl.family));
     }
