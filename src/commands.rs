@@ -120,7 +120,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         };
     }
     let _ = writeln!(text, "domains   {}", loaded.composed.domains.join(", "));
-    let (counts, unreadable) = contents(&loaded.data);
+    let (counts, faulty) = contents(&loaded.data);
     let _ = writeln!(text, "store     {}: {counts}", loaded.data.place());
     let _ = writeln!(
         text,
@@ -144,7 +144,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
     }
-    for note in loaded.composed.notes.iter().chain(&unreadable) {
+    for note in loaded.composed.notes.iter().chain(&faulty) {
         to_mend += 1;
         let _ = writeln!(text, "{note}");
     }
@@ -176,11 +176,11 @@ const COUNTED: [Table; 8] = [
     Table::Registration,
 ];
 
-/// How many records each table has, and sentences about those that cannot be read. The tables that are read whole have
+/// How many records each table has, and sentences about those that cannot be read or used as they are. The tables that are read whole have
 /// their sentences already.
 fn contents(data: &Data) -> (String, Vec<String>) {
     let mut counts = Vec::with_capacity(COUNTED.len());
-    let mut unreadable = Vec::new();
+    let mut faulty = Vec::new();
     for table in COUNTED {
         let Ok(count) = data.count(table) else {
             // What that means for a server is said where it is asked.
@@ -193,13 +193,19 @@ fn contents(data: &Data) -> (String, Vec<String>) {
         }
         let named = u64::try_from(count.faults.len()).unwrap_or(u64::MAX);
         let told = count.faults.iter();
-        unreadable.extend(told.map(|fault| format!("{fault}; this record is not used")));
+        faulty.extend(told.map(|fault| format!("{fault}; this record is not used")));
         if count.unreadable > named {
             let more = count.unreadable - named;
-            unreadable.push(format!("{table}: and {more} more that cannot be read"));
+            faulty.push(format!("{table}: and {more} more that cannot be read"));
+        }
+        let named = u64::try_from(count.notes.len()).unwrap_or(u64::MAX);
+        faulty.extend(count.notes);
+        if count.noted > named {
+            let more = count.noted - named;
+            faulty.push(format!("{table}: and {more} more to look at"));
         }
     }
-    (counts.join(", "), unreadable)
+    (counts.join(", "), faulty)
 }
 
 fn certs(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {

@@ -16,7 +16,7 @@ use crate::manage::{
     StoreOpener,
 };
 use crate::process::ProcessOptions;
-use crate::store::embedded::{Access, Embedded, restore, was_there};
+use crate::store::embedded::{Access, Embedded, is_there, refuse_gone, restore};
 use crate::store::import::{Export, Source};
 use crate::store::sql::SqlStore;
 use crate::store::{
@@ -100,6 +100,10 @@ impl StoreOpener for Stores {
     fn trusts_many(&self, record: &Record) -> Option<String> {
         data::trusts_many(record)
     }
+
+    fn nonsense(&self, record: &Record) -> Option<String> {
+        data::nonsense(record)
+    }
 }
 
 /// What may be imported.
@@ -178,6 +182,9 @@ fn embedded(
             scratch: None,
         })
     };
+    if purpose == Purpose::Fill {
+        data::remove_left(path);
+    }
     if path.exists() {
         return of(match purpose {
             Purpose::Look => Access::ReadOnly,
@@ -185,10 +192,13 @@ fn embedded(
             Purpose::Fill => Access::Create,
         });
     }
+    if matches!(purpose, Purpose::Look | Purpose::Change | Purpose::Add) {
+        // One that is gone is not made anew by this: a server that runs would take it up.
+        refuse_gone(path).map_err(said)?;
+    }
     match purpose {
-        // Before its first start a server has no store, and its users may be there before it. One that is gone is not made
-        // anew by this: a server that runs would take it up.
-        Purpose::Add if process.is_some() && !was_there(path) => {
+        // Before its first start a server has no store, and its users may be there before it.
+        Purpose::Add if process.is_some() => {
             let own = of(Access::Create)?;
             give_to_server(path, process)?;
             Ok(own)
@@ -240,7 +250,7 @@ fn refuse_before_take_over(
                 files.describe()
             )])
         }
-        Waiting::Nothing | Waiting::Passed(_) => Ok(()),
+        Waiting::Nothing | Waiting::Absent(_) | Waiting::Passed(_) => Ok(()),
     }
 }
 
@@ -261,7 +271,8 @@ fn of_configuration(file: &Path, purpose: Purpose) -> Result<Opened, Vec<String>
             let old = berkeley
                 .as_deref()
                 .filter(|_| matches!(purpose, Purpose::Look | Purpose::Change | Purpose::Add));
-            if let (Some(old), false) = (old, data::is_there(&path)) {
+            if let (Some(old), false) = (old, is_there(&path)) {
+                refuse_gone(&path).map_err(said)?;
                 refuse_before_take_over(None, old, file)?;
             }
             let own = embedded(&path, purpose, Some(&configuration.process))?;

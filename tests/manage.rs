@@ -1272,7 +1272,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
             &[
                 r#"{"address":"999","mask":32,"transport":1}"#,
                 r#"{"address":"0.0.0.0","mask":0,"transport":1}"#,
-                r#"{"address":"192.0.2.7","mask":32,"transport":77}"#,
+                r#"{"address":"192.0.2.7","mask":32,"transport":4}"#,
                 r#"{"address":"192.0.2.8","mask":32,"transport":1}"#,
                 r#"{"tls_peer_name":"gw.example.net"}"#,
                 r#"{"tls_peer_name":"GW.example.net"}"#,
@@ -1315,7 +1315,7 @@ fn records_that_no_command_would_have_stored_are_pointed_out_when_they_are_taken
     for (key, why) in [
         (":999/32", "\"999\" is no IP address"),
         (":0.0.0.0/0", "unsafe: it trusts every IPv4 address"),
-        (":192.0.2.7/32", "transport 77 is not there"),
+        (":192.0.2.7/32", "transport 4 is not there"),
         ("GW.example.net:", "the same as \"gw.example.net\""),
         ("domain \"*\"", "it is not used"),
         ("*,example.org", "a * stands for nothing"),
@@ -1738,7 +1738,7 @@ fn a_configuration_names_one_store_wherever_the_command_is_run_and_no_change_mak
         fs::remove_file(&file).unwrap();
         let (status, said) = from(elsewhere.path(), &["domain", "add", "example.org"]);
         assert_eq!(status, Some(1), "one that is gone: {said}");
-        assert!(said.contains("there is no store here") && !file.exists());
+        assert!(said.contains("the store that was here is gone") && !file.exists());
         fs::remove_dir_all(&directory).unwrap();
         fs::create_dir_all(place.path()).unwrap();
     }
@@ -1787,5 +1787,173 @@ fn the_script_that_makes_certificates_says_how_it_is_used_and_makes_nothing_of_a
             "{told}"
         );
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "{option}");
+    }
+}
+
+#[test]
+fn hashes_that_no_password_fits_are_refused_and_those_that_come_over_are_named() {
+    let place = TempDir::new().unwrap();
+    let config = place.path().join("repro.config");
+    fs::write(&config, "TLSPort = 0\nTCPPort = 5060\n").unwrap();
+    let said = |input: &str, arguments: &[&str]| {
+        let config = ["--config", config.to_str().unwrap()];
+        run(input, &[arguments, &config].concat())
+    };
+    let damaged = ALICE.replacen("[MD5]8", "[MD5]z", 1);
+    let twofold = format!("{ALICE}[MD5]deeebcf257ff9507047c26809b78cd5c");
+    for (hash, why) in [
+        (
+            &damaged,
+            "what stands for MD5 is not its 32 hexadecimal digits",
+        ),
+        (&twofold, "two different ones for MD5"),
+    ] {
+        let refused = said(hash, &["user", "add", "bob@example.org", "--ha1"]);
+        assert_eq!(refused.status, 1, "{}", refused.out);
+        assert!(refused.err.contains(why), "{}", refused.err);
+    }
+    let export = place.path().join("out");
+    fs::create_dir(&export).unwrap();
+    let user = |user: &str, hash: &str| {
+        format!("{{\"user\":\"{user}\",\"domain\":\"example.org\",\"password_hash\":\"{hash}\"}}\n")
+    };
+    let users =
+        [("a", ALICE), ("b", &damaged), ("c", &twofold)].map(|(name, hash)| user(name, hash));
+    fs::write(export.join("user.jsonl"), users.concat()).unwrap();
+    let imported = said("", &["import", export.to_str().unwrap()]);
+    assert_eq!(imported.status, 0, "{}", imported.err);
+    let (_, noted) = imported.out.split_once("taken, but look at").unwrap();
+    let check = program().arg("check").arg(&config).output().unwrap();
+    let checked = String::from_utf8(check.stdout).unwrap();
+    for text in [noted, &checked] {
+        for wanted in [
+            "\"b@example.org\": hash: what stands for MD5",
+            "\"c@example.org\": hash: two different ones for MD5",
+        ] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+        assert!(
+            !text.contains("\"a@example.org\"") && !text.contains("ea972d"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_rejects_whatever_comes_is_noted() {
+    let place = Place::new();
+    for (arguments, noted) in [
+        (&["filter", "add", "reject", "403", "No"][..], true),
+        (
+            &["filter", "add", "--method", "INVITE", "reject", "403"],
+            false,
+        ),
+        (
+            &["filter", "add", "--event", "presence", "reject", "403"],
+            false,
+        ),
+        (
+            &[
+                "filter", "add", "--header", "From", "--regex", "x", "reject", "403",
+            ],
+            false,
+        ),
+        (
+            &["filter", "add", "--method", "BYE", "--order", "9", "accept"],
+            false,
+        ),
+        (&["filter", "change", "1", "--order", "3"], true),
+    ] {
+        let said = place.run(arguments);
+        assert_eq!(said.status, 0, "{arguments:?}: {}", said.err);
+        assert_eq!(
+            said.err.contains("rejects every request"),
+            noted,
+            "{arguments:?}: {}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn an_export_with_numbers_that_mean_nothing_or_a_byte_order_mark_is_not_taken() {
+    let place = Place::new();
+    let export = place.dir.path().join("out");
+    fs::create_dir(&export).unwrap();
+    let acl = |address: &str, mask: i16, family: i16, transport: i16| {
+        format!(
+            "{{\"address\":\"{address}\",\"mask\":{mask},\"family\":{family},\"transport\":{transport}}}\n"
+        )
+    };
+    let good = acl("192.0.2.0", 24, 0, 1);
+    for (situation, text, told) in [
+        (
+            "a long mask",
+            acl("192.0.2.7", 300, 0, 1),
+            "a mask of 300 bits; expected 0 to 32",
+        ),
+        (
+            "a mask below 0",
+            acl("2001:db8::", -1, 1, 1),
+            "a mask of -1 bits; expected 0 to 128",
+        ),
+        ("no family", acl("192.0.2.7", 32, 2, 1), "family 2"),
+        ("no transport", acl("192.0.2.7", 32, 0, 9), "transport 9"),
+        ("a mark", format!("\u{feff}{good}"), "byte order mark"),
+    ] {
+        fs::write(export.join("acl.jsonl"), format!("{text}{good}")).unwrap();
+        let said = place.run(&["import", export.to_str().unwrap()]);
+        assert_eq!(said.status, 1, "{situation}: {}", said.out);
+        for word in [told, "not taken:", "nothing was stored"] {
+            assert!(said.out.contains(word), "{situation}: {word}: {}", said.out);
+        }
+        assert!(place.create().is_empty().unwrap(), "{situation}");
+    }
+    // What repro takes for something else than a number is taken, and named.
+    let other = acl("192.0.2.7", 32, 0, 4) + &acl("gw", 32, 0, 1) + &acl("192.0.2.8", 32, 0, 0);
+    fs::write(export.join("acl.jsonl"), other).unwrap();
+    let out = place.done(&["import", export.to_str().unwrap()]);
+    assert!(
+        out.contains("3 added") && out.contains("taken, but look at"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_backup_that_is_none_is_not_answered_with_the_command_that_was_run() {
+    let place = Place::new();
+    place.add_user("alice@example.org", "alice-pw");
+    let copy = place.dir.path().join("copy.db");
+    place.done(&["backup", copy.to_str().unwrap()]);
+    let whole = fs::read(&copy).unwrap();
+    let mut overwritten = whole.clone();
+    let from = overwritten.len() / 2;
+    overwritten[from..].fill(0x55);
+    for (situation, octets) in [
+        ("no SQLite file", b"no store".to_vec()),
+        ("a beginning", whole[..50].to_vec()),
+        ("cut off", whole[..4096 * 3].to_vec()),
+        ("overwritten", overwritten),
+    ] {
+        fs::write(&copy, octets).unwrap();
+        let said = place.run(&["restore", copy.to_str().unwrap()]);
+        assert_eq!(said.status, 1, "{situation}: {}", said.out);
+        assert!(
+            said.err.contains("restore another backup"),
+            "{situation}: {}",
+            said.err
+        );
+        assert!(
+            !said.err.contains("sipvouch restore"),
+            "{situation}: {}",
+            said.err
+        );
+    }
+    let directory = place.dir.path().to_str().unwrap();
+    for arguments in [
+        &["backup", directory][..],
+        &["backup", directory, "--replace"],
+    ] {
+        place.refused(1, arguments, "is a directory; name a file in it");
     }
 }

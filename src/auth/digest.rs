@@ -98,6 +98,19 @@ pub struct HashText {
     /// In the order of repro, each algorithm once, in lower case.
     hashes: Vec<(Algorithm, String)>,
     broken: Vec<Algorithm>,
+    /// Those with two hashes.
+    twofold: Vec<Algorithm>,
+}
+
+/// What is wrong with a text of which other hashes can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HashDefect {
+    /// A hash that is not whole, or none.
+    #[error("what stands for {0} is not its {digits} hexadecimal digits", digits = .0.digits())]
+    Broken(Algorithm),
+    /// Only one of them can be that of the password.
+    #[error("two different ones for {0}")]
+    Twofold(Algorithm),
 }
 
 /// A text that holds no hash. It is not repeated: part of it may be one.
@@ -119,8 +132,8 @@ impl HashText {
     /// Reads repro's text: exactly 32 characters are the MD5, otherwise each hash stands behind its `[algorithm]` and ends
     /// before the next bracket. An empty text is no password at all.
     ///
-    /// A hash that is not whole is left out, so that its algorithm fails and the others do their work; see
-    /// [`HashText::broken`]. Algorithms that we do not know are passed over.
+    /// A hash that is not whole is left out, so that its algorithm fails and the others do their work; of two for one
+    /// algorithm the first counts, as in repro. See [`HashText::defect`]. Algorithms that we do not know are passed over.
     ///
     /// # Errors
     /// There is a text, but no hash that can be used.
@@ -141,10 +154,16 @@ impl HashText {
         }
         for algorithm in Algorithm::ALL {
             let label = format!("[{algorithm}]");
-            let Some((_, rest)) = text.split_once(label.as_str()) else {
+            let mut hashes = text
+                .split(label.as_str())
+                .skip(1)
+                .map(|rest| rest.split('[').next().unwrap_or_default());
+            let Some(hash) = hashes.next() else {
                 continue;
             };
-            let hash = rest.split('[').next().unwrap_or_default();
+            if hashes.any(|other| !other.eq_ignore_ascii_case(hash)) {
+                own.twofold.push(algorithm);
+            }
             match hash_of(algorithm, hash) {
                 Some(hash) => own.hashes.push((algorithm, hash)),
                 None => own.broken.push(algorithm),
@@ -175,7 +194,7 @@ impl HashText {
         }
         Ok(Self {
             hashes,
-            broken: Vec::new(),
+            ..Self::default()
         })
     }
 
@@ -193,9 +212,10 @@ impl HashText {
         self.hashes.iter().map(|(algorithm, _)| *algorithm)
     }
 
-    /// Algorithms whose hash has another number of digits than it should.
-    pub fn broken(&self) -> &[Algorithm] {
-        &self.broken
+    /// The first thing that is wrong with the text, although it holds a hash that can be used.
+    pub fn defect(&self) -> Option<HashDefect> {
+        let broken = self.broken.first().copied().map(HashDefect::Broken);
+        broken.or_else(|| self.twofold.first().copied().map(HashDefect::Twofold))
     }
 
     /// Whether there is no hash: nobody can log in with a password.
@@ -375,30 +395,40 @@ mod tests {
             (
                 "the form of today",
                 ALICE.to_owned(),
-                Ok((Algorithm::ALL.to_vec(), vec![])),
+                Ok((Algorithm::ALL.to_vec(), None)),
             ),
-            ("the bare MD5", md5.to_owned(), Ok((vec![Md5], vec![]))),
-            ("upper case", md5.to_uppercase(), Ok((vec![Md5], vec![]))),
-            ("no password", String::new(), Ok((vec![], vec![]))),
+            ("the bare MD5", md5.to_owned(), Ok((vec![Md5], None))),
+            ("upper case", md5.to_uppercase(), Ok((vec![Md5], None))),
+            ("no password", String::new(), Ok((vec![], None))),
             (
                 "one algorithm",
                 format!("[SHA-256]{sha}"),
-                Ok((vec![Sha256], vec![])),
+                Ok((vec![Sha256], None)),
             ),
             (
                 "an algorithm that we do not know",
                 format!("[SHA3]{sha}[SHA-256]{sha}"),
-                Ok((vec![Sha256], vec![])),
+                Ok((vec![Sha256], None)),
             ),
             (
                 "another order",
                 format!("[SHA-256]{sha}[MD5]{md5}"),
-                Ok((vec![Md5, Sha256], vec![])),
+                Ok((vec![Md5, Sha256], None)),
             ),
             (
                 "a column of 64 characters has cut the second one off",
                 format!("[MD5]{md5}[SHA-256]4fdbcf490f83371231"),
-                Ok((vec![Md5], vec![Sha256])),
+                Ok((vec![Md5], Some(HashDefect::Broken(Sha256)))),
+            ),
+            (
+                "a character that is no digit",
+                format!("[MD5]z{}[SHA-256]{sha}", &md5[1..]),
+                Ok((vec![Sha256], Some(HashDefect::Broken(Md5)))),
+            ),
+            (
+                "two of one algorithm",
+                format!("[MD5]{md5}[SHA-256]{sha}[MD5]{}", &sha[..32]),
+                Ok((vec![Md5, Sha256], Some(HashDefect::Twofold(Md5)))),
             ),
             (
                 "a column of 32",
@@ -432,7 +462,7 @@ mod tests {
             ),
         ] {
             let found = HashText::parse(&text)
-                .map(|own| (own.algorithms().collect::<Vec<_>>(), own.broken().to_vec()));
+                .map(|own| (own.algorithms().collect::<Vec<_>>(), own.defect()));
             assert_eq!(found, expected, "{situation}");
         }
     }

@@ -1,7 +1,7 @@
 //! Peers that may use any From, and the domains that are ours.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::certificate::Identities;
 use super::check::Transport;
@@ -9,21 +9,27 @@ use super::options::{IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 use crate::sip::{Host, canonical_domain};
 
 impl IpNetwork {
-    /// Whether the address is of this network. An IPv4-mapped IPv6 address is the IPv4 one (RFC 4291 §2.5.5.2): that is how
-    /// IPv4 peers look on an IPv6 listener.
+    /// The IPv4 network that this is, with its own number of leading bits: one of IPv4-mapped addresses too (RFC 4291
+    /// §2.5.5.2), which counts its prefix over all 128 bits. A shorter prefix than theirs of 96 is one of IPv6.
+    pub fn ipv4(&self) -> Option<(Ipv4Addr, u8)> {
+        match self.address {
+            IpAddr::V4(address) => Some((address, self.prefix.min(32))),
+            IpAddr::V6(address) => {
+                let prefix = self.prefix.min(128).checked_sub(96)?;
+                Some((address.to_ipv4_mapped()?, prefix))
+            }
+        }
+    }
+
+    /// Whether the address is of this network. An IPv4-mapped IPv6 address is the IPv4 one: that is how IPv4 peers look on
+    /// an IPv6 listener. So a network of IPv6 holds none of them, however short its prefix is.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(own)) => {
-                // A mapped network counts its prefix over all 128 bits.
-                let prefix = match self.address {
-                    IpAddr::V6(_) => self.prefix.saturating_sub(96),
-                    IpAddr::V4(_) => self.prefix,
-                };
-                let bits = u32::from(prefix.min(32));
-                let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+        match (self.ipv4(), self.address, address.to_canonical()) {
+            (Some((net, prefix)), _, IpAddr::V4(own)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
                 u32::from(net) & mask == u32::from(own) & mask
             }
-            (IpAddr::V6(net), IpAddr::V6(own)) => {
+            (None, IpAddr::V6(net), IpAddr::V6(own)) => {
                 let bits = u32::from(self.prefix.min(128));
                 let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
                 u128::from(net) & mask == u128::from(own) & mask
@@ -177,6 +183,12 @@ mod tests {
             ("::", 0, "2001:db8::1", true),
             ("::1", 128, "::1", true),
             ("192.0.2.0", 255, "192.0.2.1", false),
+            ("::ffff:0:0", 96, "192.0.2.1", true),
+            ("::ffff:0:0", 95, "192.0.2.1", false),
+            ("::ffff:192.0.2.1", 80, "::ffff:192.0.2.1", false),
+            ("::ffff:192.0.2.1", 80, "::1", true),
+            ("::", 0, "::ffff:192.0.2.1", false),
+            ("::ffff:192.0.2.1", 255, "192.0.2.1", true),
         ] {
             let net = IpNetwork {
                 address: network.parse().unwrap(),

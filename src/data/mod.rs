@@ -4,6 +4,7 @@
 //! Everything that may block runs on the main thread, on the lookup pool or on the thread `data`; no worker waits for a
 //! store.
 
+mod begun;
 mod delivery;
 mod directory;
 mod identities;
@@ -23,6 +24,7 @@ use crate::proxy;
 use crate::store::embedded::{Embedded, Serving};
 use crate::store::{Error, Flow, RecordFault, Store, StoreOptions, Table};
 
+pub(crate) use begun::{Begun, remove_left};
 pub(crate) use delivery::Delivery;
 use directory::Directory;
 use identities::{Asked, Identities};
@@ -30,8 +32,8 @@ use memory::Memory;
 pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
 pub(crate) use registrations::restore;
-pub use tables::{Tables, judge, trusted_peer, trusts_many};
-pub(crate) use take_over::{Begun, Waiting, is_there, waiting};
+pub use tables::{Tables, judge, nonsense, trusted_peer, trusts_many};
+pub(crate) use take_over::{Waiting, waiting};
 pub(crate) use watch::Watch;
 
 /// What a running server asks of its stores.
@@ -50,7 +52,7 @@ pub struct Wanted {
     pub silo: bool,
 }
 
-/// Most records of a table that cannot be read and are named.
+/// Most records of a table that cannot be read, or used, and are named.
 const MAX_LISTED: usize = 20;
 
 /// How many records a table has.
@@ -62,6 +64,10 @@ pub struct Count {
     pub unreadable: u64,
     /// What is wrong with the first of those.
     pub faults: Vec<RecordFault>,
+    /// Those of the users that can be read, but not be used as they are.
+    pub noted: u64,
+    /// What there is to know of the first of those.
+    pub notes: Vec<String>,
 }
 
 /// The stores.
@@ -101,7 +107,17 @@ impl Data {
         let mut count = Count::default();
         store.each(table, &mut |record| {
             match record {
-                Ok(_) => count.records += 1,
+                Ok(record) => {
+                    count.records += 1;
+                    if let (Table::User, Some(note)) = (table, judge(&record)) {
+                        count.noted += 1;
+                        if count.notes.len() < MAX_LISTED {
+                            count
+                                .notes
+                                .push(format!("{table} {:?}: {note}", record.key()));
+                        }
+                    }
+                }
                 Err(fault) => {
                     count.unreadable += 1;
                     if count.faults.len() < MAX_LISTED {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::take_over::{self, Waiting, is_there, waiting};
+use super::take_over::{self, Waiting, waiting};
 use super::{Asking, Data, Directory, Identities, Memory};
-use crate::store::embedded::{Access, Embedded, Serving};
+use crate::store::embedded::{Access, Embedded, Serving, is_there, refuse_gone};
 use crate::store::import::{Report, Source as _};
 use crate::store::sql::SqlStore;
 use crate::store::{Backend, Error, STORE_FILE, SqlOptions, Store, StoreOptions};
@@ -84,7 +84,7 @@ pub fn open(options: &StoreOptions) -> Result<Opened, Error> {
 /// operator has to know, too.
 ///
 /// # Errors
-/// A store that cannot be had; what would be taken over and is damaged.
+/// A store that cannot be had, or that was there and is gone; what would be taken over and is damaged.
 pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
     let (directory, berkeley) = match &options.default {
         Backend::Sql(sql) => return Ok((compose(options, &Any::Sql(connect(sql)?))?, Vec::new())),
@@ -95,6 +95,7 @@ pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
     };
     must_be_there(directory)?;
     let path = directory.join(STORE_FILE);
+    refuse_gone(&path)?;
     let there = match is_there(&path) {
         true => Some(Embedded::open(&path, Access::ReadOnly)?),
         false => None,
@@ -109,6 +110,7 @@ pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
             (place, Some(files), Vec::new())
         }
         Waiting::Nothing => ("nothing yet".to_owned(), None, Vec::new()),
+        Waiting::Absent(note) => ("nothing yet".to_owned(), None, vec![note]),
         Waiting::Passed(note) => (String::new(), None, vec![note]),
     };
     if let (Some(store), None) = (there, &files) {
@@ -118,7 +120,7 @@ pub fn look(options: &StoreOptions) -> Result<(Data, Vec<String>), Error> {
     let mut data = compose(options, &Any::Embedded(Arc::new(taken.store)))?;
     data.place = place;
     data.scratch = Some(scratch);
-    Ok((data, taken.notes))
+    Ok((data, [notes, taken.notes].concat()))
 }
 
 /// Refuses a directory that is not there. It is named itself: what is to be made in it is not what the operator wrote.

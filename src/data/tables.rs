@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::auth::{AuthOptions, IpNetwork, Transport, TrustedPeer, TrustedSource};
+use crate::auth::{AuthOptions, HashText, IpNetwork, Transport, TrustedPeer, TrustedSource};
 use crate::config::domain_name;
 use crate::proxy::{
     self, FilterOptions, FilterRule, Filters, RegistrationRule, RouteRule, Routing, RuleFault,
@@ -145,7 +145,21 @@ pub fn judge(record: &Record) -> Option<String> {
         Record::Registration(record) => {
             first(StaticRegistrations::new([registration_rule(record)]).1)
         }
-        Record::User(_) | Record::Identity(_) | Record::Silo(_) => None,
+        Record::User(record) => password(&record.password_hash)
+            .map(|why| format!("hash: {why}"))
+            .or_else(|| {
+                let why = password(&record.password_hash_alt)?;
+                Some(format!("hash for user@domain as the user: {why}"))
+            }),
+        Record::Identity(_) | Record::Silo(_) => None,
+    }
+}
+
+/// What is wrong with the hashes of a password.
+fn password(text: &str) -> Option<String> {
+    match HashText::parse(text) {
+        Ok(hashes) => hashes.defect().map(|defect| defect.to_string()),
+        Err(fault) => Some(fault.to_string()),
     }
 }
 
@@ -157,16 +171,48 @@ pub fn trusts_many(record: &Record) -> Option<String> {
     }
 }
 
+/// What number of a record means nothing, here or in repro: nobody has meant it.
+pub fn nonsense(record: &Record) -> Option<String> {
+    let Record::Acl(own) = record else {
+        return None;
+    };
+    if !own.tls_peer_name.is_empty() {
+        return None;
+    }
+    let is_ipv4 = bare(own).parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
+    let most = if is_ipv4 { 32 } else { 128 };
+    if !(0..=most).contains(&own.mask) {
+        return Some(long_mask(own, most));
+    }
+    if !matches!(own.family, 0 | 1) {
+        return Some(format!(
+            "family {}; expected 0 for IPv4 or 1 for IPv6",
+            own.family
+        ));
+    }
+    // repro's numbers of transports.
+    (!(0..=8).contains(&own.transport))
+        .then(|| format!("transport {}; expected 0 to 8", own.transport))
+}
+
+fn bare(acl: &Acl) -> &str {
+    acl.address.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn long_mask(acl: &Acl, most: i16) -> String {
+    format!("a mask of {} bits; expected 0 to {most}", acl.mask)
+}
+
 /// Who is trusted by a network that is wider than the commands here take, or repro's own page did; `None` for any other.
 fn width(peer: &TrustedPeer) -> Option<String> {
     let TrustedPeer::Source(TrustedSource { network, .. }) = peer else {
         return None;
     };
-    let (least, family) = match network.address {
-        IpAddr::V4(_) => (8, "IPv4"),
-        IpAddr::V6(_) => (16, "IPv6"),
+    let (prefix, least, family) = match network.ipv4() {
+        Some((_, prefix)) => (prefix, 8, "IPv4"),
+        None => (network.prefix, 16, "IPv6"),
     };
-    let who = match network.prefix {
+    let who = match prefix {
         0 => format!("every {family} address"),
         bits if bits < least => format!("every {family} address with the same first {bits} bits"),
         _ => return None,
@@ -221,15 +267,14 @@ pub fn trusted_peer(acl: &Acl) -> Result<TrustedPeer, String> {
         // Port and transport of a name do not count in repro either.
         return Ok(TrustedPeer::Name(acl.tls_peer_name.clone()));
     }
-    let bare = acl.address.trim_start_matches('[').trim_end_matches(']');
-    let address: IpAddr = bare
+    let address: IpAddr = bare(acl)
         .parse()
         .map_err(|_| format!("{:?} is no IP address", acl.address))?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let prefix = u8::try_from(acl.mask)
         .ok()
-        .filter(|prefix| *prefix <= most)
-        .ok_or_else(|| format!("a mask of {} bits; expected 0 to {most}", acl.mask))?;
+        .filter(|prefix| i16::from(*prefix) <= most)
+        .ok_or_else(|| long_mask(acl, most))?;
     if acl.family != i16::from(address.is_ipv6()) {
         return Err(format!("family {} does not fit the address", acl.family));
     }
@@ -261,6 +306,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
+    use crate::store::User;
 
     fn acl(address: &str, mask: i16, port: i16, family: i16, transport: i16) -> Acl {
         Acl {
@@ -270,6 +316,75 @@ mod tests {
             family,
             transport,
             ..Acl::default()
+        }
+    }
+
+    #[test]
+    fn hashes_that_no_password_fits_are_named_and_not_shown() {
+        let (md5, other) = (
+            "8ea972d8db3f90d047e3cb6b6e1ad9da",
+            "deeebcf257ff9507047c26809b78cd5c",
+        );
+        let sha = "4fdbcf490f83371231bdf7cb5ac198bcbb77d41386943626caaa0aa51e9da969";
+        let not_hex = md5.replacen('8', "z", 1);
+        for (situation, hash, alternative, told) in [
+            ("none", String::new(), String::new(), None),
+            ("one", md5.to_owned(), format!("[MD5]{md5}"), None),
+            (
+                "the same twice",
+                format!("[MD5]{md5}[MD5]{}", md5.to_uppercase()),
+                String::new(),
+                None,
+            ),
+            (
+                "one of two damaged",
+                format!("[MD5]{not_hex}[SHA-256]{sha}"),
+                String::new(),
+                Some("hash: what stands for MD5 is not its 32 hexadecimal digits"),
+            ),
+            (
+                "one of two cut off",
+                format!("[MD5]{md5}[SHA-256]{}", &sha[..40]),
+                String::new(),
+                Some("hash: what stands for SHA-256 is not its 64 hexadecimal digits"),
+            ),
+            (
+                "two of one algorithm",
+                format!("[MD5]{md5}[SHA-256]{sha}[MD5]{other}"),
+                String::new(),
+                Some("hash: two different ones for MD5"),
+            ),
+            (
+                "the second of them damaged",
+                format!("[MD5]{md5}[MD5]{not_hex}"),
+                String::new(),
+                Some("hash: two different ones for MD5"),
+            ),
+            (
+                "all of it damaged",
+                format!("[MD5]{not_hex}"),
+                String::new(),
+                Some("hash: neither 32 hexadecimal digits"),
+            ),
+            (
+                "the other hash damaged",
+                md5.to_owned(),
+                format!("[MD5]{not_hex}[SHA-256]{sha}"),
+                Some("hash for user@domain as the user: what stands for MD5"),
+            ),
+        ] {
+            let judged = judge(&Record::User(User {
+                password_hash: hash,
+                password_hash_alt: alternative,
+                ..User::default()
+            }));
+            match (&judged, told) {
+                (Some(text), Some(told)) => {
+                    assert!(text.starts_with(told), "{situation}: {text}");
+                    assert!(!text.contains(&md5[1..]), "{situation}: {text}");
+                }
+                (judged, told) => assert_eq!(judged.as_deref(), told, "{situation}"),
+            }
         }
     }
 
@@ -345,6 +460,26 @@ mod tests {
             ),
             ("wide", acl("2000::", 3, 0, 1, 1), Some("same first 3 bits")),
             ("a large network", acl("10.0.0.0", 8, 0, 0, 1), None),
+            (
+                "all of IPv4, mapped",
+                acl("::ffff:0:0", 96, 0, 1, 1),
+                Some("every IPv4 address:"),
+            ),
+            (
+                "wide and mapped",
+                acl("::ffff:0.0.0.0", 103, 0, 1, 1),
+                Some("IPv4 address with the same first 7 bits"),
+            ),
+            (
+                "a large network, mapped",
+                acl("::ffff:10.0.0.0", 104, 0, 1, 1),
+                None,
+            ),
+            (
+                "mapped, and so short that it is of IPv6",
+                acl("::ffff:10.0.0.0", 15, 0, 1, 1),
+                Some("IPv6 address with the same first 15 bits"),
+            ),
         ] {
             let judged = judge(&Record::Acl(entry.clone()));
             let tables = Tables {

@@ -1,14 +1,14 @@
 //! The first start on an old deployment: repro's files become a store, whole or not at all.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::{TempDir, TempPath};
+use tempfile::TempDir;
 
-use crate::store::embedded::{Access, Embedded};
+use super::begun::{self, Begun};
+use super::judge;
+use crate::store::embedded::{Access, Embedded, refuse_gone};
 use crate::store::import::{Report, Source as _, import};
-use crate::store::{Error, ReproDirectory, STORE_FILE, Store as _};
+use crate::store::{Error, Record, ReproDirectory, STORE_FILE, Store as _, Table};
 
 /// A store that is open, and what came into it just now.
 pub(super) struct Taken {
@@ -29,10 +29,16 @@ impl Taken {
         }
     }
 
-    fn reported(store: Embedded, report: Report) -> Self {
+    fn reported(store: Embedded, files: &ReproDirectory, report: Report) -> Self {
+        let missing = files.missing().map(|(table, file)| {
+            let file = file.display();
+            format!(
+                "{file}: not there, though other files of repro's are; no {table} is taken over"
+            )
+        });
         Self {
             store,
-            notes: notes(&report),
+            notes: missing.chain(notes(&report)).collect(),
             report: Some(report),
         }
     }
@@ -40,8 +46,10 @@ impl Taken {
 
 /// What is to be done about repro's files.
 pub(crate) enum Waiting {
-    /// Nothing: there are none, or they have come over already.
+    /// Nothing: they have come over already.
     Nothing,
+    /// There are none where they should be; said in a sentence.
+    Absent(String),
     /// The next start takes them over.
     Files(ReproDirectory),
     /// They stay where they are, because the store holds other records already; said in a sentence.
@@ -60,7 +68,11 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
     }
     let files = ReproDirectory::open(berkeley)?;
     if files.is_empty() {
-        return Ok(Waiting::Nothing);
+        return Ok(Waiting::Absent(format!(
+            "{}: none of repro's files is there (repro_user.db, repro_user.dump), so that nothing is taken over; name \
+             their directory by Database<N>Path, or say Database<N>Type = SQLite if there is nothing to take over",
+            files.describe()
+        )));
     }
     match store {
         Some(store) if !store.is_empty()? => Ok(Waiting::Passed(format!(
@@ -72,20 +84,14 @@ pub(crate) fn waiting(store: Option<&Embedded>, berkeley: &Path) -> Result<Waiti
     }
 }
 
-/// Whether there is a store. A file of no octets is one that somebody began to make.
-pub(crate) fn is_there(path: &Path) -> bool {
-    // What may not be looked at is there: opening it tells why it cannot be read.
-    fs::metadata(path).map_or_else(
-        |error| error.kind() != io::ErrorKind::NotFound,
-        |found| found.len() > 0,
-    )
-}
-
 /// Opens the store of a server, and makes it if it is not there. The first time, repro's files are taken over.
 ///
 /// # Errors
-/// The store cannot be had, or files of repro's are damaged: then no store has been made.
+/// The store cannot be had, or files of repro's are damaged: then no store has been made. One that was there and is gone is
+/// not made anew, and repro's files are not taken over a second time: who was removed since would be there again.
 pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error> {
+    refuse_gone(path)?;
+    begun::remove_left(path);
     let Some(berkeley) = berkeley else {
         return Embedded::open(path, Access::Create).map(Taken::nothing);
     };
@@ -94,16 +100,16 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
         && let Some(report) = make(path, &files)?
     {
         let store = Embedded::open(path, Access::Existing)?;
-        return Ok(Taken::reported(store, report));
+        return Ok(Taken::reported(store, &files, report));
     }
     let store = Embedded::open(path, Access::Create)?;
     match waiting(Some(&store), berkeley)? {
         Waiting::Nothing => Ok(Taken::nothing(store)),
         Waiting::Files(files) => {
-            let report = import(&store, &files, false, &|_| None)?;
-            Ok(Taken::reported(store, report))
+            let report = import(&store, &files, false, &of_users)?;
+            Ok(Taken::reported(store, &files, report))
         }
-        Waiting::Passed(note) => Ok(Taken {
+        Waiting::Passed(note) | Waiting::Absent(note) => Ok(Taken {
             store,
             report: None,
             notes: vec![note],
@@ -115,73 +121,8 @@ pub(super) fn open(path: &Path, berkeley: Option<&Path>) -> Result<Taken, Error>
 /// never one that failed. `None` if somebody else was faster.
 fn make(path: &Path, files: &ReproDirectory) -> Result<Option<Report>, Error> {
     let (begun, store) = Begun::beside(path)?;
-    let report = import(&store, files, false, &|_| None)?;
+    let report = import(&store, files, false, &of_users)?;
     Ok(begun.put_in_place(store)?.then_some(report))
-}
-
-/// A store that is being filled beside its place. Given up, it goes, and there is none.
-pub(crate) struct Begun {
-    scratch: TempDir,
-    path: PathBuf,
-}
-
-impl Begun {
-    /// Makes an empty store in a directory of its own beside this path.
-    ///
-    /// # Errors
-    /// It cannot be made there.
-    pub(crate) fn beside(path: &Path) -> Result<(Self, Embedded), Error> {
-        let directory = directory(path);
-        // Named when it cannot be written: what is made in it is not what the operator wrote.
-        let scratch = tempfile::Builder::new()
-            .prefix(&format!("{STORE_FILE}.import-"))
-            .tempdir_in(directory)
-            .map_err(|error| Error::Io {
-                path: directory.to_owned(),
-                source: error.kind().into(),
-            })?;
-        let store = Embedded::open(&scratch.path().join(STORE_FILE), Access::Create)?;
-        let path = path.to_owned();
-        Ok((Self { scratch, path }, store))
-    }
-
-    /// Puts the store in its place; `false` if there is another by now, which stays.
-    ///
-    /// # Errors
-    /// It cannot be put there.
-    pub(crate) fn put_in_place(self, store: Embedded) -> Result<bool, Error> {
-        let fault = |source| Error::Io {
-            path: self.path.clone(),
-            source,
-        };
-        drop(store);
-        let made = self.scratch.path().join(STORE_FILE);
-        // Closing it has put the log into the file, which is whole by itself then.
-        let log = made.with_extension("db-wal");
-        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-            return Err(Error::Io {
-                path: log,
-                source: io::Error::other("its contents could not be put into the store"),
-            });
-        }
-        let made = TempPath::try_from_path(made).map_err(fault)?;
-        match made.persist_noclobber(&self.path) {
-            Ok(()) => {}
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            Err(error) => return Err(fault(error.error)),
-        }
-        File::open(directory(&self.path))
-            .and_then(|directory| directory.sync_all())
-            .map_err(fault)?;
-        Ok(true)
-    }
-}
-
-fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// A trial of the first start, in a directory that goes with the answer: the store that it would make.
@@ -197,14 +138,21 @@ pub(super) fn trial(files: Option<&ReproDirectory>) -> Result<(TempDir, Taken), 
     let taken = match files {
         Some(files) => {
             let report = import(&store, files, false, &|_| None)?;
-            Taken::reported(store, report)
+            Taken::reported(store, files, report)
         }
         None => Taken::nothing(store),
     };
     Ok((scratch, taken))
 }
 
-/// What an operator has to know about what came over. What the records themselves lack is said whenever they are read.
+/// What is said of a record when it comes over: of those of users, which are not read whole later on.
+fn of_users(record: &Record) -> Option<String> {
+    (record.table() == Table::User)
+        .then(|| judge(record))
+        .flatten()
+}
+
+/// What an operator has to know about what came over. What the other records lack is said whenever they are read.
 fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     for table in &report.tables {
@@ -214,6 +162,15 @@ fn notes(report: &Report) -> Vec<String> {
         for note in &table.notes {
             notes.push(format!("{} {:?}: {}", table.table, note.key, note.note));
         }
+        for (all, listed, what) in [
+            (table.not_taken, table.faults.len(), "did not come over"),
+            (table.noted, table.notes.len(), "to look at"),
+        ] {
+            let more = all.saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX));
+            if more > 0 {
+                notes.push(format!("{}: and {more} more {what}", table.table));
+            }
+        }
     }
     notes
 }
@@ -222,8 +179,9 @@ fn notes(report: &Report) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::fs::{self, File};
+
     use super::*;
-    use crate::store::Table;
 
     /// repro's files, of which that of the users may be cut off.
     fn old(users: Option<u64>) -> TempDir {
@@ -266,6 +224,48 @@ mod tests {
         );
         let again = open(&path, Some(old.path())).unwrap();
         assert!(again.report.is_none() && again.notes.is_empty());
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        for name in ["repro_user.db", "repro_silo.db"] {
+            fs::remove_file(old.path().join(name)).unwrap();
+        }
+        let files = ReproDirectory::open(old.path()).unwrap();
+        let (_scratch, tried) = trial(Some(&files)).unwrap();
+        let taken = open(&new.path().join(STORE_FILE), Some(old.path())).unwrap();
+        assert_eq!(tried.notes, taken.notes);
+        let [user, silo] = taken.notes.as_slice() else {
+            unreachable!("{:?}", taken.notes);
+        };
+        assert!(user.contains("repro_user.db: not there"), "{user}");
+        assert!(silo.contains("repro_silo.db: not there"), "{silo}");
+        let (empty, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for _ in 0..2 {
+            let path = new.path().join(STORE_FILE);
+            let taken = open(&path, Some(empty.path())).unwrap();
+            let [note] = taken.notes.as_slice() else {
+                unreachable!("{:?}", taken.notes);
+            };
+            assert!(note.contains("none of repro's files is there"), "{note}");
+        }
+    }
+
+    #[test]
+    fn a_take_over_names_the_users_whose_hash_is_damaged() {
+        let (old, new) = (old(None), tempfile::tempdir().unwrap());
+        let file = old.path().join("repro_user.db");
+        let mut octets = fs::read(&file).unwrap();
+        let label = b"[MD5]";
+        let at = octets.windows(label.len()).position(|own| own == label);
+        *octets.get_mut(at.unwrap() + label.len()).unwrap() = b'z';
+        fs::write(&file, octets).unwrap();
+        let taken = open(&new.path().join(STORE_FILE), Some(old.path())).unwrap();
+        let [note] = taken.notes.as_slice() else {
+            unreachable!("{:?}", taken.notes);
+        };
+        assert!(note.contains("hash: what stands for MD5"), "{note}");
     }
 
     #[test]

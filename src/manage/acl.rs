@@ -421,6 +421,8 @@ fn number(text: &str) -> Option<u16> {
 fn checked_mask(address: IpAddr, mask: Option<u16>) -> Result<i16, String> {
     let (least, all, bits) = match address {
         IpAddr::V4(ip) => (8_u16, 32_u16, u128::from(u32::from(ip)) << 96),
+        // It trusts IPv4 peers, as the network that it maps.
+        IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => (96 + 8, 128, u128::from(ip)),
         IpAddr::V6(ip) => (16, 128, u128::from(ip)),
     };
     let mask = mask.unwrap_or(all);
@@ -464,6 +466,7 @@ mod tests {
             ("[2001:db8::1]:5060", None, &[":2001:db8::1/128:5060:1:1"]),
             ("[2001:db8::]/32:5060", None, &[":2001:db8::/32:5060:1:1"]),
             ("2001:db8::/32", None, &[":2001:db8::/32:0:1:1"]),
+            ("::ffff:10.0.0.0/104", None, &[":::ffff:10.0.0.0/104:0:1:1"]),
             ("LocalHost", None, &[":127.0.0.0/8:0:0:1", ":::1/128:0:1:1"]),
             ("gateway1", None, &["gateway1:/0:0:0:0"]),
             (
@@ -487,6 +490,14 @@ mod tests {
             ("nothing", "", None, None),
             ("trusts everybody", "0.0.0.0/0", None, None),
             ("trusts half of everybody", "::/1", None, None),
+            ("trusts everybody, mapped", "::ffff:0:0/96", None, None),
+            (
+                "trusts many, mapped",
+                "[::ffff:2.0.0.0]/103:5060",
+                None,
+                None,
+            ),
+            ("mapped, by a shorter mask", "::ffff:0:0/80", None, None),
             ("too many bits", "192.0.2.0/33", None, None),
             ("bits beyond the mask", "192.0.2.7/24", None, None),
             ("bits beyond the mask", "2001:db8::1/64", None, None),

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
 
 use super::names;
-use super::output::object;
+use super::output::{complain, object};
 use super::pattern;
 use super::refusal::Refusal;
 use super::table::{Kind, Session, Wanted};
@@ -122,6 +122,7 @@ impl Kind for Filters {
     fn added(&self, given: &ArgMatches, _: &Session) -> Result<Vec<Record>, Refusal> {
         let mut own = store::Filter::default();
         set(&mut own, given)?;
+        note_for_all(&own);
         Ok(vec![Record::Filter(own)])
     }
 
@@ -133,6 +134,7 @@ impl Kind for Filters {
         if !set(&mut own, given)? {
             return Err(Refusal::NoChange(Table::Filter));
         }
+        note_for_all(&own);
         Ok(Record::Filter(own))
     }
 
@@ -247,6 +249,22 @@ pub(super) fn check(own: &store::Filter) -> Result<(), Refusal> {
         FilterAction::Accept => Ok(()),
         FilterAction::Reject => act("reject", &[&own.action_data]).map(|_| ()),
         FilterAction::Sql => pattern::filter_references("data", &own.action_data, groups),
+    }
+}
+
+/// Says of a filter that it rejects whatever comes to it: a condition may have been forgotten.
+fn note_for_all(own: &store::Filter) {
+    let of_some = [
+        &own.cond1_header,
+        &own.cond2_header,
+        &own.method,
+        &own.event,
+    ];
+    if own.action == FilterAction::Reject && of_some.into_iter().all(String::is_empty) {
+        complain(
+            "note: this filter has no condition, no method and no event, so it rejects every request that comes to it; \
+             --header with --regex, --method or --event says which",
+        );
     }
 }
 

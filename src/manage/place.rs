@@ -112,6 +112,9 @@ pub(crate) trait StoreOpener {
 
     /// Who would be trusted by a record that trusts everybody, or nearly so.
     fn trusts_many(&self, record: &Record) -> Option<String>;
+
+    /// What number of a record means nothing, so that nobody has meant it.
+    fn nonsense(&self, record: &Record) -> Option<String>;
 }
 
 /// Tells the server that a store has changed.

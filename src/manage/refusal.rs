@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use crate::auth::{HashFault, Unavailable};
+use crate::auth::{HashDefect, HashFault, Unavailable};
 use crate::store::{self, Table};
 
 /// Characters of an argument that an error repeats.
@@ -73,9 +73,9 @@ pub(super) enum Refusal {
     /// A hash that cannot be taken.
     #[error("hash: {0}")]
     Hash(#[from] HashFault),
-    /// A hash with more than one algorithm, and one of them is not whole.
-    #[error("hash: {0} has another number of digits than it should")]
-    HashBroken(crate::auth::Algorithm),
+    /// A text with hashes, and one of them cannot be.
+    #[error("hash: {0}")]
+    HashDefect(#[from] HashDefect),
     /// An algorithm that this system does not have.
     #[error("{0}")]
     Algorithm(#[from] Unavailable),

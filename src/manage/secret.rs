@@ -130,8 +130,8 @@ pub(super) fn hash() -> Result<HashText, Refusal> {
     let line = first_line(io::stdin().lock())?;
     let text = std::str::from_utf8(&line).map_err(|_| crate::auth::HashFault::Unreadable)?;
     let hash = HashText::parse(text.trim())?;
-    if let Some(algorithm) = hash.broken().first() {
-        return Err(Refusal::HashBroken(*algorithm));
+    if let Some(defect) = hash.defect() {
+        return Err(defect.into());
     }
     if hash.is_empty() {
         return Err(crate::auth::HashFault::Unreadable.into());

@@ -11,7 +11,6 @@ use super::place::{Held, Place, StoreOpener};
 use super::refusal::Refusal;
 use super::table::{Session, tell};
 use super::{filter, identity, names, registration, route};
-use crate::auth::HashText;
 use crate::store::import::{Offered, Source};
 use crate::store::{Error, Flow, Record, RecordFault, Table, import, text};
 
@@ -83,11 +82,27 @@ pub(super) fn import(
     done.and(printed)
 }
 
-/// A source without the ACL entries that trust everybody, unless they are asked for.
+/// A source without the ACL entries that trust everybody, unless they are asked for, and without what cannot have been meant
+/// where somebody can mend it.
 struct Wary<'s> {
     source: &'s dyn Source,
     opener: &'s dyn StoreOpener,
     trusting: bool,
+}
+
+impl Wary<'_> {
+    /// Why a record is not taken.
+    fn refuses(&self, record: &Record) -> Option<String> {
+        let of_numbers = self
+            .is_whole_or_nothing()
+            .then(|| self.opener.nonsense(record));
+        of_numbers.flatten().or_else(|| {
+            let who = (!self.trusting).then(|| self.opener.trusts_many(record));
+            who.flatten().map(|who| {
+                format!("trusts {who}; or add --trust-wide-networks to take it all the same")
+            })
+        })
+    }
 }
 
 impl Source for Wary<'_> {
@@ -115,22 +130,12 @@ impl Source for Wary<'_> {
         let mut names = HashMap::new();
         self.source.each(table, &mut |offered| {
             let offered = offered.map(|offered| with_other_case(offered, &mut names));
-            let trusted = match &offered {
-                Ok((record, _)) if !self.trusting => {
-                    self.opener.trusts_many(record).map(|who| (record, who))
-                }
-                _ => None,
-            };
-            match trusted {
-                Some((record, who)) => take(Err(RecordFault {
-                    table,
-                    key: record.key(),
-                    why: format!(
-                        "trusts {who}; or add --trust-wide-networks to take it all the same"
-                    ),
-                })),
-                None => take(offered),
-            }
+            let refused = offered.as_ref().ok().and_then(|(record, _)| {
+                let why = self.refuses(record)?;
+                let key = record.key();
+                Some(RecordFault { table, key, why })
+            });
+            take(refused.map_or(offered, Err))
         })
     }
 }
@@ -156,12 +161,9 @@ fn judge(record: &Record) -> Option<String> {
     let refused = match record {
         Record::Route(own) => route::check(own).err(),
         Record::Filter(own) => filter::check(own).err(),
-        Record::User(own) => match HashText::parse(&own.password_hash) {
-            Ok(_) => names::user(&own.user)
-                .and_then(|_| names::domain(&own.domain))
-                .err(),
-            Err(fault) => Some(fault.into()),
-        },
+        Record::User(own) => names::user(&own.user)
+            .and_then(|_| names::domain(&own.domain))
+            .err(),
         Record::Identity(own) => identity::check(own).err(),
         Record::Registration(own) => registration::check(own).err(),
         Record::Domain(_) | Record::Acl(_) | Record::Silo(_) => None,

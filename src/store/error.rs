@@ -22,6 +22,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A store that was there and is gone. Neither an empty one nor an old deployment is to take its place in silence.
+    #[error("{}: the store that was here is gone, as {known} knows. Put it back, or a backup by sipvouch restore BACKUP, or make \
+             another by sipvouch import SOURCE; to begin anew, remove {known}, and what else of it is there (-wal, -shm)",
+            path.display(), known = known.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// The file beside it that knows.
+        known: PathBuf,
+    },
     /// A file that is something else than what it should be.
     #[error("{}: {why}", path.display())]
     Foreign {

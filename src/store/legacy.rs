@@ -52,6 +52,15 @@ impl ReproDirectory {
         })
     }
 
+    /// The files of tables that are not there, in neither form.
+    pub fn missing(&self) -> impl Iterator<Item = (Table, PathBuf)> {
+        let is_there = |table: &Table| self.files.iter().any(|(own, ..)| own == table);
+        Table::ALL
+            .into_iter()
+            .filter(move |table| !is_there(table))
+            .map(|table| (table, self.directory.join(table.berkeley_file())))
+    }
+
     /// Whether there is nothing of repro's.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
@@ -75,12 +84,31 @@ impl Source for ReproDirectory {
         let Some((_, path, form)) = self.files.iter().find(|(t, ..)| *t == table) else {
             return Ok(());
         };
+        let (mut any, mut faults, mut first) = (false, 0_u64, None);
         let mut decoded = |read: Result<Decoded, RecordFault>| {
+            match &read {
+                Ok(_) => any = true,
+                Err(fault) => {
+                    faults += 1;
+                    first.get_or_insert_with(|| fault.to_string());
+                }
+            }
             take(read.map(|decoded| (decoded.record, decoded.note)))
         };
         match form {
             Form::Berkeley => berkeley::read(path, table, &mut decoded),
             Form::Dump => dump::read(path, table, &mut decoded),
+        }?;
+        match first {
+            // One bad record among good ones is left out; a file without any good one is not what its name says.
+            Some(first) if !any => Err(Error::Foreign {
+                path: path.clone(),
+                why: format!(
+                    "none of its records can be read as one of the table {table} (there are {faults}: {first}); it may be \
+                     the file of another table under this name: put the right one there, or move it away"
+                ),
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -141,5 +169,48 @@ impl Source for StoreSource {
         self.store.each(table, &mut |record| {
             take(record.map(|record| (record, None)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const LEGACY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/legacy-repro/db");
+
+    /// What is read of a directory with the file of one table under the name of another.
+    fn read(table: Table, of: Table) -> (u64, Result<(), Error>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Path::new(LEGACY).join(of.berkeley_file());
+        fs::copy(file, dir.path().join(table.berkeley_file())).unwrap();
+        let files = ReproDirectory::open(dir.path()).unwrap();
+        let mut good = 0;
+        let done = files.each(table, &mut |offered| {
+            good += u64::from(offered.is_ok());
+            Flow::More
+        });
+        (good, done)
+    }
+
+    #[test]
+    fn the_file_of_another_table_is_no_table_of_bad_records() {
+        for table in Table::ALL {
+            let (_, done) = read(table, table);
+            done.unwrap();
+            for other in Table::ALL {
+                let (records, _) = read(other, other);
+                if other == table || records == 0 {
+                    continue;
+                }
+                let (good, done) = read(table, other);
+                let error = done.unwrap_err().to_string();
+                assert_eq!(good, 0, "{other} as {table}");
+                for word in [table.berkeley_file(), "it may be the file of another table"] {
+                    assert!(error.contains(word), "{other} as {table}: {error}");
+                }
+            }
+        }
     }
 }

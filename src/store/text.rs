@@ -248,6 +248,9 @@ fn read_line(table: Table, line: &[u8]) -> Result<Record, String> {
     if line.len() > MAX_LINE {
         return Err(format!("is longer than {MAX_LINE} octets"));
     }
+    if line.starts_with(b"\xef\xbb\xbf") {
+        return Err("begins with a byte order mark; save the file as UTF-8 without one".to_owned());
+    }
     // A list of values would do for serde.
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err("is no JSON object".to_owned());

@@ -140,6 +140,33 @@ fn check_reads_what_the_first_start_would_take_over_and_a_start_that_fails_leave
 }
 
 #[test]
+fn an_old_deployment_is_not_taken_over_again_in_the_place_of_a_store_that_is_gone() {
+    let setup = deployment().start().kill();
+    let (status, said) = setup.run(&["user", "remove", "eve@example.org"]);
+    assert_eq!(status, Some(0), "{said}");
+    let store = setup.dir().join("db/sipvouch.db");
+    fs::remove_file(&store).unwrap();
+    for (arguments, wanted) in [
+        (&["check", "repro.config"][..], Some(2)),
+        (&["user", "list"], Some(1)),
+        (&["domain", "add", "new.example"], Some(1)),
+    ] {
+        let (status, said) = setup.run(arguments);
+        assert_eq!(status, wanted, "{arguments:?}: {said}");
+        assert!(said.contains("is gone"), "{arguments:?}: {said}");
+        assert!(!said.contains("taken over"), "{arguments:?}: {said}");
+    }
+    let (status, said) = run_to_end(&setup, PATIENCE);
+    assert_eq!(status.and_then(|s| s.code()), Some(1), "{said}");
+    assert!(said.contains("is gone") && !store.exists(), "{said}");
+    // Who wants them again says so.
+    let (status, said) = setup.run(&["import", "db"]);
+    assert_eq!(status, Some(0), "{said}");
+    let server = setup.start();
+    assert!(!server.log().contains("store.imported"), "{}", server.log());
+}
+
+#[test]
 fn commands_before_the_old_deployment_has_come_over_say_that_it_has_not() {
     let setup = deployment();
     let db = setup.dir().join("db");

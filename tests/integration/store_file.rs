@@ -157,7 +157,7 @@ fn a_store_that_is_removed_under_a_server_takes_nothing_until_another_is_there()
     assert!(line.contains("sipvouch.db"), "{line}");
     assert_eq!(message(&mut peer, "bob", "lost"), 488);
     let said = refused(server.setup(), &["user", "add", "carol@example.org"]);
-    assert!(said.contains("there is no store here"), "{said}");
+    assert!(said.contains("the store that was here is gone"), "{said}");
     assert!(!store.exists());
     let (status, said) = server.setup().run(&["ctl", "changed", "user"]);
     assert_eq!(status, Some(1), "{said}");
@@ -259,4 +259,57 @@ fn a_store_that_is_written_over_under_a_server_is_what_its_next_start_serves() {
         let store = Embedded::open(&server.dir().join("sipvouch.db"), Access::ReadOnly).unwrap();
         assert_eq!(store.check().unwrap(), Vec::<String>::new(), "{signal}");
     }
+}
+
+#[test]
+fn a_store_that_is_gone_is_not_replaced_by_an_empty_one() {
+    let setup = with_backup().kill();
+    let store = setup.dir().join("sipvouch.db");
+    let remove = |suffixes: &[&str]| {
+        for suffix in suffixes {
+            // A store that was closed has no log.
+            let _ = fs::remove_file(format!("{}{suffix}", store.display()));
+        }
+    };
+    let gone = || {
+        let (status, checked) = setup.run(&["check", "repro.config"]);
+        assert_eq!(status, Some(2), "{checked}");
+        let (status, started) = run_to_end(&setup, PATIENCE);
+        assert_eq!(status.and_then(|s| s.code()), Some(1), "{started}");
+        for said in [
+            checked,
+            started,
+            refused(&setup, &["user", "list"]),
+            refused(&setup, &["user", "add", "mallory@example.org"]),
+        ] {
+            for word in [
+                "sipvouch.db: the store that was here is gone",
+                "sipvouch restore BACKUP",
+                "sipvouch import SOURCE",
+                "to begin anew, remove ",
+            ] {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+            assert!(!store.exists(), "{said}");
+        }
+    };
+    done(&setup, &["export", "out"]);
+    remove(&["", "-shm"]);
+    let log = fs::read(setup.dir().join("sipvouch.db-wal")).unwrap();
+    gone();
+    done(&setup, &["restore", "backup.db"]);
+    assert_eq!(users(&setup), ["alice"]);
+    remove(&[""]);
+    gone();
+    fs::write(setup.dir().join("sipvouch.db-wal"), log).unwrap();
+    // A log that nobody knows to be its own any more.
+    remove(&["-lock"]);
+    gone();
+    done(&setup, &["import", "out", "--quiet"]);
+    assert_eq!(users(&setup), ["alice", "bob", "carol"]);
+    let setup = setup.start().kill();
+    assert_eq!(users(&setup), ["alice", "bob", "carol"]);
+    remove(&["", "-wal", "-shm", "-lock"]);
+    let server = setup.start();
+    assert_eq!(users(server.setup()), Vec::<String>::new());
 }

@@ -17,6 +17,12 @@ use crate::store::Error;
 ///
 /// Beside its place first, so that there is never half a copy under its name: a name that is there is a whole backup.
 pub(super) fn copy(from: &Connection, own: &Path, to: &Path, replace: bool) -> Result<u64, Error> {
+    if to.is_dir() {
+        return Err(Error::Foreign {
+            path: to.to_owned(),
+            why: "is a directory; name a file in it".to_owned(),
+        });
+    }
     refuse_existing(to, replace)?;
     refuse_itself(own, to)?;
     let partial = partial_name(to);

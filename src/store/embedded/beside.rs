@@ -16,6 +16,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::Uid;
 
 use super::BUSY;
+use super::incarnation::{self, LOG};
 use super::place::{self, directory, with_suffix};
 use crate::store::Error;
 
@@ -47,6 +48,14 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// Those of a store that has no log: they say that it is there, and nothing of a log that may come.
+    pub(super) fn without_log() -> Self {
+        Self {
+            incarnations: Vec::new(),
+            salt: Some(0),
+        }
+    }
+
     /// One line of a fixed length, so that it can be written over in one step.
     fn line(&self) -> String {
         let words: Vec<&str> = self
@@ -161,7 +170,7 @@ impl Beside {
 /// A store that is served, by this process, for as long as this value lives.
 #[derive(Debug)]
 pub struct Serving {
-    _beside: Beside,
+    beside: Beside,
 }
 
 impl Serving {
@@ -173,13 +182,50 @@ impl Serving {
         let store = place::real(store);
         let beside = Beside::open(&store)?;
         beside.lock_serving(&store)?;
-        Ok(Self { _beside: beside })
+        Ok(Self { beside })
+    }
+
+    /// Whether the file whose locks they are has its name still: else nobody else sees them.
+    pub fn is_in_place(&self) -> bool {
+        let own = self.beside.file.metadata();
+        let there = fs::metadata(&self.beside.path);
+        own.is_ok_and(|own| {
+            there.is_ok_and(|there| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        })
     }
 }
 
-/// Whether a store has been in this place before, by what is known of its log.
-pub fn was_there(store: &Path) -> bool {
-    Beside::look(&place::real(store)) != Marks::default()
+/// Whether there is a store. A file of no octets is one that somebody began to make.
+pub fn is_there(path: &Path) -> bool {
+    // What may not be looked at is there: opening it tells why it cannot be read.
+    fs::metadata(path).map_or_else(
+        |error| error.kind() != io::ErrorKind::NotFound,
+        |found| found.len() > 0,
+    )
+}
+
+/// Refuses a place where a store has been and is none: by what is known of its log, or by the log itself. A start that
+/// failed before it had made one leaves neither.
+///
+/// # Errors
+/// [`Error::Gone`].
+pub fn refuse_gone(store: &Path) -> Result<(), Error> {
+    if is_there(store) {
+        return Ok(());
+    }
+    let real = place::real(store);
+    let [beside, log] = [SUFFIX, LOG].map(|suffix| with_suffix(&real, suffix));
+    let known = if Beside::look(&real) != Marks::default() {
+        beside
+    } else if !incarnation::has_no_log(&real) {
+        log
+    } else {
+        return Ok(());
+    };
+    Err(Error::Gone {
+        path: store.to_owned(),
+        known,
+    })
 }
 
 /// Who holds SQLite's locks on a file.
@@ -264,6 +310,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::store::embedded::{Access, Embedded};
 
     #[test]
     fn one_serves_a_store_and_the_other_hears_its_number() {
@@ -300,6 +347,38 @@ mod tests {
                 drop(serving);
             }
         }
+    }
+
+    #[test]
+    fn a_store_that_is_gone_is_missed_and_one_that_never_was_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("sipvouch.db");
+        // A first start that failed before it made one.
+        drop(Serving::take(&store).unwrap());
+        refuse_gone(&store).unwrap();
+        fs::write(&store, "").unwrap();
+        refuse_gone(&store).unwrap();
+        let own = Embedded::open(&store, Access::Create).unwrap();
+        refuse_gone(&store).unwrap();
+        let log = fs::read(with_suffix(&store, LOG)).unwrap();
+        drop(own);
+        let gone = |known: &str| {
+            let error = refuse_gone(&store).unwrap_err();
+            let known = with_suffix(&store, known);
+            assert!(
+                matches!(&error, Error::Gone { known: by, .. } if *by == known),
+                "{error}"
+            );
+        };
+        fs::write(&store, "").unwrap();
+        gone(SUFFIX);
+        fs::remove_file(&store).unwrap();
+        gone(SUFFIX);
+        fs::remove_file(with_suffix(&store, SUFFIX)).unwrap();
+        refuse_gone(&store).unwrap();
+        // It would be written into whatever store comes.
+        fs::write(with_suffix(&store, LOG), log).unwrap();
+        gone(LOG);
     }
 
     #[test]

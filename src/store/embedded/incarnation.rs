@@ -130,6 +130,19 @@ pub(super) fn set_foreign_log_aside(path: &Path, beside: &Beside) -> Result<Opti
     set_aside(path).map(Some)
 }
 
+/// Moves a log out of the way that a store has left which is gone, before another store gets its name: without a file that
+/// says whose the log is, SQLite would write it into that.
+///
+/// # Errors
+/// It cannot be moved.
+pub fn set_left_log_aside(store: &Path) -> Result<(), Error> {
+    let real = place::real(store);
+    if super::is_there(store) || has_no_log(&real) {
+        return Ok(());
+    }
+    set_aside(&real).map(drop)
+}
+
 /// A log that belongs to another file and has to stay.
 pub(super) fn foreign_log(path: &Path, pid: Option<i32>) -> Error {
     Error::ForeignLog {

@@ -34,10 +34,11 @@ use self::opening::{OpenFile, look_through};
 use self::standing::Looked;
 use super::{Error, Table};
 
-pub use self::beside::{Serving, was_there};
+pub use self::beside::{Serving, is_there, refuse_gone};
 pub use self::bindings::SavedBinding;
 pub(in crate::store) use self::change::Change;
 pub use self::change::Imported;
+pub use self::incarnation::set_left_log_aside;
 pub use self::restore::{Restored, restore};
 pub(in crate::store) use self::rows::lookup_key;
 pub use self::versions::{HELD, Versions};

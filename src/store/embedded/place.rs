@@ -81,7 +81,7 @@ pub(super) fn look(path: &Path) -> Result<Found, Error> {
     };
     if application != APPLICATION_ID {
         return Err(foreign(
-            "is an SQLite file of another program; name another file for the store",
+            "is an SQLite file of another program; name another file",
         ));
     }
     refuse_newer(path, schema)?;
@@ -248,7 +248,7 @@ pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> Error {
         },
         Some(ErrorCode::NotADatabase) => Error::Foreign {
             path,
-            why: format!("is no SQLite file: {error}"),
+            why: format!("is no SQLite file: {error}; if it was the store, it is damaged: {MEND}"),
         },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Slow {
             place: path.display().to_string(),

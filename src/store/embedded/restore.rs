@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 use super::backup::{fill, partial_name, put_in_place};
 use super::beside::{self, Beside, Marks, Serving};
 use super::incarnation::{INDEX, LOG, unused_name};
-use super::place::{self, FileId, with_suffix};
+use super::place::{self, FileId, MEND, with_suffix};
 use super::{Access, Embedded};
 use crate::store::Error;
 
@@ -52,12 +52,12 @@ pub fn restore(store: &Path, backup: &Path) -> Result<Restored, Error> {
         true => Some(closed(store)?),
         false => None,
     };
-    let source = Embedded::open(backup, Access::ReadOnly)?;
-    if let Some(first) = source.check()?.first() {
-        return Err(Error::Corrupt {
+    let source = Embedded::open(backup, Access::ReadOnly).map_err(of_backup)?;
+    if let Some(first) = source.check().map_err(of_backup)?.first() {
+        return Err(of_backup(Error::Corrupt {
             path: backup.to_owned(),
-            why: format!("{first}; restore another backup"),
-        });
+            why: first.replace(&format!("; {MEND}"), "") + "; " + MEND,
+        }));
     }
     let partial = partial_name(store);
     let done = source
@@ -78,8 +78,24 @@ pub fn restore(store: &Path, backup: &Path) -> Result<Restored, Error> {
         return done;
     }
     // What was known was of the store before.
-    beside.set_marks(&Marks::default())?;
+    beside.set_marks(&Marks::without_log())?;
     done
+}
+
+/// What mends a store is what was tried just now; a backup is mended by nothing.
+fn of_backup(error: Error) -> Error {
+    let other = |why: String| why.replace(MEND, "restore another backup");
+    match error {
+        Error::Foreign { path, why } => Error::Foreign {
+            path,
+            why: other(why),
+        },
+        Error::Corrupt { path, why } => Error::Corrupt {
+            path,
+            why: other(why),
+        },
+        error => error,
+    }
 }
 
 /// Keeps the store closed, if nobody has it open.
