@@ -149,13 +149,28 @@ impl Wish {
         };
         // First what would happen, …
         let mut places: SmallVec<[Option<usize>; 4]> = SmallVec::new();
-        for Wanted { draft, expires } in &wanted {
+        for Wanted { draft, .. } in &wanted {
             // Comparison of URIs is not transitive: two contacts that differ may both be like a third. A binding is
             // changed once.
             let place = bindings
                 .iter()
                 .enumerate()
                 .position(|(at, b)| !places.contains(&Some(at)) && b.is_for(draft));
+            places.push(place);
+        }
+        // … a device that comes back after a restart takes the place of what is left of it, …
+        for (at, Wanted { draft, expires }) in wanted.iter().enumerate() {
+            if *expires == 0 || places.get(at) != Some(&None) {
+                continue;
+            }
+            let place = bindings.iter().enumerate().position(|(at, b)| {
+                !places.contains(&Some(at)) && newer(b) && b.comes_back_as(draft)
+            });
+            if let Some(free) = places.get_mut(at) {
+                *free = place;
+            }
+        }
+        for (Wanted { expires, .. }, place) in wanted.iter().zip(&places) {
             match (place.and_then(|at| bindings.get(at)), expires) {
                 (Some(binding), _) if !newer(binding) => return Err(out_of_order()),
                 (Some(_), 0) => changes.removed += 1,
@@ -163,7 +178,6 @@ impl Wish {
                 (None, 0) => {}
                 (None, _) => changes.added += 1,
             }
-            places.push(place);
         }
         let left = (bindings.len() + changes.added).saturating_sub(changes.removed);
         if changes.added > 0 && left > options.max_contacts.get() {

@@ -227,5 +227,6 @@ fn unresolved(error: ResolveError) -> Failure {
     Failure {
         status: error.status(),
         phrase: error.reason().into(),
+        no_way: true,
     }
 }

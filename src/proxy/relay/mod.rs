@@ -4,6 +4,7 @@
 //! the time; it answers with [`Effect`]s. Knows nothing of sockets or names: where a URI leads is found out by whoever
 //! carries an [`Effect::Depart`] out.
 
+mod away;
 mod call;
 mod carry;
 mod departure;

@@ -372,6 +372,11 @@ impl World {
                         retry_after.map_or_else(String::new, |time| format!(" for {time:?}"));
                     self.seen.push(Seen::Note(format!("avoids {name}{time}")));
                 }
+                Effect::Keep { relay, message, .. } => {
+                    self.seen
+                        .push(Seen::Note(format!("keeps {}", message.destination)));
+                    self.step(|own, now, effects| own.on_kept(relay, true, now, effects));
+                }
                 Effect::Stale { aor, reach } => {
                     self.seen
                         .push(Seen::Note(format!("forgets {}", aor.as_str())));
@@ -521,6 +526,7 @@ fn nobody_there() -> Failure {
     Failure {
         status: StatusCode::SERVICE_UNAVAILABLE,
         phrase: "No DNS results".into(),
+        no_way: true,
     }
 }
 
