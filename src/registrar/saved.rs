@@ -204,6 +204,7 @@ mod tests {
         let binding = found.first().unwrap();
         assert_eq!(binding.flow(), None);
         assert_eq!(binding.reg_id(), Some(1));
+        assert_eq!(binding.lost(), None, "its Path is what leads to it");
         assert_eq!(binding.expires_at(), ends(now, 60));
         assert!(
             !binding.yields_to(b"call@h", 7),
