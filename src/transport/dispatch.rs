@@ -7,7 +7,7 @@ use std::sync::Arc;
 use log::{debug, error};
 
 use super::connection::{Connection, Stage};
-use super::journey::{Journey, Leg, destination_of};
+use super::journey::{Journey, Leg, destination_of, over_tcp};
 use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
 use crate::proxy::relay::{Attempt, Datagrams, Effect, Exit, RelayId, Sent, SentVia, home_of};
@@ -299,7 +299,7 @@ impl Worker {
                 journey.failed(why);
                 Some(journey)
             }
-            Ok(_) if !whole && out.len() > LARGEST_DATAGRAM => {
+            Ok(_) if !whole && out.len() > LARGEST_DATAGRAM && !self.is_deaf_to_tcp(peer) => {
                 journey.stream_first(Datagrams { listener, peer });
                 Some(journey)
             }
@@ -322,6 +322,12 @@ impl Worker {
         out.clear();
         self.leaving = out;
         stranded
+    }
+
+    /// Whether TCP has failed to there lately: where it is lost on the way, each attempt takes its time.
+    fn is_deaf_to_tcp(&self, peer: SocketAddr) -> bool {
+        let resolver = &self.shared.resolver;
+        resolver.is_avoided(&over_tcp(peer), self.now)
     }
 
     fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {

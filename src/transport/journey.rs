@@ -187,7 +187,8 @@ impl Journey {
     }
 }
 
-fn over_tcp(address: SocketAddr) -> Destination {
+/// The same place over TCP.
+pub(super) fn over_tcp(address: SocketAddr) -> Destination {
     Destination {
         address,
         transport: TransportKind::Tcp,
