@@ -279,6 +279,13 @@ impl Draft {
         Parameters::parse(parameters)?.value("+sip.instance")
     }
 
+    /// The Path, a list; empty without one.
+    pub(super) fn path_text(&self) -> &[u8] {
+        self.text
+            .get(self.call_id_end.into()..self.path_end.into())
+            .unwrap_or_default()
+    }
+
     fn call_id(&self) -> &[u8] {
         self.text
             .get(self.parameters_end.into()..self.call_id_end.into())

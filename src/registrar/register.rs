@@ -9,7 +9,7 @@ use super::options::RegistrarOptions;
 use super::way::{Arrival, Way};
 use super::wish::Wish;
 use crate::auth::Admitted;
-use crate::sip::{HeaderName, Request, StatusCode, Uri, unsupported};
+use crate::sip::{HeaderName, Request, StatusCode, Uri, list_elements, unsupported};
 
 /// Seconds after which a phone that found the location service full may come again.
 const RETRY_AFTER_FULL: u32 = 60;
@@ -40,8 +40,11 @@ pub struct Outcome {
     /// [`Location::flow_closed`]. `None` for refreshes over the same flow.
     pub registered: Option<Aor>,
     /// URIs of the contacts that are tied to this flow now and were not before, if they were to be named: the new ones,
-    /// and those that have come over from another connection or a restart.
+    /// and those that have come over from another connection or a restart. With a [`Outcome::path`], of those that it leads
+    /// to and did not before.
     pub reached: Vec<Box<[u8]>>,
+    /// The values of the Path that leads to them, if they were to be named; empty where it is the flow.
+    pub path: Vec<String>,
 }
 
 impl Outcome {
@@ -53,6 +56,7 @@ impl Outcome {
             changes: Changes::default(),
             registered: None,
             reached: Vec::new(),
+            path: Vec::new(),
         }
     }
 
@@ -135,7 +139,15 @@ fn process(
     if applied.changes != Changes::default() {
         location.mark_changed(&aor);
     }
+    let path = match applied.reached.is_empty() {
+        true => Vec::new(),
+        false => list_elements(&way.path)
+            .filter_map(|element| String::from_utf8(element.to_vec()).ok())
+            .filter(|element| !element.is_empty())
+            .collect(),
+    };
     Ok(Outcome {
+        path,
         status: StatusCode::OK,
         phrase: StatusCode::OK.phrase(),
         headers,

@@ -25,7 +25,7 @@ pub(super) struct Applied {
     pub(super) changes: Changes,
     /// Whether a binding is tied to a flow that was not before.
     pub(super) tied: bool,
-    /// URIs of those bindings, if they were to be named.
+    /// URIs of those bindings, and of those that are reached by another Path than before, if they were to be named.
     pub(super) reached: Vec<Box<[u8]>>,
 }
 
@@ -186,12 +186,11 @@ impl Wish {
         // … then make it so; from here on nothing fails.
         let mut gone: SmallVec<[usize; 4]> = SmallVec::new();
         let mut added = Vec::new();
-        let mut tie = |binding: &Binding, before: Option<FlowId>| {
-            if binding.flow().is_some() && binding.flow() != before {
-                applied.tied = true;
-                if name_reached {
-                    applied.reached.push(binding.uri_text().into());
-                }
+        let mut tie = |binding: &Binding, before: Option<FlowId>, has_new_path: bool| {
+            let is_tied = binding.flow().is_some() && binding.flow() != before;
+            applied.tied |= is_tied;
+            if name_reached && (is_tied || has_new_path) {
+                applied.reached.push(binding.uri_text().into());
             }
         };
         for (Wanted { draft, expires }, place) in wanted.into_iter().zip(places) {
@@ -201,13 +200,15 @@ impl Wish {
                 (Some(at), _) => {
                     if let Some(binding) = bindings.get_mut(at) {
                         let before = binding.flow();
+                        let path = draft.path_text();
+                        let has_new_path = !path.is_empty() && path != binding.path_text();
                         binding.renew(draft, ends(now, expires));
-                        tie(binding, before);
+                        tie(binding, before, has_new_path);
                     }
                 }
                 (None, _) => {
                     let binding = draft.into_binding(ends(now, expires));
-                    tie(&binding, None);
+                    tie(&binding, None, !binding.path_text().is_empty());
                     added.push(binding);
                 }
             }

@@ -113,6 +113,8 @@ impl Worker {
                     Err(fate) => fate,
                 }
             });
+        } else {
+            self.take_own_answer(number, &octets);
         }
     }
 

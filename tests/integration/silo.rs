@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sipvouch::store::embedded::{Access, Embedded};
 
-use crate::harness::{Connection, Request, Server, Setup, TlsPeer, udp_from};
+use crate::harness::{Connection, Remote, Request, Server, Setup, TlsPeer, udp_from};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What must not come does not come within this.
@@ -130,6 +130,54 @@ fn phones_that_do_not_come_back_after_a_restart_are_away_and_those_that_do_are_k
     let (mut bob, contacts) = registered(&server);
     assert_eq!(contacts, 1);
     assert_eq!(take(&mut bob, 200), ["kept"]);
+}
+
+#[test]
+fn messages_come_through_the_proxies_that_a_device_registers_through() {
+    // The secure rules let nobody register over UDP, and want proof of who adds a Path.
+    let server = setup().set("IdentityRules", "repro").start();
+    for body in ["first", "second"] {
+        assert_eq!(
+            send(server.tls(), &message("sip:bob@example.org", body)),
+            202
+        );
+    }
+    let edge = Remote::plain();
+    let mut bob = udp_from(std::net::Ipv4Addr::LOCALHOST.into(), server.udp());
+    let mut register = |flow: &str, expires: u32| {
+        let aor = "sip:bob@example.org";
+        let mut request = Request::new("REGISTER", "sip:example.org", aor);
+        aor.clone_into(&mut request.to);
+        request.contact = Some(format!("<sip:bob@10.0.0.1>;expires={expires}"));
+        request.headers.push("Supported: path".to_owned());
+        let path = format!("<sip:{flow}@{};transport=tcp;lr>", edge.address());
+        request.headers.push(format!("Path: {path}"));
+        assert_eq!(bob.ask(&request).response().status, 200);
+        path
+    };
+    register("f1", 600);
+    let mut through = edge.accept();
+    let lost = through.next_request(PATIENCE).expect("the first message");
+    assert_eq!(lost.body, b"first");
+    // The edge proxy has lost the phone: the second would fare no better.
+    through.send(&lost.answer(430, "Flow Failed")).unwrap();
+    assert!(through.next_request(SILENCE).is_none());
+    let path = register("f2", 600);
+    for body in ["first", "second"] {
+        let message = through.next_request(PATIENCE).expect("a message");
+        assert_eq!(message.start, "MESSAGE sip:bob@10.0.0.1 SIP/2.0");
+        assert_eq!(message.value("route"), Some(&*path));
+        assert_eq!(message.body, body.as_bytes());
+        through.send(&message.answer(200, "OK")).unwrap();
+    }
+    // Delivered once, and nothing to be had for a mere refresh.
+    register("f2", 700);
+    register("f3", 600);
+    assert!(through.next_request(SILENCE).is_none());
+    assert_eq!(
+        send(server.tls(), &message("sip:nobody@example.org", "x")),
+        404
+    );
 }
 
 #[test]
