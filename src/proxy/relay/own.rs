@@ -59,3 +59,65 @@ impl Relay {
         self.begin(begin, now, out).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::proxy::relay::Hop;
+    use crate::proxy::{Failure, test_support};
+    use crate::transaction::TransactionOptions;
+
+    const MESSAGE: &str = "MESSAGE sip:bob@10.0.0.1 SIP/2.0\r\n\
+        Via: SIP/2.0/TLS 127.0.0.1:5061;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n\
+        From: <sip:alice@example.org>;tag=a\r\nTo: <sip:bob@example.org>\r\nCall-ID: c\r\n\
+        CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
+
+    /// Sends it; what is to be done for it.
+    fn sent(relay: &mut Relay, text: &str, now: Instant) -> Option<Vec<Effect>> {
+        let mut effects = Vec::new();
+        let own = Own {
+            message: &Message::parse(text.as_bytes(), text.len(), 64),
+            path: vec!["<sip:edge.example.net;lr>".to_owned()],
+            flow: FlowId::Connection(9),
+            source: "127.0.0.1:5061".parse().unwrap(),
+            policy: &Arc::new(test_support::policy()),
+        };
+        relay.send_own(own, now, &mut effects).then_some(effects)
+    }
+
+    #[test]
+    fn a_request_of_our_own_goes_by_its_path_and_leaves_nothing_behind() {
+        let mut relay = Relay::new(0, TransactionOptions::default());
+        let mut now = Instant::now();
+        assert!(sent(&mut relay, "nonsense\r\n\r\n", now).is_none());
+        for is_unsent in [true, false] {
+            let mut effects = sent(&mut relay, MESSAGE, now).unwrap();
+            let Some(Effect::Depart(departure)) = effects.pop() else {
+                unreachable!("it does not leave")
+            };
+            let edge = Hop::Uri("sip:edge.example.net;lr".into());
+            assert_eq!(departure.hops, [edge]);
+            let attempt = departure.attempt.unwrap();
+            if is_unsent {
+                relay.on_unsent(attempt, Failure::transport(), now, &mut effects);
+                let Some(Effect::Send { flow, octets }) = effects.pop() else {
+                    unreachable!("nobody is told")
+                };
+                assert_eq!(flow, FlowId::Connection(9));
+                assert!(octets.starts_with(b"SIP/2.0 500 "));
+            }
+            // Who asked stops waiting by himself.
+            while let Some(at) = relay.next_deadline() {
+                now = at;
+                relay.on_deadline(now, &mut effects);
+            }
+            let only_trying = effects.iter().all(|effect| {
+                matches!(effect, Effect::Send { octets, .. } if octets.starts_with(b"SIP/2.0 100 "))
+            });
+            assert!(only_trying && relay.is_empty(), "{effects:?}");
+            assert!(relay.taken_on.is_empty() && relay.sent_on.is_empty());
+        }
+    }
+}
