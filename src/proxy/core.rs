@@ -506,8 +506,8 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         aor: to.address_of_record(),
         changes: answer.changes,
         tied: answer.registered,
-        reached: answer.reached,
-        path: answer.path,
+        reached: answer.reached.into_vec(),
+        path: answer.path.into_vec(),
     });
     Outcome::Answered {
         status: answer.status,

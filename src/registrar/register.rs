@@ -42,9 +42,9 @@ pub struct Outcome {
     /// URIs of the contacts that are tied to this flow now and were not before, if they were to be named: the new ones,
     /// and those that have come over from another connection or a restart. With a [`Outcome::path`], of those that it leads
     /// to and did not before.
-    pub reached: Vec<Box<[u8]>>,
+    pub reached: Box<[Box<[u8]>]>,
     /// The values of the Path that leads to them, if they were to be named; empty where it is the flow.
-    pub path: Vec<String>,
+    pub path: Box<[String]>,
 }
 
 impl Outcome {
@@ -55,8 +55,8 @@ impl Outcome {
             headers: Vec::new(),
             changes: Changes::default(),
             registered: None,
-            reached: Vec::new(),
-            path: Vec::new(),
+            reached: Box::default(),
+            path: Box::default(),
         }
     }
 
@@ -140,7 +140,7 @@ fn process(
         location.mark_changed(&aor);
     }
     let path = match applied.reached.is_empty() {
-        true => Vec::new(),
+        true => Box::default(),
         false => list_elements(&way.path)
             .filter_map(|element| String::from_utf8(element.to_vec()).ok())
             .filter(|element| !element.is_empty())
@@ -153,7 +153,7 @@ fn process(
         headers,
         changes: applied.changes,
         registered: key.filter(|_| applied.tied),
-        reached: applied.reached,
+        reached: applied.reached.into_boxed_slice(),
     })
 }
 
