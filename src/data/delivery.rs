@@ -1,6 +1,6 @@
 //! Kept messages go to their user when a device of theirs registers.
 //!
-//! One after the other the way that the REGISTER came; each is removed when the device has taken it, and kept when it
+//! One after the other the way that the REGISTER came, or by its Path; each is removed when the device has taken it, and kept when it
 //! has not. repro removed them whether or not they had arrived.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use log::{debug, info, warn};
 use super::directory::unix_now;
 use crate::proxy::{KeptMessage, Replay, SiloOptions};
 use crate::registrar::{Aor, FlowId};
+use crate::sip::StatusCode;
 use crate::store::{Error, Record, SiloMessage, Store, Table};
 use crate::transport::{Delivered, EngineHandle, Outgoing, Registered, RegistrationEvent};
 
@@ -60,6 +61,8 @@ impl Delivery {
 struct Letters {
     delivery: Arc<dyn Fn() -> Arc<Delivery> + Send + Sync>,
     flow: FlowId,
+    /// Of the proxies that lead to the device, if there are any.
+    path: Vec<String>,
     aor: Aor,
     contact: Box<[u8]>,
     left: VecDeque<SiloMessage>,
@@ -75,7 +78,7 @@ impl Registered for Arc<Delivery> {
             return;
         };
         let (own, handle) = (Arc::clone(self), engine.clone());
-        let (aor, flow) = (event.aor, event.flow);
+        let (aor, flow, path) = (event.aor, event.flow, event.path);
         let submitted = engine.submit(move || match own.messages(&aor) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => {
@@ -87,6 +90,7 @@ impl Registered for Arc<Delivery> {
                 let letters = Letters {
                     delivery: Arc::new(move || Arc::clone(&own)),
                     flow,
+                    path,
                     aor,
                     contact,
                     left,
@@ -126,12 +130,13 @@ impl Letters {
                 delivery: Arc::clone(&self.delivery),
                 contact: self.contact.clone(),
                 aor: self.aor.clone(),
+                path: self.path.clone(),
                 flow,
             };
             let deliver = move |outcome: Delivered| rest.answered(&key, &outcome, &handle);
             match Outgoing::new(flow, request, deliver) {
                 Ok(outgoing) => {
-                    if engine.send(outgoing).is_err() {
+                    if engine.send(outgoing.through(self.path)).is_err() {
                         warn!("silo.busy aor={:?} the rest is kept", self.aor.as_str());
                     }
                 }
@@ -143,6 +148,17 @@ impl Letters {
             }
             return;
         }
+    }
+
+    /// Whether an answer is not that of the device, but of who should have led to it.
+    fn is_no_way(&self, status: StatusCode) -> bool {
+        let says_so = matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT
+                | StatusCode::FLOW_FAILED
+                | StatusCode::TEMPORARILY_UNAVAILABLE
+        );
+        !self.path.is_empty() && (says_so || (500..600).contains(&status.as_u16()))
     }
 
     fn answered(self, key: &str, outcome: &Delivered, engine: &EngineHandle) {
@@ -157,6 +173,10 @@ impl Letters {
                         error.to_string()
                     );
                 }
+            }
+            Delivered::Answered { status, .. } if self.is_no_way(*status) => {
+                info!("silo.undelivered aor={aor:?} reason=\"{status}\" it and the rest are kept");
+                return;
             }
             Delivered::Answered { status, .. } => {
                 info!("silo.refused aor={aor:?} status={status} it is kept");

@@ -35,6 +35,7 @@ pub(crate) fn restore(
             user_agent: binding.user_agent,
             path: binding.path,
             q: binding.q,
+            datagram: binding.datagram,
         };
         match location.restore(&binding.aor, &saved, options, now) {
             Ok(()) => restored += 1,
@@ -102,6 +103,7 @@ fn rows(aor: &Aor, saved: Vec<Saved>, wall: u64) -> (String, Vec<SavedBinding>) 
             q: saved.q,
             cseq: saved.cseq,
             path: saved.path,
+            datagram: saved.datagram,
             expires_at: wall.saturating_add(saved.seconds_left),
         })
         .collect();

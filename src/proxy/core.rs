@@ -118,6 +118,8 @@ pub struct Registration {
     pub tied: Option<Aor>,
     /// URIs of the contacts that this connection now leads to and did not before, if they were to be named.
     pub reached: Vec<Box<[u8]>>,
+    /// The values of the Path that leads to them; empty where it is the connection.
+    pub path: Vec<String>,
 }
 
 impl Registration {
@@ -504,7 +506,8 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         aor: to.address_of_record(),
         changes: answer.changes,
         tied: answer.registered,
-        reached: answer.reached,
+        reached: answer.reached.into_vec(),
+        path: answer.path.into_vec(),
     });
     Outcome::Answered {
         status: answer.status,

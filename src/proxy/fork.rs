@@ -79,6 +79,8 @@ pub struct Fork {
     best: BestResponse,
     /// Whether it is not for us to find another flow, but for the proxy that the request came from (RFC 5626 §7).
     is_between: bool,
+    /// Whether something has come of a branch other than that there is no way.
+    has_reached: bool,
 }
 
 impl Fork {
@@ -97,6 +99,7 @@ impl Fork {
             tried: Vec::new(),
             best: BestResponse::default(),
             is_between: false,
+            has_reached: false,
         }
     }
 
@@ -126,6 +129,8 @@ impl Fork {
         if self.has_ended() {
             return;
         }
+        // Not by 100, which a proxy says before it knows, nor by an edge proxy that has lost the device (RFC 5626 §5.3.1).
+        self.has_reached |= !matches!(status, StatusCode::TRYING | StatusCode::FLOW_FAILED);
         match status.as_u16() {
             ..200 => self.on_provisional(branch, status, now, out),
             200..300 => self.on_success(branch, status, now, out),
@@ -154,7 +159,8 @@ impl Fork {
             state.state = State::Ended;
             return;
         }
-        let Failure { status, phrase } = match failure {
+        let no_way = failure.no_way;
+        let Failure { status, phrase, .. } = match failure {
             // Cancelled and silent is cancelled (RFC 3261 §9.1); where no CANCEL could be sent it is a timeout.
             Failure {
                 status: StatusCode::REQUEST_TIMEOUT,
@@ -165,7 +171,13 @@ impl Fork {
             }
             failure => failure,
         };
+        self.has_reached |= !no_way;
         self.on_refusal(branch, status, Outcome::Failure(phrase), now, out);
+    }
+
+    /// Whether there was no way to any of the targets, so that nobody has said anything.
+    pub fn reached_nobody(&self) -> bool {
+        !self.has_reached && !self.branches.is_empty()
     }
 
     /// Whether a provisional response has come on this branch, from where it goes now.

@@ -66,6 +66,8 @@ pub struct Failure {
     pub status: StatusCode,
     /// Reason phrase of an answer that tells it: a text of ours, never the peer's.
     pub phrase: Cow<'static, str>,
+    /// Whether there was no way to where it should go, or that has broken: nobody has answered, and nobody will.
+    pub no_way: bool,
 }
 
 impl Failure {
@@ -74,6 +76,7 @@ impl Failure {
         Self {
             status,
             phrase: status.phrase().into(),
+            no_way: false,
         }
     }
 }

@@ -129,6 +129,7 @@ fn live_with_breadth(
                 let failure = Failure {
                     status: StatusCode::new(code).unwrap(),
                     phrase: "For Us".into(),
+                    no_way: false,
                 };
                 fork.on_failed(BranchNumber(branch), failure, now, &mut out);
             }

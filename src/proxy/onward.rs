@@ -95,6 +95,11 @@ pub(super) fn route(
                 let status = StatusCode::TEMPORARILY_UNAVAILABLE;
                 return context.answer(message, status, NOT_ALLOWED, out);
             }
+            // It has not arrived anew when its questions were answered.
+            let context = &Context {
+                arrived: answers.arrived.unwrap_or(context.arrived),
+                ..*context
+            };
             send(request, course, targets, routed, context, relaying, out)
         }
         Ok(Verdict::Answer {
@@ -235,6 +240,7 @@ fn send(
         to_tag: context.to_tag,
         breadth,
         recording: recording(request, course, context),
+        for_devices: targets.are_devices().then_some(context.arrived),
         policy: context.policy,
         targets,
     };

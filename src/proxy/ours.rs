@@ -12,8 +12,8 @@ use super::ruling::Ruling;
 use super::silo::SiloVerdict;
 use super::target::{Origin, Target, TargetCount, TargetSet};
 use crate::auth::Admitted;
-use crate::registrar::{Binding, QValue};
-use crate::sip::{Request, SipUri, StatusCode, canonical_user};
+use crate::registrar::{Binding, Lost, QValue};
+use crate::sip::{Host, Request, SipUri, StatusCode, canonical_user};
 
 /// How far a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,7 +280,18 @@ fn preference(binding: &Binding) -> QValue {
     binding.q().unwrap_or(QValue::DEFAULT)
 }
 
+/// Whether a Contact is worth trying whose connection a restart has taken: that of a server, which has a name to prove. An
+/// address there is mostly that of a phone, which is not listening, and may be somebody else's by now.
+fn has_name(binding: &Binding) -> bool {
+    let uri = binding.uri();
+    let host = uri.as_ref().and_then(|uri| uri.sip()).map(|uri| uri.host);
+    matches!(host, Some(Host::Name(_)))
+}
+
 fn contact(binding: &Binding) -> Option<Target> {
+    if binding.lost() == Some(Lost::Connection) && !has_name(binding) {
+        return None;
+    }
     let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).ok();
     Some(Target {
         route: binding.path().map(text).collect::<Option<_>>()?,

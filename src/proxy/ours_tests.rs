@@ -19,7 +19,7 @@ use super::{
 use crate::auth::{
     self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
 };
-use crate::registrar::{FlowId, Location};
+use crate::registrar::{FlowId, Location, Saved};
 use crate::sip::{FromRule, Message, Request, StatusCode};
 use crate::transaction::TransactionOptions;
 
@@ -411,6 +411,79 @@ fn contacts_are_found_live_and_written_down_by_preference() {
             ],
         ]
     );
+}
+
+#[test]
+fn what_a_restart_has_cut_off_is_tried_only_where_it_may_be() {
+    for (situation, contact, datagram, path, wanted) in [
+        (
+            "a phone over a connection",
+            "sip:desk@192.0.2.8:40001;transport=tls",
+            false,
+            "",
+            false,
+        ),
+        (
+            "one that does not say so",
+            "sip:desk@[2001:db8::8]:40001",
+            false,
+            "",
+            false,
+        ),
+        (
+            "a server with a name",
+            "sips:desk@pbx.example.net",
+            false,
+            "",
+            true,
+        ),
+        (
+            "a phone over datagrams",
+            "sip:desk@192.0.2.8:40001",
+            true,
+            "",
+            true,
+        ),
+        (
+            "a phone behind a proxy",
+            "sip:desk@192.0.2.8",
+            false,
+            "<sip:edge.example.net;lr>",
+            true,
+        ),
+        ("no SIP", "tel:+1", false, "", false),
+    ] {
+        let world = World::new(
+            Routing {
+                silo: silo(),
+                registrations: StaticRegistrations::default(),
+                ..routing([])
+            },
+            Books::default(),
+        );
+        let saved = Saved {
+            contact: contact.into(),
+            parameters: Vec::new(),
+            call_id: b"c".to_vec(),
+            cseq: 1,
+            user_agent: Vec::new(),
+            path: path.into(),
+            q: None,
+            datagram,
+            seconds_left: 60,
+        };
+        let (options, now) = (&world.policy.registrar, Instant::now());
+        let restored = world
+            .location
+            .restore("eve@example.org", &saved, options, now);
+        assert_eq!(restored, Ok(()), "{situation}");
+        let (told, _, _) = world.run(&message("sip:eve@example.org"));
+        let expected = match wanted {
+            true => "relayed",
+            false => "202 Accepted",
+        };
+        assert_eq!(told, expected, "{situation}");
+    }
 }
 
 #[test]

@@ -216,6 +216,12 @@ impl TargetSet {
         &self.groups
     }
 
+    /// Whether all of them are devices that have registered.
+    pub(super) fn are_devices(&self) -> bool {
+        let mut targets = self.groups.iter().flatten();
+        targets.all(|target| target.origin == Origin::Binding)
+    }
+
     /// The same groups, to be kept.
     pub(super) fn into_groups(self) -> Vec<Vec<Target>> {
         self.groups

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::sip::{Address, Parameters, SipUri, Uri, list_elements};
+use crate::sip::{Address, Parameters, SipUri, Uri, canonical_user, list_elements};
 
 /// An address-of-record in its canonical form: `user@host` (RFC 3261 §10.3 step 5). Cheap to clone: the location
 /// service and the connection that registered it share the text.
@@ -89,6 +89,25 @@ pub enum Reach {
         /// Values of its Path.
         path: Vec<String>,
     },
+}
+
+/// What a binding came over before a restart. Nothing leads there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lost {
+    /// A connection that the device opened. Where its Contact says that it is, mostly nobody listens.
+    Connection,
+    /// Datagrams. The device may hear those to its Contact, too.
+    Datagrams,
+}
+
+impl Lost {
+    /// What is left of a flow after a restart.
+    pub(super) fn of(flow: FlowId) -> Self {
+        match flow {
+            FlowId::Connection(_) => Self::Connection,
+            FlowId::Datagram { .. } => Self::Datagrams,
+        }
+    }
 }
 
 /// Preference of a contact, in thousandths: 0 to 1000 (RFC 3261 §20.10).
@@ -253,6 +272,26 @@ impl Draft {
         FlowName::of(self.reg_id, parameters)
     }
 
+    fn instance(&self) -> Option<&[u8]> {
+        let parameters = self
+            .text
+            .get(self.uri_end.into()..self.parameters_end.into())?;
+        Parameters::parse(parameters)?.value("+sip.instance")
+    }
+
+    /// The Path, a list; empty without one.
+    pub(super) fn path_text(&self) -> &[u8] {
+        self.text
+            .get(self.call_id_end.into()..self.path_end.into())
+            .unwrap_or_default()
+    }
+
+    fn call_id(&self) -> &[u8] {
+        self.text
+            .get(self.parameters_end.into()..self.call_id_end.into())
+            .unwrap_or_default()
+    }
+
     /// Whether it is one flow of a device.
     pub(super) fn is_by_flow(&self) -> bool {
         self.reg_id.is_some()
@@ -283,6 +322,7 @@ impl Draft {
             reg_id: self.reg_id,
             cseq: self.cseq,
             flow: self.flow,
+            lost: None,
             expires_at,
         }
     }
@@ -301,6 +341,7 @@ pub struct Binding {
     reg_id: Option<NonZeroU32>,
     cseq: u32,
     flow: Option<FlowId>,
+    lost: Option<Lost>,
     expires_at: Instant,
 }
 
@@ -364,6 +405,17 @@ impl Binding {
         self.flow
     }
 
+    /// What it came over, if that was before a restart and the device has not come back yet.
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
+    /// The same, its flow lost; one that is reached by its Path has none to lose.
+    pub(super) fn that_lost(self, lost: Lost) -> Self {
+        let lost = self.path_text().is_empty().then_some(lost);
+        Self { lost, ..self }
+    }
+
     /// `+sip.instance`, its quotes and angle brackets included (RFC 5626 §4.1).
     pub fn instance(&self) -> Option<&[u8]> {
         Parameters::parse(self.part(self.uri_end, self.parameters_end))?.value("+sip.instance")
@@ -410,6 +462,32 @@ impl Binding {
         )
     }
 
+    /// Whether a contact that is no binding yet comes from the device of this one, whose flow a restart has taken: by its
+    /// `+sip.instance`, else by the user part of its URI together with the Call-ID or the host. A phone that connects anew
+    /// has another port, and so another contact. Flows with a `reg-id` have names of their own.
+    ///
+    /// Whoever registers for an address-of-record may as well remove what was registered for it: taking another device for
+    /// this one does no more than that, and to a binding that leads nowhere.
+    pub(super) fn comes_back_as(&self, draft: &Draft) -> bool {
+        let by_flow = self.reg_id.is_some() || draft.reg_id.is_some();
+        if self.lost.is_none() || draft.flow.is_none() || by_flow {
+            return false;
+        }
+        match (self.instance(), draft.instance()) {
+            (Some(one), Some(other)) => return same_instance(one, other),
+            (None, None) => {}
+            _ => return false,
+        }
+        let (Some(Uri::Sip(one)), Some(Uri::Sip(other))) =
+            (self.uri(), Uri::parse(draft.uri_text()))
+        else {
+            return false;
+        };
+        let user = |uri: &SipUri<'_>| uri.user.map(|user| canonical_user(user).into_owned());
+        user(&one) == user(&other)
+            && (self.call_id() == draft.call_id() || one.host.canonical() == other.host.canonical())
+    }
+
     /// Whether a request may change it (RFC 3261 §10.3 steps 6 and 7): another Call-ID always, the same Call-ID with a
     /// higher CSeq only.
     pub(super) fn yields_to(&self, call_id: &[u8], cseq: u32) -> bool {
@@ -427,6 +505,7 @@ impl Binding {
             self.reg_id = draft.reg_id;
             self.cseq = draft.cseq;
             self.flow = draft.flow;
+            self.lost = None;
             self.expires_at = expires_at;
         } else {
             *self = draft.into_binding(expires_at);

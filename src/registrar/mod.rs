@@ -12,7 +12,7 @@ mod saved;
 mod way;
 mod wish;
 
-pub use binding::{Aor, Binding, FlowId, QValue, Reach};
+pub use binding::{Aor, Binding, FlowId, Lost, QValue, Reach};
 pub use changed::Changed;
 pub use location::Location;
 pub use options::{OutboundOptions, RegistrarOptions};

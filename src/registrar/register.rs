@@ -9,7 +9,7 @@ use super::options::RegistrarOptions;
 use super::way::{Arrival, Way};
 use super::wish::Wish;
 use crate::auth::Admitted;
-use crate::sip::{HeaderName, Request, StatusCode, Uri, unsupported};
+use crate::sip::{HeaderName, Request, StatusCode, Uri, list_elements, unsupported};
 
 /// Seconds after which a phone that found the location service full may come again.
 const RETRY_AFTER_FULL: u32 = 60;
@@ -40,8 +40,11 @@ pub struct Outcome {
     /// [`Location::flow_closed`]. `None` for refreshes over the same flow.
     pub registered: Option<Aor>,
     /// URIs of the contacts that are tied to this flow now and were not before, if they were to be named: the new ones,
-    /// and those that have come over from another connection or a restart.
-    pub reached: Vec<Box<[u8]>>,
+    /// and those that have come over from another connection or a restart. With a [`Outcome::path`], of those that it leads
+    /// to and did not before.
+    pub reached: Box<[Box<[u8]>]>,
+    /// The values of the Path that leads to them, if they were to be named; empty where it is the flow.
+    pub path: Box<[String]>,
 }
 
 impl Outcome {
@@ -52,7 +55,8 @@ impl Outcome {
             headers: Vec::new(),
             changes: Changes::default(),
             registered: None,
-            reached: Vec::new(),
+            reached: Box::default(),
+            path: Box::default(),
         }
     }
 
@@ -135,13 +139,21 @@ fn process(
     if applied.changes != Changes::default() {
         location.mark_changed(&aor);
     }
+    let path = match applied.reached.is_empty() {
+        true => Box::default(),
+        false => list_elements(&way.path)
+            .filter_map(|element| String::from_utf8(element.to_vec()).ok())
+            .filter(|element| !element.is_empty())
+            .collect(),
+    };
     Ok(Outcome {
+        path,
         status: StatusCode::OK,
         phrase: StatusCode::OK.phrase(),
         headers,
         changes: applied.changes,
         registered: key.filter(|_| applied.tied),
-        reached: applied.reached,
+        reached: applied.reached.into_boxed_slice(),
     })
 }
 
@@ -1226,6 +1238,174 @@ mod tests {
         assert_eq!(reached(&outcome), [""; 0], "removed");
         let outcome = registrar.lines(9, "Contact: <sip:a@h1>\r\n");
         assert_eq!(reached(&outcome), [""; 0], "over no connection of ours");
+    }
+
+    /// The same registrar after a restart.
+    fn restarted(registrar: &Registrar) -> Registrar {
+        let after = Registrar::new();
+        for (aor, saved) in registrar.location.dump(registrar.at(0)) {
+            for saved in &saved {
+                let (options, now) = (&after.options, after.at(0));
+                let restored = after.location.restore(aor.as_str(), saved, options, now);
+                assert_eq!(restored, Ok(()));
+            }
+        }
+        after
+    }
+
+    #[test]
+    fn who_comes_back_after_a_restart_takes_the_place_of_what_is_left_of_it() {
+        const INSTANCE: &str = ";+sip.instance=\"<urn:uuid:1>\"";
+        let usual = "<sip:a@192.0.2.7:40001;transport=tls>";
+        let with = |contact: &str, more: &str| format!("{contact}{more}");
+        for (situation, before, call_id, cseq, after, takes) in [
+            (
+                "another port",
+                usual.to_owned(),
+                "x",
+                1,
+                usual.replace("40001", "40002"),
+                true,
+            ),
+            (
+                "another port, the user in other letters",
+                usual.to_owned(),
+                "x",
+                1,
+                usual.replace("a@", "%61@").replace("40001", "40002"),
+                true,
+            ),
+            (
+                "another address, the same Call-ID",
+                usual.to_owned(),
+                "c",
+                6,
+                usual.replace(".7:", ".8:"),
+                true,
+            ),
+            (
+                "another address",
+                usual.to_owned(),
+                "x",
+                1,
+                usual.replace(".7:", ".8:"),
+                false,
+            ),
+            (
+                "another user",
+                usual.to_owned(),
+                "c",
+                6,
+                usual.replace("a@", "b@"),
+                false,
+            ),
+            (
+                "the same Call-ID, and older",
+                usual.to_owned(),
+                "c",
+                5,
+                usual.replace("40001", "40002"),
+                false,
+            ),
+            (
+                "its instance",
+                with(usual, INSTANCE),
+                "x",
+                1,
+                with("<sip:b@192.0.2.9>", &INSTANCE.replace("uuid", "UUID")),
+                true,
+            ),
+            (
+                "another instance at the same place",
+                with(usual, INSTANCE),
+                "c",
+                6,
+                with(
+                    &usual.replace("40001", "40002"),
+                    &INSTANCE.replace('1', "2"),
+                ),
+                false,
+            ),
+            (
+                "an instance that the other did not say",
+                usual.to_owned(),
+                "c",
+                6,
+                with(&usual.replace("40001", "40002"), INSTANCE),
+                false,
+            ),
+            (
+                "another flow of the device",
+                with(usual, &with(INSTANCE, ";reg-id=1")),
+                "x",
+                1,
+                with(
+                    &usual.replace("40001", "40002"),
+                    &with(INSTANCE, ";reg-id=2"),
+                ),
+                false,
+            ),
+            (
+                "removed",
+                usual.to_owned(),
+                "x",
+                1,
+                with(&usual.replace("40001", "40002"), ";expires=0"),
+                false,
+            ),
+        ] {
+            let registrar = Registrar::new();
+            over(&registrar, "c", 5, 7, &format!("Contact: {before}\r\n"));
+            let registrar = restarted(&registrar);
+            let outcome = over(
+                &registrar,
+                call_id,
+                cseq,
+                9,
+                &format!("Contact: {after}\r\n"),
+            );
+            assert_eq!(answer(&outcome), (200, "OK"), "{situation}");
+            let expected = usize::from(takes);
+            assert_eq!(outcome.changes.refreshed, expected, "{situation}");
+            let left = registrar.location.lookup("a@example.org", registrar.at(0));
+            let lost = left.iter().filter(|b| b.lost().is_some()).count();
+            assert_eq!(lost, 1 - expected, "{situation}");
+            if takes {
+                assert_eq!((left.len(), outcome.reached.len()), (1, 1), "{situation}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_comes_back_takes_one_place_for_each_contact_and_none_of_who_is_there() {
+        let registrar = Registrar::new();
+        let lines = "Contact: <sip:a@h:1>, <sip:a@h:2>\r\n";
+        over(&registrar, "c", 1, 7, lines);
+        let registrar = restarted(&restarted(&registrar));
+        // One of its contacts is the same: the other one takes what is left.
+        over(
+            &registrar,
+            "c",
+            2,
+            8,
+            "Contact: <sip:a@h:3>, <sip:a@h:1>\r\n",
+        );
+        assert_eq!(flows(&registrar), ["- 8 sip:a@h:1", "- 8 sip:a@h:3"]);
+        over(&registrar, "c", 3, 9, "Contact: <sip:a@h:4>\r\n");
+        assert_eq!(flows(&registrar).len(), 3);
+        // Nor of whom is reached through a proxy.
+        let registrar = Registrar::new();
+        let path = "Supported: path\r\nPath: <sip:p;lr>\r\n";
+        over(
+            &registrar,
+            "c",
+            1,
+            7,
+            &format!("Contact: <sip:a@h:1>\r\n{path}"),
+        );
+        let registrar = restarted(&registrar);
+        over(&registrar, "c", 2, 8, "Contact: <sip:a@h:2>\r\n");
+        assert_eq!(flows(&registrar), ["- - sip:a@h:1", "- 8 sip:a@h:2"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::binding::{Aor, Around, Binding, Draft, QValue, ends};
+use super::binding::{Aor, Around, Binding, Draft, Lost, QValue, ends};
 use super::location::Location;
 use super::options::RegistrarOptions;
 use super::way::read_path;
@@ -27,6 +27,8 @@ pub struct Saved {
     pub path: Vec<u8>,
     /// Preference in thousandths, 0 to 1000, if stated.
     pub q: Option<u16>,
+    /// Whether it came as a datagram.
+    pub datagram: bool,
     /// Seconds until it ends. Whoever writes it down makes a time of day of it.
     pub seconds_left: u64,
 }
@@ -71,8 +73,8 @@ impl Location {
         })
     }
 
-    /// Takes a binding back that was written down. Its connection is gone: until the device registers again it is to be
-    /// reached by its URI only. Its rest of life is bounded by `max_expires`. Is no change for
+    /// Takes a binding back that was written down. Its flow is gone ([`Binding::lost`]): until the device registers again
+    /// it may be reached by its URI, if at all. Its rest of life is bounded by `max_expires`. Is no change for
     /// [`Location::take_changed`].
     ///
     /// # Errors
@@ -98,7 +100,11 @@ impl Location {
             if bindings.len() >= options.max_contacts.get() {
                 return Err(NotRestored::TooManyContacts);
             }
-            bindings.push(draft.into_binding(until));
+            let lost = match saved.datagram {
+                true => Lost::Datagrams,
+                false => Lost::Connection,
+            };
+            bindings.push(draft.into_binding(until).that_lost(lost));
             Ok(())
         });
         changed.map_or(Err(NotRestored::Full), |(result, _)| result)
@@ -115,6 +121,7 @@ impl Saved {
             user_agent: binding.user_agent().to_vec(),
             path: binding.path_text().to_vec(),
             q: binding.q().map(QValue::thousandths),
+            datagram: binding.flow().map(Lost::of).or(binding.lost()) == Some(Lost::Datagrams),
             seconds_left: binding.remaining(now),
         }
     }
@@ -180,6 +187,7 @@ mod tests {
             user_agent: b"Phone/1".to_vec(),
             path: b"<sip:edge.example.net;lr;ob>,<sip:192.0.2.9;lr>".to_vec(),
             q: Some(500),
+            datagram: false,
             seconds_left: 60,
         }
     }
@@ -196,6 +204,7 @@ mod tests {
         let binding = found.first().unwrap();
         assert_eq!(binding.flow(), None);
         assert_eq!(binding.reg_id(), Some(1));
+        assert_eq!(binding.lost(), None, "its Path is what leads to it");
         assert_eq!(binding.expires_at(), ends(now, 60));
         assert!(
             !binding.yields_to(b"call@h", 7),

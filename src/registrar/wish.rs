@@ -25,7 +25,7 @@ pub(super) struct Applied {
     pub(super) changes: Changes,
     /// Whether a binding is tied to a flow that was not before.
     pub(super) tied: bool,
-    /// URIs of those bindings, if they were to be named.
+    /// URIs of those bindings, and of those that are reached by another Path than before, if they were to be named.
     pub(super) reached: Vec<Box<[u8]>>,
 }
 
@@ -149,13 +149,28 @@ impl Wish {
         };
         // First what would happen, …
         let mut places: SmallVec<[Option<usize>; 4]> = SmallVec::new();
-        for Wanted { draft, expires } in &wanted {
+        for Wanted { draft, .. } in &wanted {
             // Comparison of URIs is not transitive: two contacts that differ may both be like a third. A binding is
             // changed once.
             let place = bindings
                 .iter()
                 .enumerate()
                 .position(|(at, b)| !places.contains(&Some(at)) && b.is_for(draft));
+            places.push(place);
+        }
+        // … a device that comes back after a restart takes the place of what is left of it, …
+        for (at, Wanted { draft, expires }) in wanted.iter().enumerate() {
+            if *expires == 0 || places.get(at) != Some(&None) {
+                continue;
+            }
+            let place = bindings.iter().enumerate().position(|(at, b)| {
+                !places.contains(&Some(at)) && newer(b) && b.comes_back_as(draft)
+            });
+            if let Some(free) = places.get_mut(at) {
+                *free = place;
+            }
+        }
+        for (Wanted { expires, .. }, place) in wanted.iter().zip(&places) {
             match (place.and_then(|at| bindings.get(at)), expires) {
                 (Some(binding), _) if !newer(binding) => return Err(out_of_order()),
                 (Some(_), 0) => changes.removed += 1,
@@ -163,7 +178,6 @@ impl Wish {
                 (None, 0) => {}
                 (None, _) => changes.added += 1,
             }
-            places.push(place);
         }
         let left = (bindings.len() + changes.added).saturating_sub(changes.removed);
         if changes.added > 0 && left > options.max_contacts.get() {
@@ -172,12 +186,11 @@ impl Wish {
         // … then make it so; from here on nothing fails.
         let mut gone: SmallVec<[usize; 4]> = SmallVec::new();
         let mut added = Vec::new();
-        let mut tie = |binding: &Binding, before: Option<FlowId>| {
-            if binding.flow().is_some() && binding.flow() != before {
-                applied.tied = true;
-                if name_reached {
-                    applied.reached.push(binding.uri_text().into());
-                }
+        let mut tie = |binding: &Binding, before: Option<FlowId>, has_new_path: bool| {
+            let is_tied = binding.flow().is_some() && binding.flow() != before;
+            applied.tied |= is_tied;
+            if name_reached && (is_tied || has_new_path) {
+                applied.reached.push(binding.uri_text().into());
             }
         };
         for (Wanted { draft, expires }, place) in wanted.into_iter().zip(places) {
@@ -187,13 +200,15 @@ impl Wish {
                 (Some(at), _) => {
                     if let Some(binding) = bindings.get_mut(at) {
                         let before = binding.flow();
+                        let path = draft.path_text();
+                        let has_new_path = !path.is_empty() && path != binding.path_text();
                         binding.renew(draft, ends(now, expires));
-                        tie(binding, before);
+                        tie(binding, before, has_new_path);
                     }
                 }
                 (None, _) => {
                     let binding = draft.into_binding(ends(now, expires));
-                    tie(&binding, None);
+                    tie(&binding, None, !binding.path_text().is_empty());
                     added.push(binding);
                 }
             }

@@ -77,6 +77,13 @@ impl Greylist {
         }
     }
 
+    /// Whether it failed lately.
+    pub(super) fn has(&self, destination: &Destination, now: Instant) -> bool {
+        let failed = self.lock();
+        let found = failed.peek(destination);
+        found.is_some_and(|failed| failed.until > now)
+    }
+
     /// Puts those last that failed, and leaves the order else as it is.
     pub(super) fn order(&self, destinations: &mut [Destination], now: Instant) {
         if destinations.len() < 2 {
@@ -136,8 +143,12 @@ mod tests {
         greylist.add(destination(1), start);
         greylist.add(destination(3), after(10));
         assert_eq!(ordered(&greylist, after(10)), [3, 1, 4, 2]);
+        let has = |n, at| greylist.has(&destination(n), at);
+        assert!(has(1, after(10)) && has(3, after(60)) && !has(2, start));
+        assert!(!has(1, after(60)), "its time is up");
         assert_eq!(ordered(&greylist, after(60)), [1, 2, 4, 3]);
         greylist.remove(&destination(3));
+        assert!(!has(3, after(60)), "it works");
         assert_eq!(ordered(&greylist, after(60)), [1, 2, 3, 4]);
     }
 

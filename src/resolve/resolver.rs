@@ -85,6 +85,11 @@ impl Resolver {
         self.greylist.add(*destination, now);
     }
 
+    /// Whether this destination failed lately, and has not worked since.
+    pub fn is_avoided(&self, destination: &Destination, now: Instant) -> bool {
+        self.greylist.has(destination, now)
+    }
+
     /// This destination answered 503 or nothing at all (RFC 3263 §4.3): it is tried last, for as long as it has asked for
     /// within bounds, or for [`ResolverOptions::greylist`].
     pub fn leave_alone(&self, destination: &Destination, asked: Option<Duration>, now: Instant) {

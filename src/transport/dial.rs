@@ -2,6 +2,7 @@
 //! requests that ask for the same (RFC 5923 §3).
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{debug, info, warn};
@@ -68,6 +69,21 @@ pub(crate) struct Dial {
     waiting: Vec<Journey>,
     /// Why it does not open.
     failure: Failure,
+    /// It does not open for want of something here, which says nothing about the other side.
+    is_our_fault: bool,
+}
+
+/// Whether a connection that does not even begin to open says something about where it leads, and not about us: that we have
+/// no descriptor, no memory or no port left.
+fn is_of_the_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::TimedOut
+    )
 }
 
 impl Dial {
@@ -136,13 +152,13 @@ impl Worker {
         if let Err(failure) = self.dial(purpose, &mut journey)
             && let Some(journey) = &mut journey
         {
-            self.shared.resolver.avoid(&destination, self.now);
             journey.failed(failure);
         }
         journey
     }
 
-    /// Opens a connection, with a request waiting for it.
+    /// Opens a connection, with a request waiting for it. A destination that cannot be reached is avoided from then on, unless
+    /// it is for want of something here.
     fn dial(&mut self, purpose: Purpose, journey: &mut Option<Journey>) -> Result<(), Failure> {
         let peer = purpose.destination.address;
         let transport = match purpose.destination.transport {
@@ -159,11 +175,9 @@ impl Worker {
             .admission
             .admit_own()
             .map_err(|_| Failure::overloaded())?;
-        let failed = |error: std::io::Error| {
-            debug!("conn.unreachable peer={peer} error={error:?}");
-            Failure::transport()
-        };
-        let mut socket = Socket::connect(peer).map_err(failed)?;
+        let destination = purpose.destination;
+        let mut socket =
+            Socket::connect(peer).map_err(|error| self.unopened(&destination, &error))?;
         let id = self.shared.connection_number(self.number);
         let slot = self.free_slot();
         if let Err(error) = self.registry().register(
@@ -172,7 +186,7 @@ impl Worker {
             Interest::READABLE | Interest::WRITABLE,
         ) {
             self.give_back(slot);
-            return Err(failed(error));
+            return Err(self.unopened(&destination, &error));
         }
         let stage = Stage::Connecting(socket);
         let mut connection = Box::new(Connection::new(
@@ -188,6 +202,7 @@ impl Worker {
             purpose,
             waiting: Vec::new(),
             failure: Failure::transport(),
+            is_our_fault: false,
         });
         dial.wait(journey);
         self.shared
@@ -199,6 +214,19 @@ impl Worker {
         self.shared.counters.dialled.add(1);
         self.settle_in(connection);
         Ok(())
+    }
+
+    /// A connection does not even begin to open.
+    fn unopened(&self, destination: &Destination, error: &io::Error) -> Failure {
+        debug!(
+            "conn.unreachable peer={} error={error:?}",
+            destination.address
+        );
+        if !is_of_the_way(error) {
+            return Failure::overloaded();
+        }
+        self.shared.resolver.avoid(destination, self.now);
+        Failure::transport()
     }
 
     /// Goes on with a connection of ours that is not open yet. True when its next stage is set.
@@ -229,11 +257,16 @@ impl Worker {
             .snapshot
             .client_role
             .connect_state(expectation, connection.peer)
-            .map_err(std::io::Error::other)
+            .map_err(io::Error::other)
             .and_then(|state| TlsStream::new(state, socket));
         match begun {
             Ok(stream) => connection.stage = Stage::Proving(stream),
-            Err(error) => return Err(Fate::Drop(error.to_string())),
+            Err(error) => {
+                if let Some(dial) = &mut connection.dial {
+                    dial.is_our_fault = true;
+                }
+                return Err(Fate::Drop(error.to_string()));
+            }
         }
         Ok(true)
     }
@@ -357,7 +390,7 @@ impl Worker {
         };
         let flow = FlowId::Connection(connection.id);
         self.shared.dialled.remove(&dial.purpose, flow);
-        if !dial.waiting.is_empty() {
+        if !dial.waiting.is_empty() && !dial.is_our_fault {
             self.shared
                 .resolver
                 .avoid(&dial.purpose.destination, self.now);
@@ -365,6 +398,31 @@ impl Worker {
         for mut journey in dial.waiting {
             journey.failed(dial.failure.clone());
             self.journeys.push(journey);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_lack_ourselves_says_nothing_about_where_a_connection_leads() {
+        for (errno, expected) in [
+            (libc::ECONNREFUSED, true),
+            (libc::EHOSTUNREACH, true),
+            (libc::ENETUNREACH, true),
+            (libc::ETIMEDOUT, true),
+            (libc::EMFILE, false),
+            (libc::ENFILE, false),
+            (libc::ENOBUFS, false),
+            (libc::ENOMEM, false),
+            (libc::EADDRNOTAVAIL, false),
+            (libc::EAFNOSUPPORT, false),
+            (libc::EPERM, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_of_the_way(&error), expected, "{error}");
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Carries out what the relay wants done: octets to flows, requests to where they can go.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use log::debug;
+use log::{debug, error};
 
 use super::connection::{Connection, Stage};
-use super::journey::{Journey, Leg, destination_of};
+use super::journey::{Journey, Leg, destination_of, over_tcp};
 use super::shared::NotTaken;
 use super::worker::{Fate, Mail, Worker};
-use crate::proxy::Failure;
-use crate::proxy::relay::home_of;
-use crate::proxy::relay::{Attempt, Datagrams, Effect, Exit, Sent, SentVia};
+use crate::proxy::relay::{Attempt, Datagrams, Effect, Exit, RelayId, Sent, SentVia, home_of};
+use crate::proxy::{Answer, Failure, Kept, KeptMessage, Policy, Question};
 use crate::registrar::FlowId;
 use crate::sip::{Message, Response};
 
@@ -41,6 +41,11 @@ impl Worker {
                 match effect {
                     Effect::Send { flow, octets } => self.send_over(flow, octets),
                     Effect::Depart(departure) => self.travel(Journey::new(departure)),
+                    Effect::Keep {
+                        relay,
+                        message,
+                        policy,
+                    } => self.keep_message(relay, message, policy),
                     Effect::Stale { aor, reach } => {
                         self.shared.location.unreachable(&aor, &reach);
                     }
@@ -57,6 +62,29 @@ impl Worker {
                 self.travel(journey);
             }
         }
+    }
+
+    /// Has a message kept on the lookup pool: its sender is told of success only after that.
+    fn keep_message(&mut self, relay: RelayId, message: Box<KeptMessage>, policy: Arc<Policy>) {
+        let (worker, shared) = (self.number, Arc::clone(&self.shared));
+        let job = move || {
+            let keep = || policy.directory.answer(Question::Keep(message));
+            let kept = catch_unwind(AssertUnwindSafe(keep))
+                .inspect_err(|_| error!("lookup.panicked conn=none the message is not kept; the directory has a defect"))
+                .ok();
+            let is_stored = kept == Some(Answer::Kept(Kept::Stored));
+            shared.post_waiting(worker, Mail::Kept(relay, is_stored));
+        };
+        if self.shared.lookups.submit(job).is_err() {
+            self.shared.counters.lookups_refused.add(1);
+            self.take_kept(relay, false);
+        }
+    }
+
+    /// Answers a request whose message is kept now, or is not.
+    pub(super) fn take_kept(&mut self, relay: RelayId, is_stored: bool) {
+        self.relay
+            .on_kept(relay, is_stored, self.now, &mut self.effects);
     }
 
     /// Sends octets over a flow, if it is still there.
@@ -85,6 +113,8 @@ impl Worker {
                     Err(fate) => fate,
                 }
             });
+        } else {
+            self.take_own_answer(number, &octets);
         }
     }
 
@@ -271,7 +301,7 @@ impl Worker {
                 journey.failed(why);
                 Some(journey)
             }
-            Ok(_) if !whole && out.len() > LARGEST_DATAGRAM => {
+            Ok(_) if !whole && out.len() > LARGEST_DATAGRAM && !self.is_deaf_to_tcp(peer) => {
                 journey.stream_first(Datagrams { listener, peer });
                 Some(journey)
             }
@@ -294,6 +324,12 @@ impl Worker {
         out.clear();
         self.leaving = out;
         stranded
+    }
+
+    /// Whether TCP has failed to there lately: where it is lost on the way, each attempt takes its time.
+    fn is_deaf_to_tcp(&self, peer: SocketAddr) -> bool {
+        let resolver = &self.shared.resolver;
+        resolver.is_avoided(&over_tcp(peer), self.now)
     }
 
     fn sent(&mut self, journey: Journey, flow: FlowId, via: SentVia, again: Option<Arc<[u8]>>) {

@@ -13,6 +13,7 @@ use super::tags::Tag;
 use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
 use crate::auth::Identities;
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
+use crate::registrar::Aor;
 use crate::sip::{Fault, Frame, Message, Reply};
 use crate::tls::Progress;
 
@@ -427,18 +428,26 @@ impl Worker {
             info!("registrar.registered conn={id} peer={peer} {registration}");
         }
         let flow = origin.flow();
-        let Some(aor) = registration.tied else {
+        let is_tied = registration.tied.is_some();
+        let by_path = || {
+            let is_named = !registration.reached.is_empty();
+            is_named.then(|| Aor::parse(&registration.aor)).flatten()
+        };
+        let Some(aor) = registration.tied.clone().or_else(by_path) else {
             return;
         };
         if let Some(listener) = &self.shared.registered {
             let event = RegistrationEvent {
                 aor: aor.clone(),
                 flow,
+                path: registration.path,
                 contacts: registration.reached,
             };
             listener.registered(event, &EngineHandle(Arc::clone(&self.shared)));
         }
-        if let Origin::Connection(connection) = origin {
+        if let Origin::Connection(connection) = origin
+            && is_tied
+        {
             connection.remember(aor, |aor| self.shared.location.is_tied(flow, aor));
         }
     }

@@ -49,9 +49,11 @@ impl EngineHandle {
 pub struct RegistrationEvent {
     /// Its address-of-record.
     pub aor: Aor,
-    /// The way to it, for [`Outgoing::new`].
+    /// What it came over, and without a Path the way to it, for [`Outgoing::new`].
     pub flow: FlowId,
-    /// URIs of the contacts that this flow leads to now and did not before: new ones, and those that have come
+    /// The values of the Path that leads to it, for [`Outgoing::through`].
+    pub path: Vec<String>,
+    /// URIs of the contacts that this flow, or Path, leads to now and did not before: new ones, and those that have come
     /// over from another flow or were known from before a restart. A mere refresh is no event.
     pub contacts: Vec<Box<[u8]>>,
 }

@@ -187,7 +187,8 @@ impl Journey {
     }
 }
 
-fn over_tcp(address: SocketAddr) -> Destination {
+/// The same place over TCP.
+pub(super) fn over_tcp(address: SocketAddr) -> Destination {
     Destination {
         address,
         transport: TransportKind::Tcp,
@@ -227,5 +228,6 @@ fn unresolved(error: ResolveError) -> Failure {
     Failure {
         status: error.status(),
         phrase: error.reason().into(),
+        no_way: true,
     }
 }

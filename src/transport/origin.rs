@@ -54,6 +54,11 @@ impl Name {
     pub(super) fn of(connection: &Connection) -> Self {
         Self(Some(connection.id))
     }
+
+    /// Of a number that no connection has.
+    pub(super) fn own(number: u64) -> Self {
+        Self(Some(number))
+    }
 }
 
 impl Datagram {

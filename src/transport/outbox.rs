@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use log::debug;
@@ -10,9 +10,10 @@ use log::debug;
 use super::connection::{Connection, Stage};
 use super::options::OutgoingOptions;
 use super::origin::Name;
-use super::outgoing::{Asker, Branch, Delivered, Posted, Undelivered, sent_by};
+use super::outgoing::{Asker, Branch, Delivered, MOST_FIELDS, Posted, Undelivered, sent_by};
 use super::wire::Wire;
 use super::worker::{Fate, Mail, Worker};
+use crate::proxy::relay::Own;
 use crate::registrar::FlowId;
 use crate::sip::{Message, Response};
 use crate::transaction::{
@@ -90,6 +91,14 @@ impl Outbox {
     }
 }
 
+/// Where a request of ours says that it comes from that we relay to ourselves: nobody sends anything there.
+const OURSELVES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5061);
+
+/// Octets of the head of a message.
+fn head_of(octets: &[u8]) -> usize {
+    memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
+}
+
 /// Where the answers to a request over this flow may come in: over the same connection, or as any datagram, whose sender
 /// proves nothing; nobody else knows the branch.
 fn scope(flow: FlowId) -> Scope {
@@ -102,6 +111,9 @@ fn scope(flow: FlowId) -> Scope {
 impl Worker {
     /// Sends a request over its connection, if that is still there, or as a datagram.
     pub(super) fn send_request(&mut self, posted: Posted) {
+        if !posted.outgoing.path.is_empty() {
+            return self.send_request_by_path(posted);
+        }
         let slot = match posted.outgoing.flow {
             FlowId::Connection(number) => self.outbox.slot_of(number),
             FlowId::Datagram { listener, peer } => {
@@ -217,6 +229,48 @@ impl Worker {
             let mut outputs = std::mem::take(&mut self.outbox.outputs);
             self.outbox.layer.on_transport_error(id, &mut outputs);
             self.settle(outputs, None);
+        }
+    }
+
+    /// Sends a request through proxies: to its relay the sender is a connection like others, whose number nobody else has.
+    fn send_request_by_path(&mut self, mut posted: Posted) {
+        let number = self.shared.connection_number(self.number);
+        let flow = FlowId::Connection(number);
+        if self.shared.is_draining() {
+            let gone = Delivered::Failed(Undelivered::ConnectionGone);
+            return self.tell(posted.into_asker(), gone);
+        }
+        let sent_by = sent_by(OURSELVES);
+        let branch = Branch::new(&self.tags.next());
+        let method = posted.outgoing.method.as_bytes();
+        let key = ClientKey::new(scope(flow), branch.as_str().as_bytes(), &sent_by, method);
+        let mut octets = Vec::with_capacity(posted.outgoing.len() + 128);
+        posted.outgoing.write("TLS", &sent_by, &branch, &mut octets);
+        let path = std::mem::take(&mut posted.outgoing.path);
+        let Ok(id) = self.outbox.layer.begin(&key, flow, None, self.now) else {
+            let busy = Delivered::Failed(Undelivered::Busy);
+            return self.tell(posted.into_asker(), busy);
+        };
+        self.shared.counters.requests_sent.add(1);
+        self.outbox.is_out(id, flow, posted);
+        let own = Own {
+            message: &Message::parse(&octets, head_of(&octets), MOST_FIELDS),
+            path,
+            flow,
+            source: OURSELVES,
+            policy: &self.snapshot.policy,
+        };
+        if !self.relay.send_own(own, self.now, &mut self.effects) {
+            self.end_requests(flow);
+        }
+    }
+
+    /// What a relay has to say to a connection that there is not: the answer to a request of our own, if it is one.
+    pub(super) fn take_own_answer(&mut self, number: u64, octets: &[u8]) {
+        if self.outbox.waits_for(number) {
+            let message = Message::parse(octets, head_of(octets), MOST_FIELDS);
+            let flow = FlowId::Connection(number);
+            self.answers(flow, Name::own(number), OURSELVES, &message);
         }
     }
 

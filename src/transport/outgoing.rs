@@ -15,6 +15,8 @@ type Deliver = Box<dyn FnOnce(Delivered) + Send>;
 /// A request that is to go out over a live connection, or as a datagram. Its topmost Via is written by the worker that sends it.
 pub struct Outgoing {
     pub(super) flow: FlowId,
+    /// The proxies that it goes through, if it does not go over that flow.
+    pub(super) path: Vec<String>,
     pub(super) method: String,
     request: Vec<u8>,
     /// Where the Via goes: behind the request line.
@@ -77,7 +79,7 @@ pub enum NotSent {
 }
 
 /// Header fields of a request of our own; a message that a peer left with us has no more either.
-const MOST_FIELDS: usize = 512;
+pub(super) const MOST_FIELDS: usize = 512;
 
 impl Outgoing {
     /// A request for the peer at the other end of this connection: whole, but without a Via of ours. `deliver` is called
@@ -93,6 +95,7 @@ impl Outgoing {
         let line_end = memchr::memchr(b'\n', &request).map_or(request.len(), |at| at + 1);
         let mut outgoing = Self {
             flow,
+            path: Vec::new(),
             method: String::new(),
             request,
             line_end,
@@ -115,6 +118,12 @@ impl Outgoing {
         }
         outgoing.method = request.method.as_str().to_owned();
         Ok(outgoing)
+    }
+
+    /// The same to a device that registered over this flow through proxies: by its Path (RFC 3327), if there is one.
+    #[must_use]
+    pub fn through(self, path: Vec<String>) -> Self {
+        Self { path, ..self }
     }
 
     /// Octets of it without our Via.

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::*;
 use crate::auth::{AuthOptions, Mappings, Rules};
 use crate::proxy::test_support::relay_policy;
 use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, OutboundOptions, RegistrarOptions};
-use crate::resolve::{Resolver, ResolverOptions};
+use crate::resolve::{Destination, Resolver, ResolverOptions, TransportKind};
 use crate::sip::FrameLimits;
 use crate::tls::{self, ClientContext, ClientTls, ProtocolVersion, TlsOptions};
 use crate::transaction::{Timers, TransactionOptions};
@@ -489,4 +490,41 @@ fn a_server_that_may_wait_no_longer_tells_its_askers() {
     let end = phone.stream.read(&mut [0; 16]);
     let reset = end.as_ref().err().map(std::io::Error::kind);
     assert!(matches!(end, Ok(0)) || reset == Some(ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_destination_is_avoided_for_what_it_does_and_not_for_what_we_lack() {
+    // Bound, and nobody listens.
+    let absent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    let loopback = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), 0);
+    absent.bind(&loopback.into()).unwrap();
+    let absent = absent.local_addr().unwrap().as_socket().unwrap();
+    let port = absent.port();
+    for (situation, most, transport, avoided) in [
+        ("nobody is there", 100, TransportKind::Tls, true),
+        ("we have no connection left", 1, TransportKind::Tls, false),
+        (
+            "we have no listener of that kind",
+            100,
+            TransportKind::Tcp,
+            false,
+        ),
+    ] {
+        let served = serve(|options| options.max_connections = most);
+        let mut phone = Phone::connect(&served);
+        phone.say(&format!(
+            "MESSAGE sip:a@127.0.0.1:{port};transport={transport} SIP/2.0\r\n\
+             Via: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKm\r\nFrom: <sip:b@example.org>;tag=1\r\n\
+             To: <sip:a@127.0.0.1>\r\nCall-ID: m\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let answer = phone.hear();
+        assert!(answer.starts_with("SIP/2.0 500 "), "{situation}: {answer}");
+        let destination = Destination {
+            address: absent,
+            transport,
+        };
+        let resolver = &served.engine.handle().0.resolver;
+        let found = resolver.is_avoided(&destination, std::time::Instant::now());
+        assert_eq!(found, avoided, "{situation}");
+    }
 }

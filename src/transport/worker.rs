@@ -28,7 +28,7 @@ use super::sockets::{Bound, Sockets};
 use super::tags::Tags;
 use super::timer::Timer;
 use crate::proxy::Answers;
-use crate::proxy::relay::{Effect, Relay};
+use crate::proxy::relay::{Effect, Relay, RelayId};
 use crate::registrar::FlowId;
 use crate::resolve::Resolved;
 use crate::sip::Message;
@@ -47,6 +47,8 @@ pub(crate) enum Mail {
     Departed(Departed),
     /// Where a request of this worker leads.
     Resolved(Journey, Resolved),
+    /// Whether the message of a request of this worker is kept.
+    Kept(RelayId, bool),
     /// Octets for a flow of this worker.
     Octets(FlowId, Arc<[u8]>),
     /// A response to a request of this worker, and the flow that it came over.
@@ -429,6 +431,7 @@ impl Worker {
                 Ok(Mail::Journey(journey, flow)) => self.take_journey(journey, flow),
                 Ok(Mail::Resolved(journey, resolved)) => self.take_resolved(journey, resolved),
                 Ok(Mail::Departed(departed)) => self.departed(departed),
+                Ok(Mail::Kept(relay, is_stored)) => self.take_kept(relay, is_stored),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),
                 Ok(Mail::Response(response, flow)) => {
                     if !self.take_relayed(flow, 0, &response) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{Connection, Request, Setup, TlsPeer, udp_from};
+use sipvouch::store::embedded::{Access, Embedded};
+
+use crate::harness::{Connection, Remote, Request, Server, Setup, TlsPeer, udp_from};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What must not come does not come within this.
@@ -75,6 +77,107 @@ fn a_message_for_a_user_who_is_away_comes_when_he_registers_also_after_a_restart
     let mut again = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
     register(&mut again, "bob");
     assert!(again.next_request(SILENCE).is_none());
+}
+
+#[test]
+fn phones_that_do_not_come_back_after_a_restart_are_away_and_those_that_do_are_known() {
+    let server = setup().set("RegistrationPersistence", "true").start();
+    let registered = |server: &Server| {
+        let mut phone = TlsPeer::named("bob-uri").connect(server.tls()).unwrap();
+        let aor = "sip:bob@example.org";
+        let mut request = Request::new("REGISTER", "sip:example.org", aor);
+        aor.clone_into(&mut request.to);
+        request.headers.push("Expires: 600".to_owned());
+        let contact = format!("<sip:bob@{};transport=tls>", phone.local());
+        request.contact = Some(contact);
+        let answer = phone.ask(&request).response();
+        assert_eq!(answer.status, 200);
+        let contacts = answer.values("contact").count();
+        (phone, contacts)
+    };
+    let (mut bob, contacts) = registered(&server);
+    assert_eq!(contacts, 1);
+    assert_eq!(
+        send(server.tls(), &message("sip:nobody@example.org", "x")),
+        404
+    );
+    // Written within a second.
+    let store = server.dir().join("sipvouch.db");
+    let is_written = || {
+        let store = Embedded::open(&store, Access::ReadOnly).unwrap();
+        let mut count = 0;
+        store.bindings(0, &mut |_| count += 1).unwrap();
+        count == 1
+    };
+    let end = std::time::Instant::now() + PATIENCE;
+    while !is_written() {
+        assert!(std::time::Instant::now() < end, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let server = server.kill_and_restart();
+    assert!(bob.closed_within(PATIENCE));
+    let log = server.log();
+    assert!(log.contains("registrar.restored bindings=1 "), "{log}");
+    assert_eq!(
+        send(server.tls(), &message("sip:bob@example.org", "kept")),
+        202
+    );
+    let invite = Request::new("INVITE", "sip:bob@example.org", "sip:alice@example.org");
+    let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
+    alice.send_request(&invite).unwrap();
+    assert_eq!(alice.final_answer(&invite, PATIENCE).response().status, 480);
+    // It has another port now.
+    let (mut bob, contacts) = registered(&server);
+    assert_eq!(contacts, 1);
+    assert_eq!(take(&mut bob, 200), ["kept"]);
+}
+
+#[test]
+fn messages_come_through_the_proxies_that_a_device_registers_through() {
+    // The secure rules let nobody register over UDP, and want proof of who adds a Path.
+    let server = setup().set("IdentityRules", "repro").start();
+    for body in ["first", "second"] {
+        assert_eq!(
+            send(server.tls(), &message("sip:bob@example.org", body)),
+            202
+        );
+    }
+    let edge = Remote::plain();
+    let mut bob = udp_from(std::net::Ipv4Addr::LOCALHOST.into(), server.udp());
+    let mut register = |flow: &str, expires: u32| {
+        let aor = "sip:bob@example.org";
+        let mut request = Request::new("REGISTER", "sip:example.org", aor);
+        aor.clone_into(&mut request.to);
+        request.contact = Some(format!("<sip:bob@10.0.0.1>;expires={expires}"));
+        request.headers.push("Supported: path".to_owned());
+        let path = format!("<sip:{flow}@{};transport=tcp;lr>", edge.address());
+        request.headers.push(format!("Path: {path}"));
+        assert_eq!(bob.ask(&request).response().status, 200);
+        path
+    };
+    register("f1", 600);
+    let mut through = edge.accept();
+    let lost = through.next_request(PATIENCE).expect("the first message");
+    assert_eq!(lost.body, b"first");
+    // The edge proxy has lost the phone: the second would fare no better.
+    through.send(&lost.answer(430, "Flow Failed")).unwrap();
+    assert!(through.next_request(SILENCE).is_none());
+    let path = register("f2", 600);
+    for body in ["first", "second"] {
+        let message = through.next_request(PATIENCE).expect("a message");
+        assert_eq!(message.start, "MESSAGE sip:bob@10.0.0.1 SIP/2.0");
+        assert_eq!(message.value("route"), Some(&*path));
+        assert_eq!(message.body, body.as_bytes());
+        through.send(&message.answer(200, "OK")).unwrap();
+    }
+    // Delivered once, and nothing to be had for a mere refresh.
+    register("f2", 700);
+    register("f3", 600);
+    assert!(through.next_request(SILENCE).is_none());
+    assert_eq!(
+        send(server.tls(), &message("sip:nobody@example.org", "x")),
+        404
+    );
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Connection, Incoming, Request, Server, Setup, TlsPeer, udp_from};
+use crate::harness::{Connection, Incoming, Remote, Request, Server, Setup, TlsPeer, udp_from};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Long enough for what must not come: longer than T1, shorter than anybody waits.
@@ -639,6 +639,26 @@ fn a_request_too_large_for_a_datagram_goes_over_tcp_where_that_is_spoken() {
         );
         phone.send(&phone.answer(&message, "200 OK"));
         alice.expect("200", &[]);
+    }
+}
+
+#[test]
+fn where_tcp_is_lost_on_the_way_only_the_first_large_request_waits_for_it() {
+    const CONNECT: Duration = Duration::from_secs(4);
+    let server = lenient().set("ConnectTimeout", "4").start();
+    let mut alice = Phone::over_udp("alice", &server);
+    let lost = Remote::unreachable();
+    let at = lost.address();
+    let mut carol = registered_at("carol", at, &format!("<sip:ua@{at}>"), &server);
+    for is_first in [true, false, false] {
+        let mut large = Request::new("MESSAGE", "sip:carol@example.org", "sip:alice@example.org");
+        large.body = "x".repeat(2000);
+        let begun = Instant::now();
+        alice.connection.send_request(&large).expect("it is sent");
+        let message = carol.expect("MESSAGE", &[]);
+        assert_eq!(begun.elapsed() >= CONNECT, is_first);
+        carol.send(&carol.answer(&message, "200 OK"));
+        alice.expect("200", &["100"]);
     }
 }
 

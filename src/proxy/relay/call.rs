@@ -30,6 +30,10 @@ pub(super) struct Call {
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,
     pub(super) policy: Arc<Policy>,
+    /// When it arrived, if it went to devices of a user of ours and nowhere else: with none of them reached he is away.
+    pub(super) for_devices: Option<u64>,
+    /// He is, and it is not answered before the message is kept.
+    pub(super) is_being_kept: bool,
     /// Header lines of the caller's CANCEL that go on with ours: its Reason (RFC 3326 §2).
     pub(super) reason: Box<[u8]>,
     /// Where it stands among the alarms.
@@ -106,7 +110,8 @@ impl Call {
 
     /// Whether nothing more can come of it.
     pub(super) fn has_ended(&self) -> bool {
-        self.fork.has_ended()
+        !self.is_being_kept
+            && self.fork.has_ended()
             && self
                 .attempts
                 .iter()

@@ -174,7 +174,11 @@ impl Relay {
                             self.pass_response(call, response, now, out);
                         }
                     }
-                    ForkEffect::Answer(answer) => self.answer(call, &answer, now, out),
+                    ForkEffect::Answer(answer) => {
+                        if !self.answer_away(relay, call, &answer, now, out) {
+                            self.answer(call, &answer, now, out);
+                        }
+                    }
                     ForkEffect::Stale { branch } => out.extend(call.stale(branch)),
                 }
             }
@@ -352,7 +356,7 @@ impl Relay {
     }
 
     /// An answer of our own.
-    fn answer_own(
+    pub(super) fn answer_own(
         &mut self,
         call: &Call,
         status: StatusCode,

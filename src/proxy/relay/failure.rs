@@ -11,12 +11,12 @@ impl Failure {
 
     /// The flow of a registration is gone (RFC 5626 §5.3.1).
     pub fn flow_failed() -> Self {
-        Self::told(StatusCode::FLOW_FAILED, "Flow failed")
+        Self::no_way(StatusCode::FLOW_FAILED, "Flow failed")
     }
 
     /// The connection broke, or none could be opened (RFC 3261 §16.9).
     pub fn transport() -> Self {
-        Self::told(
+        Self::no_way(
             StatusCode::SERVICE_UNAVAILABLE,
             "Transport failure: no transports left to try",
         )
@@ -24,7 +24,7 @@ impl Failure {
 
     /// We speak no transport that would lead there.
     pub fn no_transport() -> Self {
-        Self::told(
+        Self::no_way(
             StatusCode::SERVICE_UNAVAILABLE,
             "No matching transport found",
         )
@@ -50,10 +50,11 @@ impl Failure {
         Self::of(StatusCode::SERVER_INTERNAL_ERROR)
     }
 
-    fn told(status: StatusCode, phrase: &'static str) -> Self {
+    fn no_way(status: StatusCode, phrase: &'static str) -> Self {
         Self {
             status,
             phrase: phrase.into(),
+            no_way: true,
         }
     }
 }

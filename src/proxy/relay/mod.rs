@@ -4,6 +4,7 @@
 //! the time; it answers with [`Effect`]s. Knows nothing of sockets or names: where a URI leads is found out by whoever
 //! carries an [`Effect::Depart`] out.
 
+mod away;
 mod call;
 mod carry;
 mod departure;
@@ -12,6 +13,7 @@ mod kept;
 mod leaving;
 mod onward;
 mod options;
+mod own;
 mod record;
 mod share;
 mod table;
@@ -22,5 +24,6 @@ pub use departure::{Attempt, Datagrams, Departure, Exit, Hop, Place, SentVia};
 pub use options::{
     Face, NatDetection, PathOptions, RecordRoute, RelayKeys, RelayOptions, RelayPolicy,
 };
+pub use own::Own;
 pub use record::{Recorded, Recording, Return, Sides};
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

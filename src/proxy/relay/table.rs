@@ -19,6 +19,7 @@ use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
+use crate::proxy::silo::KeptMessage;
 use crate::proxy::target::{Target, TargetSet};
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::{Message, Method, Request, Response};
@@ -49,6 +50,15 @@ pub enum Effect {
         place: Place,
         /// For how long, if it has said so (RFC 3261 §21.5.4).
         retry_after: Option<Duration>,
+    },
+    /// Keep this message for a user who is away, and tell what became of it to [`Relay::on_kept`].
+    Keep {
+        /// Whose answer waits for that.
+        relay: RelayId,
+        /// The message.
+        message: Box<KeptMessage>,
+        /// Whose directory keeps it.
+        policy: Arc<Policy>,
     },
     /// A contact can no longer be reached as it was registered (RFC 5626 §5.3): forget it.
     Stale {
@@ -115,6 +125,8 @@ pub struct Begin<'b> {
     pub breadth: u16,
     /// What it records, if it forms a dialog.
     pub recording: Option<Recording>,
+    /// When it arrived, if all targets are devices of a user of ours.
+    pub for_devices: Option<u64>,
     /// Settings in force.
     pub policy: &'b Arc<Policy>,
 }
@@ -295,6 +307,8 @@ impl Relay {
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
             policy: Arc::clone(begin.policy),
+            for_devices: begin.for_devices,
+            is_being_kept: false,
             reason: Box::default(),
             alarm: None,
         });
@@ -452,7 +466,7 @@ impl Relay {
             self.alarms.extend(deadline.map(|at| (at, relay)));
             call.alarm = deadline;
         }
-        if call.fork.is_settled() {
+        if call.fork.is_settled() && !call.is_being_kept {
             call.request = None;
         }
         if ended {

@@ -23,6 +23,8 @@ pub struct SavedBinding {
     pub cseq: u32,
     /// Path, name-addrs parted by comma.
     pub path: Vec<u8>,
+    /// Whether the REGISTER came as a datagram.
+    pub datagram: bool,
     /// When it ends, in seconds since 1970.
     pub expires_at: u64,
 }
@@ -54,7 +56,7 @@ pub(super) fn save(
         .prepare_cached("DELETE FROM binding WHERE aor = ?1")?
         .execute([aor])?;
     let mut insert = connection
-        .prepare_cached("INSERT INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+        .prepare_cached("INSERT INTO binding VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     for binding in bindings {
         insert.execute(params![
             aor,
@@ -66,6 +68,7 @@ pub(super) fn save(
             binding.cseq,
             binding.path,
             seconds(binding.expires_at),
+            binding.datagram,
         ])?;
     }
     Ok(())
@@ -78,7 +81,7 @@ pub(super) fn each(
     take: &mut dyn FnMut(SavedBinding),
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT aor, contact, parameters, call_id, user_agent, q, cseq, path, expires_at \
+        "SELECT aor, contact, parameters, call_id, user_agent, q, cseq, path, expires_at, datagram \
          FROM binding WHERE expires_at > ?1 ORDER BY aor, rowid",
     )?;
     let mut rows = statement.query([seconds(now)])?;
@@ -99,5 +102,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SavedBinding> {
         cseq: row.get(6)?,
         path: row.get(7)?,
         expires_at: row.get::<_, i64>(8)?.try_into().unwrap_or_default(),
+        datagram: row.get(9)?,
     })
 }

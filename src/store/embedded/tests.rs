@@ -344,6 +344,7 @@ fn binding(aor: &str, contact: &str, expires_at: u64) -> SavedBinding {
         q: Some(500),
         cseq: u32::MAX,
         path: b"<sip:p;lr>".to_vec(),
+        datagram: true,
         expires_at,
     }
 }

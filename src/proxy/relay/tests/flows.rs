@@ -49,6 +49,7 @@ macro_rules! flows {
 }
 
 flows! {
+    away
     busy
     callee_gone
     caller_gone

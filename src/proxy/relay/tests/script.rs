@@ -63,6 +63,7 @@ fn setting(script: &str) -> Setting {
                 "flow_timer" => setting.path.flow_timer = number.into(),
                 "flow_tokens" => setting.path.flow_tokens = true,
                 "nat" => setting.path.nat = NatDetection::Any,
+                "silo" => setting.silo = true,
                 "sequential" => setting.forking = Forking::Sequential,
                 "max_transactions" => {
                     let most = NonZeroUsize::new(number.into()).unwrap();

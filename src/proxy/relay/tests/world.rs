@@ -17,8 +17,8 @@ use crate::auth::{
     SubjectAltName, TokenSecret, Transport,
 };
 use crate::proxy::{
-    Context, Failure, ForkOptions, Forking, Load, MAX_TARGETS, Outcome, Policy, Relaying,
-    on_message, test_support,
+    Context, Failure, ForkOptions, Forking, Load, MAX_TARGETS, Outcome, Policy, Relaying, Silo,
+    SiloOptions, on_message, test_support,
 };
 use crate::registrar::{Aor, FlowId, Location};
 use crate::sip::{Host, Message, Response, SipUri, StatusCode};
@@ -80,6 +80,8 @@ pub(super) struct Setting {
     pub(super) transactions: TransactionOptions,
     /// Whether certificates are asked for, and those of other domains too.
     pub(super) certificates: bool,
+    /// Whether messages are kept.
+    pub(super) silo: bool,
     /// When we put ourselves into Path.
     pub(super) path: PathOptions,
 }
@@ -118,6 +120,11 @@ impl World {
         let mut policy = test_support::policy();
         policy.rules = Rules::new(&auth, Mappings::default(), Vec::new());
         policy.routing.options.forking = setting.forking;
+        policy.routing.silo = Silo::new(SiloOptions {
+            enabled: setting.silo,
+            ..SiloOptions::default()
+        })
+        .0;
         policy.registrar.outbound.flow_timer = setting.path.flow_timer;
         policy.relay = RelayPolicy {
             faces: vec![
@@ -372,6 +379,11 @@ impl World {
                         retry_after.map_or_else(String::new, |time| format!(" for {time:?}"));
                     self.seen.push(Seen::Note(format!("avoids {name}{time}")));
                 }
+                Effect::Keep { relay, message, .. } => {
+                    self.seen
+                        .push(Seen::Note(format!("keeps {}", message.destination)));
+                    self.step(|own, now, effects| own.on_kept(relay, true, now, effects));
+                }
                 Effect::Stale { aor, reach } => {
                     self.seen
                         .push(Seen::Note(format!("forgets {}", aor.as_str())));
@@ -521,6 +533,7 @@ fn nobody_there() -> Failure {
     Failure {
         status: StatusCode::SERVICE_UNAVAILABLE,
         phrase: "No DNS results".into(),
+        no_way: true,
     }
 }
 
