@@ -19,6 +19,7 @@ use super::deadline::{Alarms, Limit};
 use super::dispatch::Departed;
 use super::inspect::{Closing, Inspection};
 use super::journey::Journey;
+use super::memory::Tide;
 use super::origin::Datagram;
 use super::outbox::Outbox;
 use super::outgoing::Posted;
@@ -134,8 +135,10 @@ pub(crate) struct Worker {
     housekeeping: Instant,
     statistics: Instant,
     drain: Drain,
-    /// Most connections of the server since unused memory was given back.
-    most_connections: usize,
+    /// Those of the server, whose memory worker 0 gives back.
+    connections: Tide,
+    /// What the relay of this worker keeps.
+    relayed: Tide,
 }
 
 /// Whether the server is ending, and how long that may take.
@@ -194,7 +197,8 @@ impl Worker {
             housekeeping: now + HOUSEKEEPING,
             statistics: now,
             drain: Drain::NotYet,
-            most_connections: 0,
+            connections: Tide::new(FEW_CONNECTIONS),
+            relayed: Tide::new(FEW_PLACES),
             shared,
         })
     }
@@ -579,16 +583,19 @@ impl Worker {
                 warn!("log.suppressed lines={suppressed} more of the same kind and source");
             }
             self.tell_statistics();
-            self.give_memory_back();
         }
+        self.give_memory_back();
     }
 
-    /// After a storm of connections their memory goes back to the system; in steady traffic nothing is moved.
+    /// After a storm of connections or requests their memory goes back to the system; in steady traffic nothing is moved.
     fn give_memory_back(&mut self) {
-        let connections = self.shared.admission.connections();
-        self.most_connections = self.most_connections.max(connections);
-        if self.most_connections > connections / 3 * 4 + FEW_CONNECTIONS {
-            self.most_connections = connections;
+        let mut is_over = self.relayed.is_over(self.relay.places());
+        if self.number == 0 {
+            is_over |= self
+                .connections
+                .is_over(self.shared.admission.connections());
+        }
+        if is_over {
             super::memory::give_back();
         }
     }
@@ -652,3 +659,5 @@ const FARTHEST_ALARM: Duration = Duration::from_secs(300);
 const SHARDS_A_SECOND: usize = 4;
 /// So many connections come and go without anything to be made of it.
 const FEW_CONNECTIONS: usize = 100;
+/// So much that is relayed, in [`Relay::places`].
+const FEW_PLACES: usize = 4096;

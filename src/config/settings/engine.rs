@@ -41,7 +41,8 @@ const ROWS: &[Setting] = &[
         "100000",
         "Most requests that one worker has taken on at a time, those counted that may still be repeated; one more is answered \
          503. It sends on as many at a time; beyond it a target counts as one that cannot be reached. One connection has no \
-         more of either than are left for all the others: alone it has half of them.",
+         more of either than are left for all the others: alone it has half of them. A request counts once for \
+         each 2 KiB that it has.",
     ),
     honoured(
         "MaximumConnections",

@@ -20,6 +20,8 @@ use crate::transaction::TransactionId;
 pub(super) struct Call {
     pub(super) server: TransactionId,
     pub(super) upstream: FlowId,
+    /// Places that it takes, and each attempt.
+    pub(super) places: usize,
     pub(super) source: std::net::SocketAddr,
     pub(super) to_tag: Box<str>,
     /// It as it came, as long as something may be made of it: a request for another target, or an answer. A call that

@@ -140,7 +140,7 @@ impl Relay {
                             branch,
                             turn: 0,
                         };
-                        let failure = if !self.has_room_for(call.upstream) {
+                        let failure = if !self.has_room_for(call) {
                             Some(Failure::overloaded())
                         } else {
                             let breadth = max_breadth;
@@ -227,7 +227,7 @@ impl Relay {
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
         let name = self.branch(original.loop_key);
         let until = self.end_of_way(now);
-        let state = self.leave(attempt, call.upstream, until);
+        let state = self.leave(attempt, call, until);
         let ticket = state.ticket();
         call.attempts.push(Branch {
             number: attempt.branch,
@@ -427,7 +427,7 @@ impl Relay {
                         });
                     }
                 }
-                ServerEffect::Ended => self.taken_on.give_back(path.flow),
+                ServerEffect::Ended => self.taken_on.give_back(path.flow, path.places),
                 ServerEffect::TransportFailed => {}
             }
         }
@@ -521,7 +521,7 @@ impl Relay {
             }
             (Role::Request, ClientEffect::Ended) => {
                 branch.state = State::Ended;
-                self.sent_on.give_back(call.upstream);
+                self.sent_on.give_back(call.upstream, call.places);
                 self.uses.remove(&(flow, attempt.relay, Some(attempt)));
             }
         }

@@ -44,7 +44,11 @@ impl Relay {
             return false;
         }
         let key = Key::of(request, self.scope(flow));
-        let upstream = Upstream { flow, relay: None };
+        let upstream = Upstream {
+            flow,
+            relay: None,
+            places: 0,
+        };
         let Ok(server) = self.servers.begin(&key, upstream, false, now) else {
             return false;
         };

@@ -7,7 +7,6 @@ use super::carry::client_scope;
 use super::departure::{Attempt, Ticket};
 use super::table::{Effect, Relay, Role, Sent};
 use crate::proxy::fork_effect::Failure;
-use crate::registrar::FlowId;
 use crate::transaction::ClientKey;
 
 impl Relay {
@@ -19,14 +18,14 @@ impl Relay {
     }
 
     /// Whether that is so for a request that came over this flow, which has its share of it.
-    pub(super) fn has_room_for(&self, upstream: FlowId) -> bool {
-        let under_way = self.clients.len() + self.leaving.len();
+    pub(super) fn has_room_for(&self, call: &Call) -> bool {
+        let under_way = (self.clients.len() + self.leaving.len()).max(self.sent_on.total());
         let free = self
             .options
             .max_transactions
             .get()
             .saturating_sub(under_way);
-        self.sent_on.has_room(upstream, free)
+        self.sent_on.has_room(call.upstream, call.places, free)
     }
 
     /// When an attempt that sets out now is given up: when a client transaction would be.
@@ -35,8 +34,8 @@ impl Relay {
     }
 
     /// An attempt sets out. What becomes of it may never be told, where a mailbox was full: it is given up then.
-    pub(super) fn leave(&mut self, attempt: Attempt, upstream: FlowId, until: Instant) -> State {
-        self.sent_on.take(upstream);
+    pub(super) fn leave(&mut self, attempt: Attempt, call: &Call, until: Instant) -> State {
+        self.sent_on.take(call.upstream, call.places);
         self.leaving.insert((until, attempt));
         let ticket = Ticket::default();
         State::Leaving { until, ticket }
@@ -55,7 +54,7 @@ impl Relay {
         }
         self.leaving.remove(&(*until, attempt));
         branch.state = State::Ended;
-        self.sent_on.give_back(call.upstream);
+        self.sent_on.give_back(call.upstream, call.places);
         true
     }
 
@@ -110,7 +109,7 @@ impl Relay {
         {
             self.leaving.remove(&(until, attempt));
             left.state = State::Ended;
-            self.sent_on.give_back(call.upstream);
+            self.sent_on.give_back(call.upstream, call.places);
             call.fork.on_failed(branch, failure, now, &mut effects);
         }
         self.settle_fork(relay, &mut call, effects, None, None, now, out);

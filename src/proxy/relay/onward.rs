@@ -66,8 +66,7 @@ impl Relay {
             (false, Some(until)) => until,
             _ => self.end_of_way(now),
         };
-        if until <= now || !self.has_room_for(call.upstream) || !call.fork.moves_on(attempt.branch)
-        {
+        if until <= now || !self.has_room_for(call) || !call.fork.moves_on(attempt.branch) {
             return false;
         }
         let attempt = Attempt {
@@ -75,7 +74,7 @@ impl Relay {
             ..attempt
         };
         next.name = self.branch(call.loop_key);
-        next.state = self.leave(attempt, call.upstream, until);
+        next.state = self.leave(attempt, call, until);
         let mut departure = rest;
         departure.attempt = Some(attempt);
         departure.until = Some(until);

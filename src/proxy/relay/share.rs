@@ -4,36 +4,57 @@ use std::collections::HashMap;
 
 use crate::registrar::FlowId;
 
-/// What is under way for each flow.
+/// A place holds so many octets of a request; a larger one takes several. So the memory that requests can take is bounded by
+/// the size of the table, too, however large they are.
+const OCTETS: usize = 2048;
+
+/// The places that a request of so many octets takes.
+pub(super) fn places(octets: usize) -> usize {
+    octets.div_ceil(OCTETS).max(1)
+}
+
+/// What is under way for each flow, in places.
 ///
 /// Of a table of bounded size one flow may have no more than is left of it for all the others. One that takes all it can
 /// get so has half of it, two have a third each, and whoever comes new finds room. The threshold moves by itself, and there
 /// is nothing to configure.
 #[derive(Debug, Default)]
-pub(super) struct Shares(HashMap<FlowId, usize>);
+pub(super) struct Shares {
+    by_flow: HashMap<FlowId, usize>,
+    total: usize,
+}
 
 impl Shares {
-    /// Whether one more may be for this flow, with so many places free.
-    pub(super) fn has_room(&self, flow: FlowId, free: usize) -> bool {
-        self.0.get(&flow).copied().unwrap_or(0) < free
+    /// Places taken.
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
-    /// One more is.
-    pub(super) fn take(&mut self, flow: FlowId) {
-        *self.0.entry(flow).or_default() += 1;
+    /// Whether so many more may be for this flow, with so many free.
+    pub(super) fn has_room(&self, flow: FlowId, places: usize, free: usize) -> bool {
+        let taken = self.by_flow.get(&flow).copied().unwrap_or(0);
+        taken.saturating_add(places) <= free
     }
 
-    /// One has ended.
-    pub(super) fn give_back(&mut self, flow: FlowId) {
-        let Some(count) = self.0.get_mut(&flow) else {
+    /// So many more are.
+    pub(super) fn take(&mut self, flow: FlowId, places: usize) {
+        *self.by_flow.entry(flow).or_default() += places;
+        self.total += places;
+    }
+
+    /// What took them has ended.
+    pub(super) fn give_back(&mut self, flow: FlowId, places: usize) {
+        let Some(taken) = self.by_flow.get_mut(&flow) else {
             return;
         };
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.0.remove(&flow);
-            if self.0.capacity() > 1024 && self.0.len() < self.0.capacity() / 8 {
-                let room = self.0.len() * 2;
-                self.0.shrink_to(room);
+        let places = places.min(*taken);
+        *taken -= places;
+        self.total = self.total.saturating_sub(places);
+        if *taken == 0 {
+            self.by_flow.remove(&flow);
+            if self.by_flow.capacity() > 1024 && self.by_flow.len() < self.by_flow.capacity() / 8 {
+                let room = self.by_flow.len() * 2;
+                self.by_flow.shrink_to(room);
             }
         }
     }
@@ -41,7 +62,7 @@ impl Shares {
     /// Whether nothing is under way.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_flow.is_empty() && self.total == 0
     }
 }
 
@@ -57,8 +78,8 @@ mod tests {
         loop {
             let before = free;
             for (flow, count) in (0..).zip(&mut counts) {
-                if shares.has_room(FlowId::Connection(flow), free) {
-                    shares.take(FlowId::Connection(flow));
+                if shares.has_room(FlowId::Connection(flow), 1, free) {
+                    shares.take(FlowId::Connection(flow), 1);
                     *count += 1;
                     free -= 1;
                 }
@@ -82,18 +103,35 @@ mod tests {
             assert_eq!(free, left, "{greedy} of {size}");
             assert!(counts.iter().all(|count| *count == each), "{counts:?}");
             let newcomer = FlowId::Connection(greedy);
-            assert_eq!(shares.has_room(newcomer, free), left > 0);
+            assert_eq!(shares.has_room(newcomer, 1, free), left > 0);
         }
+    }
+
+    #[test]
+    fn a_large_request_takes_the_places_of_many_small_ones() {
+        for (octets, wanted) in [(0, 1), (1, 1), (2048, 1), (2049, 2), (65_536, 32)] {
+            assert_eq!(places(octets), wanted, "{octets}");
+        }
+        let (flow, mut shares) = (FlowId::Connection(0), Shares::default());
+        assert!(shares.has_room(flow, 32, 32) && !shares.has_room(flow, 33, 32));
+        shares.take(flow, 32);
+        assert_eq!(shares.total(), 32);
+        assert!(
+            !shares.has_room(flow, 1, 32),
+            "as much as is left for others"
+        );
+        shares.give_back(flow, 32);
+        assert!(shares.is_empty());
     }
 
     #[test]
     fn what_has_ended_counts_no_more() {
         let (mut shares, counts, _) = taken(1, 10);
         for _ in 0..counts.iter().sum() {
-            shares.give_back(FlowId::Connection(0));
+            shares.give_back(FlowId::Connection(0), 1);
         }
         assert!(shares.is_empty());
-        shares.give_back(FlowId::Connection(0));
+        shares.give_back(FlowId::Connection(0), 1);
         assert!(shares.is_empty());
     }
 }

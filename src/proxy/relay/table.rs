@@ -13,7 +13,7 @@ use super::carry::{Original, client_scope, hops, own_domain};
 use super::departure::{Attempt, Departure, Place, SentVia};
 use super::kept::Kept;
 use super::record::Recording;
-use super::share::Shares;
+use super::share::{self, Shares};
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
@@ -92,6 +92,8 @@ pub(super) struct Upstream {
     pub(super) flow: FlowId,
     /// The relayed request; none for one that we have answered ourselves.
     pub(super) relay: Option<RelayId>,
+    /// Places that it takes among those of its flow.
+    pub(super) places: usize,
 }
 
 /// Whose a client transaction is.
@@ -200,6 +202,11 @@ impl Relay {
         self.calls.len()
     }
 
+    /// A measure of what is kept for them.
+    pub fn places(&self) -> usize {
+        self.taken_on.total() + self.sent_on.total()
+    }
+
     /// Whether there is nothing: no request, and no transaction that waits for its end.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty() && self.servers.is_empty() && self.clients.is_empty()
@@ -278,17 +285,20 @@ impl Relay {
         let key = Key::of(request, self.scope(begin.flow));
         let relay = RelayId(self.count);
         self.count = self.count.wrapping_add(1);
+        let places = share::places(request.message.as_bytes().len());
         let upstream = Upstream {
             flow: begin.flow,
             relay: Some(relay),
+            places,
         };
         let limit = self.options.max_transactions.get();
-        let free = limit.saturating_sub(self.servers.len());
-        if !self.taken_on.has_room(begin.flow, free) {
+        let taken = self.servers.len().max(self.taken_on.total());
+        let free = limit.saturating_sub(taken);
+        if !self.taken_on.has_room(begin.flow, places, free) {
             return Err(NotBegun::Full { limit });
         }
         let server = self.servers.begin(&key, upstream, begin.reliable, now)?;
-        self.taken_on.take(begin.flow);
+        self.taken_on.take(begin.flow, places);
         let is_invite = request.method == Method::Invite;
         let kind = if is_invite {
             ForkKind::Invite
@@ -299,6 +309,7 @@ impl Relay {
         let mut call = Box::new(Call {
             server,
             upstream: begin.flow,
+            places,
             source: begin.source,
             to_tag: begin.to_tag.into(),
             request: Some(Box::new(request.message.clone().into_owned())),
@@ -385,9 +396,9 @@ impl Relay {
             let Some(attempt) = attempt else {
                 self.uses.remove(&(flow, relay, None));
                 if let Some(call) = self.calls.get(&relay)
-                    && self.servers.forget(call.server).is_some()
+                    && let Some(upstream) = self.servers.forget(call.server)
                 {
-                    self.taken_on.give_back(flow);
+                    self.taken_on.give_back(flow, upstream.places);
                 }
                 self.drive(relay, None, now, out, |fork, effects| {
                     fork.abandon(now, effects);

@@ -63,6 +63,7 @@ flows! {
     edge_of_another
     edge_proxy
     flows_of_a_phone
+    large_requests
     limits
     lost_departures
     message_one_after_the_other
