@@ -16,7 +16,7 @@ use super::worker::{Fate, Worker};
 use crate::auth::{Identities, Transport};
 use crate::proxy::Failure;
 use crate::registrar::FlowId;
-use crate::resolve::{Destination, Resolved, TransportKind};
+use crate::resolve::{Destination, TransportKind};
 use crate::tls::{ConnectStep, EstablishedServer, ServerExpectation, ServerRefusal, TlsStream};
 
 /// Requests that may wait for one connection to open.
@@ -80,12 +80,6 @@ impl Dial {
 }
 
 impl Worker {
-    /// Goes on with a request whose destinations are known now.
-    pub(super) fn take_resolved(&mut self, mut journey: Journey, resolved: Resolved) {
-        journey.resolved(resolved);
-        self.travel(journey);
-    }
-
     /// Sends a request to a destination, over a connection that is good for it; gives it back when that cannot be.
     pub(super) fn reach(
         &mut self,

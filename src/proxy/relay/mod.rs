@@ -23,4 +23,5 @@ pub use options::{
     Face, NatDetection, PathOptions, RecordRoute, RelayKeys, RelayOptions, RelayPolicy,
 };
 pub use record::{Recorded, Recording, Return, Sides};
+pub(crate) use share::Shares;
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

@@ -1,4 +1,4 @@
-//! How much of what a worker can take on one peer may have.
+//! How much of what a worker, or the server, can take on one peer may have.
 
 use std::collections::HashMap;
 
@@ -10,21 +10,21 @@ use crate::registrar::FlowId;
 /// get so has half of it, two have a third each, and whoever comes new finds room. The threshold moves by itself, and there
 /// is nothing to configure.
 #[derive(Debug, Default)]
-pub(super) struct Shares(HashMap<FlowId, usize>);
+pub(crate) struct Shares(HashMap<FlowId, usize>);
 
 impl Shares {
     /// Whether one more may be for this flow, with so many places free.
-    pub(super) fn has_room(&self, flow: FlowId, free: usize) -> bool {
+    pub(crate) fn has_room(&self, flow: FlowId, free: usize) -> bool {
         self.0.get(&flow).copied().unwrap_or(0) < free
     }
 
     /// One more is.
-    pub(super) fn take(&mut self, flow: FlowId) {
+    pub(crate) fn take(&mut self, flow: FlowId) {
         *self.0.entry(flow).or_default() += 1;
     }
 
     /// One has ended.
-    pub(super) fn give_back(&mut self, flow: FlowId) {
+    pub(crate) fn give_back(&mut self, flow: FlowId) {
         let Some(count) = self.0.get_mut(&flow) else {
             return;
         };
@@ -40,7 +40,7 @@ impl Shares {
 
     /// Whether nothing is under way.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
