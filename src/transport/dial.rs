@@ -157,7 +157,8 @@ impl Worker {
             debug!("conn.unreachable peer={peer} error={error:?}");
             Failure::transport()
         };
-        let mut socket = Socket::connect(peer).map_err(failed)?;
+        let from = relay.leaves_from(listener, peer.ip());
+        let mut socket = Socket::connect(peer, from).map_err(failed)?;
         let id = self.shared.connection_number(self.number);
         let slot = self.free_slot();
         if let Err(error) = self.registry().register(
