@@ -46,6 +46,11 @@ impl Resolver {
         })
     }
 
+    /// Longest time for one URI.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// What is known without asking anybody: address literals, remembered answers, what cannot be. `None` when somebody
     /// has to be asked. Does not block.
     pub fn recall(&self, wanted: &Wanted, now: Instant) -> Option<Resolved> {

@@ -17,7 +17,7 @@ use super::worker::{Fate, Worker};
 use crate::auth::{Identities, Transport};
 use crate::proxy::Failure;
 use crate::registrar::FlowId;
-use crate::resolve::{Destination, Resolved, TransportKind};
+use crate::resolve::{Destination, TransportKind};
 use crate::tls::{ConnectStep, EstablishedServer, ServerExpectation, ServerRefusal, TlsStream};
 
 /// Requests that may wait for one connection to open.
@@ -96,12 +96,6 @@ impl Dial {
 }
 
 impl Worker {
-    /// Goes on with a request whose destinations are known now.
-    pub(super) fn take_resolved(&mut self, mut journey: Journey, resolved: Resolved) {
-        journey.resolved(resolved);
-        self.travel(journey);
-    }
-
     /// Sends a request to a destination, over a connection that is good for it; gives it back when that cannot be.
     pub(super) fn reach(
         &mut self,
@@ -176,8 +170,9 @@ impl Worker {
             .admit_own()
             .map_err(|_| Failure::overloaded())?;
         let destination = purpose.destination;
+        let from = relay.leaves_from(listener, peer.ip());
         let mut socket =
-            Socket::connect(peer).map_err(|error| self.unopened(&destination, &error))?;
+            Socket::connect(peer, from).map_err(|error| self.unopened(&destination, &error))?;
         let id = self.shared.connection_number(self.number);
         let slot = self.free_slot();
         if let Err(error) = self.registry().register(

@@ -50,8 +50,8 @@ impl LookupPool {
         Ok(())
     }
 
-    /// Runs `job` on a lookup thread in the place that was taken for it.
-    pub(crate) fn run(&self, place: Place, job: impl FnOnce() + Send + 'static) {
+    /// Runs `job` on a lookup thread; `place` was taken for it, and is given back when it is done.
+    pub(crate) fn run(&self, place: impl Send + 'static, job: impl FnOnce() + Send + 'static) {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         pool.execute(move || {
             if catch_unwind(AssertUnwindSafe(job)).is_err() {

@@ -30,6 +30,7 @@ mod outgoing;
 mod outgoing_tests;
 mod places;
 mod proxy_protocol;
+mod questions;
 mod resolving;
 mod shared;
 mod socket;

@@ -91,7 +91,7 @@ counters! {
     slow_receivers: "Connections closed because the peer took too little.";
     overloads: "Times that a worker had too much to do.";
     overload_refused: "Requests answered 503 because of that.";
-    lookups_refused: "Requests answered 503 because the lookup pool was full.";
+    lookups_refused: "Requests answered 503, or a way given up, because the lookup pool was full.";
     requests_sent: "Requests of our own that were sent.";
     requests_failed: "Requests of our own that were not answered, or not sent.";
 }

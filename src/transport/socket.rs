@@ -5,6 +5,9 @@ use std::net::{Shutdown, SocketAddr};
 
 use mio::Interest;
 use mio::net::TcpStream;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use socket2::{Domain, Protocol, Type};
 
 /// TCP socket under a connection.
 ///
@@ -34,9 +37,13 @@ pub(crate) enum Connected {
 }
 
 impl Socket {
-    /// Begins to open a connection. The poller has to tell of room to write, which says that it is open.
-    pub(crate) fn connect(peer: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(peer)?;
+    /// Begins to open a connection, from this address if one is given. The poller has to tell of room to write, which says
+    /// that it is open.
+    pub(crate) fn connect(peer: SocketAddr, from: Option<SocketAddr>) -> io::Result<Self> {
+        let stream = match from {
+            Some(from) => connect_from(peer, from)?,
+            None => TcpStream::connect(peer)?,
+        };
         // What is small waits for nothing else.
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -121,6 +128,21 @@ impl Socket {
         // The peer may have gone already; there is nobody to tell then.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
+}
+
+fn connect_from(peer: SocketAddr, from: SocketAddr) -> io::Result<TcpStream> {
+    let socket =
+        socket2::Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // The port is chosen when it connects, so that there are as many for each destination. A system that does not know this
+    // has as many for all together.
+    let _ = setsockopt(&socket, IpBindAddressNoPort, &true);
+    socket.bind(&from.into())?;
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
+    }
+    Ok(TcpStream::from_std(socket.into()))
 }
 
 impl Read for Socket {

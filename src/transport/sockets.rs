@@ -276,6 +276,22 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_nobody_has_is_no_error_of_what_goes_elsewhere() {
+        let socket = bind(loopback(0), n(1), None).unwrap().remove(0);
+        let closed = std::net::UdpSocket::bind(loopback(0)).unwrap();
+        let nobody = closed.local_addr().unwrap();
+        drop(closed);
+        let somebody = std::net::UdpSocket::bind(loopback(0)).unwrap();
+        // On loopback the system has been told that nobody is there when this is sent.
+        for peer in [nobody, nobody, somebody.local_addr().unwrap(), nobody] {
+            assert_eq!(socket.send_to(b"x", peer).unwrap(), 1, "{peer}");
+        }
+        let error = socket.recv_from(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(somebody.recv(&mut [0; 8]).unwrap(), 1);
+    }
+
+    #[test]
     fn the_address_that_the_system_sends_from_is_found_and_remembered() {
         let now = Instant::now();
         let mut sources = Sources::new(now);

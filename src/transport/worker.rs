@@ -23,6 +23,7 @@ use super::memory::Tide;
 use super::origin::Datagram;
 use super::outbox::Outbox;
 use super::outgoing::Posted;
+use super::resolving::Asking;
 use super::shared::{Shared, Snapshot};
 use super::socket::Socket;
 use super::sockets::{Bound, Sockets};
@@ -46,8 +47,8 @@ pub(crate) enum Mail {
     Journey(Journey, FlowId),
     /// What became of a request of this worker's that left by another's flow.
     Departed(Departed),
-    /// Where a request of this worker leads.
-    Resolved(Journey, Resolved),
+    /// Where a request of this worker leads, by its ticket.
+    Resolved(u64, Resolved),
     /// Whether the message of a request of this worker is kept.
     Kept(RelayId, bool),
     /// Octets for a flow of this worker.
@@ -119,6 +120,8 @@ pub(crate) struct Worker {
     pub(super) relay: Relay,
     /// What is to be done for them.
     pub(super) effects: Vec<Effect>,
+    /// Requests that wait to know where they lead.
+    pub(super) asking: Asking,
     /// Requests that are to look for another way.
     pub(super) journeys: Vec<Journey>,
     /// A request that is being written; empty, and kept for its capacity.
@@ -185,6 +188,7 @@ impl Worker {
             outbox: Outbox::new(shared.options.outgoing),
             relay: Relay::new(number, shared.options.transactions),
             effects: Vec::new(),
+            asking: Asking::default(),
             journeys: Vec::new(),
             leaving: Vec::new(),
             again: Vec::new(),
@@ -249,6 +253,7 @@ impl Worker {
             self.ring_alarms();
             self.ring_outbox();
             self.ring_relay();
+            self.ring_resolving();
             self.carry_out();
             self.keep_house();
             if self.congestion.is_on() {
@@ -311,6 +316,7 @@ impl Worker {
             self.alarms.next(),
             self.outbox.next_deadline(),
             self.relay.next_deadline(),
+            self.asking.next_deadline(),
         ];
         let next = alarms.into_iter().flatten().min();
         let next = next.map_or(self.housekeeping, |at| {
@@ -433,7 +439,7 @@ impl Worker {
                 Ok(Mail::Answers(answered)) => self.take_answers(*answered),
                 Ok(Mail::Send(posted)) => self.send_request(*posted),
                 Ok(Mail::Journey(journey, flow)) => self.take_journey(journey, flow),
-                Ok(Mail::Resolved(journey, resolved)) => self.take_resolved(journey, resolved),
+                Ok(Mail::Resolved(ticket, resolved)) => self.take_resolved(ticket, resolved),
                 Ok(Mail::Departed(departed)) => self.departed(departed),
                 Ok(Mail::Kept(relay, is_stored)) => self.take_kept(relay, is_stored),
                 Ok(Mail::Octets(flow, octets)) => self.send_over(flow, octets),

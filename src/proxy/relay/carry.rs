@@ -243,6 +243,7 @@ impl Relay {
             until: Some(until),
             ticket,
             home: self.home,
+            upstream: call.upstream,
             hops,
             own: own_domain(original.request, &call.policy),
             identity: target.identity,

@@ -130,6 +130,8 @@ pub struct Departure {
     pub(super) ticket: Option<Ticket>,
     /// The worker that it belongs to.
     pub home: usize,
+    /// Where it has come from.
+    pub upstream: FlowId,
     /// Where it may go, in this order.
     pub hops: Vec<Hop>,
     /// The domain of ours that it speaks for, if there is one.

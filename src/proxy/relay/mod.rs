@@ -26,4 +26,5 @@ pub use options::{
 };
 pub use own::Own;
 pub use record::{Recorded, Recording, Return, Sides};
+pub(crate) use share::Shares;
 pub use table::{Begin, Effect, Met, Relay, RelayId, Sent, home_of};

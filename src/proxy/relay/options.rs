@@ -24,15 +24,27 @@ pub struct RelayPolicy {
 }
 
 impl RelayPolicy {
-    /// The first listener for this transport that has addresses of the same family as `peer`: what a connection to there
-    /// stands for.
+    /// The first listener for this transport that has addresses of the same family as `peer`, if there is one whose address
+    /// can be heard there: what a connection to there stands for.
     pub fn listener_for(&self, transport: Transport, peer: IpAddr) -> Option<usize> {
         let is_for = |face: &Face| {
             let unspecified = face.address.ip().is_unspecified() && face.address.is_ipv6();
             face.transport == transport
                 && (unspecified || face.address.is_ipv4() == peer.to_canonical().is_ipv4())
         };
-        self.faces.iter().position(is_for)
+        let is_heard = |face: &Face| is_for(face) && reaches(face.address.ip(), peer);
+        let heard = self.faces.iter().position(is_heard);
+        heard.or_else(|| self.faces.iter().position(is_for))
+    }
+
+    /// The address that a connection to `peer` leaves from, its port 0, so that what our Via says is a place where we listen.
+    /// `None` leaves that to the system: the listener has every address, or one that nobody there could answer to.
+    pub fn leaves_from(&self, listener: usize, peer: IpAddr) -> Option<SocketAddr> {
+        let mut from = self.faces.get(listener)?.address;
+        let ip = from.ip();
+        let is_specific = !ip.is_unspecified() && ip.is_ipv4() == peer.is_ipv4();
+        from.set_port(0);
+        (is_specific && reaches(ip, peer)).then_some(from)
     }
 
     /// What an operator has decided, and what this process knows its own by.
@@ -45,6 +57,17 @@ impl RelayPolicy {
             keys,
         }
     }
+}
+
+/// Whether what comes from an address of ours can be answered by `peer`: the addresses of this machine and of one link mean
+/// nothing elsewhere.
+fn reaches(ours: IpAddr, peer: IpAddr) -> bool {
+    let is_local = |ip: IpAddr| ip.to_canonical().is_loopback();
+    let is_of_link = |ip: IpAddr| match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    is_local(peer) || (!is_local(ours) && (!is_of_link(ours) || is_of_link(peer)))
 }
 
 /// What a process knows its own messages by. Made once, and kept over reloads.
@@ -281,6 +304,126 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    fn policy(listeners: &[&str]) -> RelayPolicy {
+        let face = |address: &&str| Face {
+            transport: Transport::Tls,
+            address: address.parse().unwrap(),
+            record_route: RecordRoute::automatic(None, 5061, Transport::Tls),
+        };
+        RelayPolicy {
+            faces: listeners.iter().map(face).collect(),
+            ..crate::proxy::test_support::relay_policy()
+        }
+    }
+
+    #[test]
+    fn a_connection_leaves_from_where_we_listen_if_that_can_be_answered_to() {
+        for (situation, listeners, peer, listener, from) in [
+            (
+                "an address",
+                &["192.0.2.1:5061"][..],
+                "198.51.100.1",
+                Some(0),
+                Some("192.0.2.1:0"),
+            ),
+            (
+                "every address",
+                &["0.0.0.0:5061"],
+                "198.51.100.1",
+                Some(0),
+                None,
+            ),
+            (
+                "every address of both families",
+                &["[::]:5061"],
+                "198.51.100.1",
+                Some(0),
+                None,
+            ),
+            (
+                "this machine alone, and somebody elsewhere",
+                &["127.0.0.1:5061"],
+                "198.51.100.1",
+                Some(0),
+                None,
+            ),
+            (
+                "this machine alone, and somebody on it",
+                &["127.0.0.2:5061"],
+                "127.0.0.9",
+                Some(0),
+                Some("127.0.0.2:0"),
+            ),
+            (
+                "one for this machine before one for others",
+                &["127.0.0.1:5061", "192.0.2.1:5061"],
+                "198.51.100.1",
+                Some(1),
+                Some("192.0.2.1:0"),
+            ),
+            (
+                "one for this machine before one for others, and somebody on it",
+                &["127.0.0.1:5061", "192.0.2.1:5061"],
+                "127.0.0.9",
+                Some(0),
+                Some("127.0.0.1:0"),
+            ),
+            (
+                "somebody on this machine",
+                &["192.0.2.1:5061"],
+                "127.0.0.9",
+                Some(0),
+                Some("192.0.2.1:0"),
+            ),
+            (
+                "the other family",
+                &["192.0.2.1:5061"],
+                "2001:db8::9",
+                None,
+                None,
+            ),
+            (
+                "each family",
+                &["192.0.2.1:5061", "[2001:db8::1]:5061"],
+                "2001:db8::9",
+                Some(1),
+                Some("[2001:db8::1]:0"),
+            ),
+            (
+                "IPv4 written as IPv6",
+                &["192.0.2.1:5061"],
+                "::ffff:198.51.100.1",
+                Some(0),
+                None,
+            ),
+            (
+                "one link, and somebody elsewhere",
+                &["[fe80::1]:5061"],
+                "2001:db8::9",
+                Some(0),
+                None,
+            ),
+            (
+                "one link, and somebody on it",
+                &["[fe80::1]:5061"],
+                "fe80::9",
+                Some(0),
+                Some("[fe80::1]:0"),
+            ),
+        ] {
+            let policy = policy(listeners);
+            let peer = peer.parse().unwrap();
+            let found = policy.listener_for(Transport::Tls, peer);
+            assert_eq!(found, listener, "{situation}");
+            let leaves = found.and_then(|listener| policy.leaves_from(listener, peer));
+            assert_eq!(
+                leaves,
+                from.map(|from| from.parse().unwrap()),
+                "{situation}"
+            );
+        }
+    }
 
     fn written(route: &RecordRoute) -> String {
         let face = Face {

@@ -1,4 +1,4 @@
-//! How much of what a worker can take on one peer may have.
+//! How much of what a worker, or the server, can take on one peer may have.
 
 use std::collections::HashMap;
 
@@ -19,31 +19,31 @@ pub(super) fn places(octets: usize) -> usize {
 /// get so has half of it, two have a third each, and whoever comes new finds room. The threshold moves by itself, and there
 /// is nothing to configure.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     by_flow: HashMap<FlowId, usize>,
     total: usize,
 }
 
 impl Shares {
     /// Places taken.
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.total
     }
 
     /// Whether so many more may be for this flow, with so many free.
-    pub(super) fn has_room(&self, flow: FlowId, places: usize, free: usize) -> bool {
+    pub(crate) fn has_room(&self, flow: FlowId, places: usize, free: usize) -> bool {
         let taken = self.by_flow.get(&flow).copied().unwrap_or(0);
         taken.saturating_add(places) <= free
     }
 
     /// So many more are.
-    pub(super) fn take(&mut self, flow: FlowId, places: usize) {
+    pub(crate) fn take(&mut self, flow: FlowId, places: usize) {
         *self.by_flow.entry(flow).or_default() += places;
         self.total += places;
     }
 
     /// What took them has ended.
-    pub(super) fn give_back(&mut self, flow: FlowId, places: usize) {
+    pub(crate) fn give_back(&mut self, flow: FlowId, places: usize) {
         let Some(taken) = self.by_flow.get_mut(&flow) else {
             return;
         };
@@ -61,7 +61,7 @@ impl Shares {
 
     /// Whether nothing is under way.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_flow.is_empty() && self.total == 0
     }
 }

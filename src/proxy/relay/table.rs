@@ -352,6 +352,7 @@ impl Relay {
             until: None,
             ticket: None,
             home: self.home,
+            upstream: begin.flow,
             hops: hops(target, &draft),
             own: own_domain(begin.request, begin.policy),
             identity: target.identity,

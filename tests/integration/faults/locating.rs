@@ -1,9 +1,10 @@
 //! Which server of a domain is asked, and which after it: RFC 3263 §4 against servers that are there, fail or change.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::{ALICE, CAROL, PATIENCE, lead_to, leading_to, nothing_left, setup, user};
-use crate::harness::{Connection, NameServer, Remote, Request};
+use crate::harness::{Connection, NameServer, Remote, Request, TlsPeer};
 
 /// Takes a MESSAGE and answers it.
 pub(super) fn serve(connection: &mut Connection) {
@@ -34,6 +35,54 @@ fn the_server_of_first_priority_is_asked_and_the_others_are_not() {
     }
     assert!(second.is_untouched());
     assert!(first.is_untouched(), "one connection is enough");
+}
+
+#[test]
+fn a_connection_leaves_from_the_address_that_is_listened_on_and_the_via_says_so() {
+    for (situation, listening, there, leaves_from) in [
+        ("an address", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
+        (
+            "the address of the other",
+            "127.0.0.2",
+            "127.0.0.2",
+            "127.0.0.2",
+        ),
+        ("every address", "0.0.0.0", "127.0.0.1", "127.0.0.1"),
+    ] {
+        let there: IpAddr = there.parse().expect("an address");
+        let remote = Remote::serving_on(there, "server-partner");
+        let srv = remote.srv("kama.test", 60, 1);
+        let names = NameServer::new(&[&srv, &format!("local.kama.test 60 A {there}")]);
+        let server = setup(&names)
+            .set("IPAddress", listening)
+            .set("UDPPort", "0")
+            .start();
+        let ours = SocketAddr::new(
+            leaves_from.parse().expect("an address"),
+            server.tls().port(),
+        );
+        let mut alice = TlsPeer::named("alice-uri")
+            .connect(ours)
+            .expect("a handshake");
+        let message = Request::new("MESSAGE", CAROL, ALICE);
+        alice.send_request(&message).expect("a connection");
+        let mut carol = remote.accept();
+        let asked = carol.next_request(PATIENCE).expect("a MESSAGE");
+        let via = asked.value("via").expect("a Via");
+        let wanted = format!("SIP/2.0/TLS {ours};");
+        assert!(via.starts_with(&wanted), "{situation}: {via}");
+        carol.send(&asked.answer(200, "OK")).expect("a connection");
+        let answer = alice.final_answer(&message, PATIENCE).response();
+        assert_eq!(answer.status, 200, "{situation}");
+        // The same without TLS, whose end can be seen.
+        let plain = Remote::plain();
+        let uri = format!("sip:carol@{};transport=tcp", plain.address());
+        let message = Request::new("MESSAGE", &uri, ALICE);
+        alice.send_request(&message).expect("a connection");
+        let peer = plain.accept_raw().peer_addr().expect("a connection");
+        assert_eq!(peer.ip(), ours.ip(), "{situation}");
+        assert_ne!(peer.port(), ours.port(), "{situation}");
+    }
 }
 
 #[test]

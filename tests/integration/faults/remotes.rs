@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    ALICE, CAROL, PATIENCE, call, leading_to, logs, nothing_left, registered, setup, user,
+    ALICE, AT_ONCE, CAROL, PATIENCE, call, leading_to, logs, nothing_left, registered, setup, user,
     while_pinging,
 };
-use crate::harness::{Answer, NameFault, NameServer, Remote, Request, TlsPeer};
+use crate::harness::{Answer, Connection, NameFault, NameServer, Remote, Request, TlsPeer};
 
 /// What the server of the other domain does.
 enum Fails {
@@ -178,10 +178,11 @@ fn a_domain_that_nobody_finds_is_answered_for_in_time() {
 }
 
 #[test]
-fn names_that_nobody_answers_for_do_not_hold_up_those_that_somebody_does() {
+fn whoever_floods_names_that_nobody_answers_for_waits_himself_and_nobody_else_does() {
+    const NAMES: usize = 300;
     let remote = Remote::serving("server-partner");
     let names = leading_to(&[&remote]);
-    for n in 0..20 {
+    for n in 0..NAMES {
         for name in [
             format!("dead{n}.test"),
             format!("_sips._tcp.dead{n}.test"),
@@ -191,15 +192,25 @@ fn names_that_nobody_answers_for_do_not_hold_up_those_that_somebody_does() {
             names.fault(&name, NameFault::Silence);
         }
     }
-    let server = setup(&names).set("DNSTimeout", "2000").start();
+    let server = setup(&names)
+        .set("DNSTimeout", "3000")
+        .set("MaximumPendingLookups", "200")
+        .start();
     let mut alice = user(&server, "alice");
-    for n in 0..20 {
-        let message = Request::new("MESSAGE", &format!("sip:carol@dead{n}.test"), ALICE);
-        alice.send_request(&message).expect("a connection");
-    }
-    names.wait_for("udp NAPTR dead1.test");
-    let begun = Instant::now();
     let mut bob = user(&server, "bob");
+    let flooded = Instant::now();
+    for n in 0..NAMES {
+        let invite = Request::new("INVITE", &format!("sip:carol@dead{n}.test"), ALICE);
+        alice.send_request(&invite).expect("a connection");
+    }
+    // RFC 3261 §16.7: our own lack of a way is no 503 of the whole domain.
+    let (mut refused, mut late) = (0, 0);
+    // Whoever is refused a place hears so at once: then all that she may have is taken.
+    while refused == 0 {
+        refused += usize::from(final_status(&mut alice) == 500);
+    }
+    assert!(flooded.elapsed() < AT_ONCE, "{:?}", flooded.elapsed());
+    let begun = Instant::now();
     let message = Request::new("MESSAGE", CAROL, super::BOB);
     bob.send_request(&message).expect("a connection");
     let mut carol = remote.accept();
@@ -207,11 +218,35 @@ fn names_that_nobody_answers_for_do_not_hold_up_those_that_somebody_does() {
     carol.send(&asked.answer(200, "OK")).expect("a connection");
     let answer = bob.final_answer(&message, PATIENCE).response();
     assert_eq!(answer.status, 200);
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    while refused + late < NAMES {
+        match final_status(&mut alice) {
+            500 => refused += 1,
+            408 => late += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(late >= 50, "she has places: {late}");
+    assert!(refused >= 50, "they are bounded: {refused}");
+    // Those that have waited for a thread are told as soon as those that have had one.
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        flooded.elapsed() < Duration::from_secs(5),
         "{:?}",
-        begun.elapsed()
+        flooded.elapsed()
     );
+    let (_, status) = server.setup().run(&["ctl", "status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["counters"]["lookups_refused"], refused, "{status}");
+}
+
+/// The status of the next final answer that comes.
+fn final_status(connection: &mut Connection) -> u16 {
+    loop {
+        let status = connection.next(PATIENCE).response().status;
+        if status >= 200 {
+            return status;
+        }
+    }
 }
 
 #[test]
