@@ -5,6 +5,7 @@ use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, 
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
+use super::lead::Follow;
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recorded, Recording, Sides};
@@ -40,7 +41,7 @@ pub(super) fn route(
     if let Some(other) = admitted.other_leg() {
         let targets = TargetSet::only(within(admitted, other, course, context));
         let routed = Routed::found(&targets);
-        return send(request, course, targets, routed, context, relaying, out);
+        return send(admitted, course, targets, routed, context, relaying, out);
     }
     let is_registration = request.method == Method::Register;
     if is_registration && message.count(HeaderName::Path) > 0 && !may_add_path(admitted, context) {
@@ -56,7 +57,7 @@ pub(super) fn route(
                 ..Target::of(course.routes.request_uri.to_owned(), Origin::FlowToken)
             });
             let routed = Routed::found(&targets);
-            return send(request, course, targets, routed, context, relaying, out);
+            return send(admitted, course, targets, routed, context, relaying, out);
         }
         Held::Gone => {
             return refuse(
@@ -80,7 +81,7 @@ pub(super) fn route(
         let target = Target::of(course.routes.request_uri.to_owned(), Origin::Request);
         let targets = TargetSet::only(target);
         let routed = Routed::found(&targets);
-        return send(request, course, targets, routed, context, relaying, out);
+        return send(admitted, course, targets, routed, context, relaying, out);
     }
     if request.method == Method::Ack {
         return Outcome::Dropped("an ACK to no transaction of ours");
@@ -95,7 +96,7 @@ pub(super) fn route(
                 let status = StatusCode::TEMPORARILY_UNAVAILABLE;
                 return context.answer(message, status, NOT_ALLOWED, out);
             }
-            send(request, course, targets, routed, context, relaying, out)
+            send(admitted, course, targets, routed, context, relaying, out)
         }
         Ok(Verdict::Answer {
             status,
@@ -194,9 +195,18 @@ fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
         || admitted.request().from.uri.sip().is_some_and(from_mine)
 }
 
+/// How far redirections of a request may be followed: to where its sender could have sent it himself.
+fn follow(admitted: &Admitted<'_>, context: &Context<'_>) -> Follow {
+    match admitted.other_leg() {
+        Some(_) => Follow::Nowhere,
+        None if may_relay(admitted, context) => Follow::Anywhere,
+        None => Follow::ToOurs,
+    }
+}
+
 /// Hands a request to the relay.
 fn send(
-    request: &Request<'_>,
+    admitted: &Admitted<'_>,
     course: &Course<'_>,
     targets: TargetSet,
     routed: Routed,
@@ -204,6 +214,7 @@ fn send(
     relaying: &mut Relaying<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
+    let request = admitted.request();
     let message = request.message;
     let breadth = match max_breadth(message) {
         Ok(breadth) => breadth,
@@ -235,6 +246,7 @@ fn send(
         to_tag: context.to_tag,
         breadth,
         recording: recording(request, course, context),
+        follow: follow(admitted, context),
         policy: context.policy,
         targets,
     };

@@ -10,6 +10,7 @@ use super::table::Effect;
 use crate::proxy::draft::Draft;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{BranchNumber, CancelReason};
+use crate::proxy::lead::Follow;
 use crate::proxy::policy::Policy;
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::Message;
@@ -29,6 +30,7 @@ pub(super) struct Call {
     pub(super) fork: Fork,
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,
+    pub(super) follow: Follow,
     pub(super) policy: Arc<Policy>,
     /// Header lines of the caller's CANCEL that go on with ours: its Reason (RFC 3326 §2).
     pub(super) reason: Box<[u8]>,

@@ -8,16 +8,17 @@ use std::time::Instant;
 use super::call::{Branch, Call, Cancel, State};
 use super::departure::{Attempt, Departure, Hop};
 use super::record::Recording;
-use super::table::{ClientPath, Effect, Relay, RelayId, Role, Upstream};
+use super::table::{ClientPath, Effect, Heard, Relay, RelayId, Role, Upstream};
 use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
+use crate::proxy::lead::Leads;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
 use crate::proxy::upstream::{can_go_on, write_passable, write_response};
 use crate::registrar::{FlowId, Reach};
-use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
+use crate::sip::{FromRule, Message, Reply, Request, SipUri, StartLine, StatusCode};
 use crate::transaction::{
     ClientEffect, ClientKey, ClientOutput, Effect as ServerEffect, Output, Scope, TransactionId,
 };
@@ -429,11 +430,11 @@ impl Relay {
         }
     }
 
-    /// Does what client transactions want done. `response` is what has just come in.
+    /// Does what client transactions want done. `heard` is what has just come in.
     pub(super) fn settle_clients(
         &mut self,
         outputs: Vec<ClientOutput<ClientPath>>,
-        response: Option<&Message<'_>>,
+        heard: Option<Heard<'_>>,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -442,7 +443,7 @@ impl Relay {
             let Some(mut call) = self.calls.remove(&attempt.relay) else {
                 continue;
             };
-            self.settle_client(attempt, role, &mut call, effect, response, now, out);
+            self.settle_client(attempt, role, &mut call, effect, heard, now, out);
             self.keep(attempt.relay, call);
         }
     }
@@ -457,10 +458,11 @@ impl Relay {
         role: Role,
         call: &mut Call,
         effect: ClientEffect,
-        response: Option<&Message<'_>>,
+        heard: Option<Heard<'_>>,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        let response = heard.map(|heard| heard.response);
         if role == Role::Request && self.turn_away(attempt, call, &effect, response, now, out) {
             return;
         }
@@ -489,7 +491,7 @@ impl Relay {
                 }
             }
             (Role::Request, ClientEffect::Response(status)) => {
-                if let Some(response) = response {
+                if let Some(Heard { response, location }) = heard {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
@@ -498,8 +500,16 @@ impl Relay {
                         let failure = Failure::unpassable();
                         call.fork.on_failed(number, failure, now, &mut effects);
                     } else {
-                        call.fork
-                            .on_response(number, response, status, now, &mut effects);
+                        let leads = Leads {
+                            request: call.request.as_deref(),
+                            follow: call.follow,
+                            policy: &policy,
+                            location,
+                            now,
+                        };
+                        let leads = |uri: &SipUri<'_>| leads.of(uri);
+                        let fork = &mut call.fork;
+                        fork.on_response(number, response, status, &leads, now, &mut effects);
                     }
                 }
             }

@@ -17,10 +17,11 @@ use super::share::Shares;
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
+use crate::proxy::lead::Follow;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
-use crate::registrar::{Aor, FlowId, Reach};
+use crate::registrar::{Aor, FlowId, Location, Reach};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
     CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Numbered, Received, TransactionId,
@@ -115,8 +116,17 @@ pub struct Begin<'b> {
     pub breadth: u16,
     /// What it records, if it forms a dialog.
     pub recording: Option<Recording>,
+    /// How far redirections of it are followed, if they are at all.
+    pub follow: Follow,
     /// Settings in force.
     pub policy: &'b Arc<Policy>,
+}
+
+/// A response that has just come in, and who knows where a redirection would lead.
+#[derive(Clone, Copy)]
+pub(super) struct Heard<'h> {
+    pub(super) response: &'h Message<'h>,
+    pub(super) location: &'h Location,
 }
 
 /// What an incoming request is to the relay.
@@ -283,7 +293,8 @@ impl Relay {
         } else {
             ForkKind::Other
         };
-        let options = begin.policy.relay.fork.clone();
+        let mut options = begin.policy.relay.fork.clone();
+        options.recursive_redirect &= begin.follow != Follow::Nowhere;
         let mut call = Box::new(Call {
             server,
             upstream: begin.flow,
@@ -294,6 +305,7 @@ impl Relay {
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
+            follow: begin.follow,
             policy: Arc::clone(begin.policy),
             reason: Box::default(),
             alarm: None,
@@ -339,11 +351,13 @@ impl Relay {
         true
     }
 
-    /// A response has come in over this flow. False when it answers nothing of ours.
+    /// A response has come in over this flow. False when it answers nothing of ours. A redirection to users of ours that is
+    /// followed leads to where `location` has them.
     pub fn on_response(
         &mut self,
         response: &Response<'_>,
         flow: FlowId,
+        location: &Location,
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> bool {
@@ -354,7 +368,11 @@ impl Relay {
         let known = self
             .clients
             .on_response(&key, response.status, now, &mut outputs);
-        self.settle_clients(outputs, Some(response.message), now, out);
+        let heard = Heard {
+            response: response.message,
+            location,
+        };
+        self.settle_clients(outputs, Some(heard), now, out);
         known
     }
 

@@ -76,6 +76,7 @@ flows! {
     path
     proxy_authentication
     recursion
+    redirected_to_others
     redirection
     serial_groups
     silent_destinations

@@ -224,9 +224,14 @@ impl World {
                 response.filter(|response| response.via.branch().and_then(home_of) == Some(0));
             let mut is_known = false;
             if let Some(response) = response {
-                self.step(|relay, now, effects| {
-                    is_known = relay.on_response(&response, flow, now, effects);
-                });
+                let bound = self.bound();
+                let mut effects = Vec::new();
+                let (now, location) = (self.now, &self.location);
+                is_known = self
+                    .relay
+                    .on_response(&response, flow, location, now, &mut effects);
+                assert!(effects.len() <= bound, "{} effects", effects.len());
+                self.carry_out(effects);
             }
             if !is_known {
                 self.seen.push(Seen::Note("stray".to_owned()));
