@@ -6,6 +6,7 @@ use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
 use super::lead::Follow;
+use super::leave_out::{ASSERTED, LeaveOut};
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recorded, Recording, Sides};
@@ -204,6 +205,16 @@ fn follow(admitted: &Admitted<'_>, context: &Context<'_>) -> Follow {
     }
 }
 
+/// What the sender says about who a request is really from goes on if he is trusted. repro passes it, whoever he is, unless
+/// it is told to do otherwise.
+fn leave_out(context: &Context<'_>) -> &'static [LeaveOut<'static>] {
+    let rules = &context.policy.rules;
+    match rules.identity {
+        IdentityRules::Secure if !rules.trusts(&context.peer) => ASSERTED,
+        _ => &[],
+    }
+}
+
 /// Hands a request to the relay.
 fn send(
     admitted: &Admitted<'_>,
@@ -247,6 +258,7 @@ fn send(
         breadth,
         recording: recording(request, course, context),
         follow: follow(admitted, context),
+        leave_out: leave_out(context),
         policy: context.policy,
         targets,
     };

@@ -11,6 +11,7 @@ use crate::proxy::draft::Draft;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{BranchNumber, CancelReason};
 use crate::proxy::lead::Follow;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::Message;
@@ -31,6 +32,7 @@ pub(super) struct Call {
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,
     pub(super) follow: Follow,
+    pub(super) leave_out: &'static [LeaveOut<'static>],
     pub(super) policy: Arc<Policy>,
     /// Header lines of the caller's CANCEL that go on with ours: its Reason (RFC 3326 §2).
     pub(super) reason: Box<[u8]>,

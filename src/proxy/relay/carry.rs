@@ -13,6 +13,7 @@ use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
 use crate::proxy::lead::Leads;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::Target;
@@ -29,6 +30,8 @@ pub(super) struct Original<'o> {
     pub(super) routes: &'o Routes<'o>,
     /// What loops are found by (RFC 5393 §4.2).
     pub(super) loop_key: u64,
+    /// Header fields of it that go no further.
+    pub(super) leave_out: &'static [LeaveOut<'static>],
 }
 
 impl Original<'_> {
@@ -50,7 +53,7 @@ impl Original<'_> {
             path: &target.route,
             max_forwards: hops.saturating_sub(1),
             max_breadth,
-            leave_out: &[],
+            leave_out: self.leave_out,
             add,
         })
     }
@@ -213,6 +216,7 @@ impl Relay {
                 request: &request,
                 routes: &routes,
                 loop_key: call.loop_key,
+                leave_out: call.leave_out,
             };
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);

@@ -18,6 +18,7 @@ use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
 use crate::proxy::lead::Follow;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Target, TargetSet};
@@ -118,6 +119,8 @@ pub struct Begin<'b> {
     pub recording: Option<Recording>,
     /// How far redirections of it are followed, if they are at all.
     pub follow: Follow,
+    /// Header fields of it that go no further.
+    pub leave_out: &'static [LeaveOut<'static>],
     /// Settings in force.
     pub policy: &'b Arc<Policy>,
 }
@@ -306,6 +309,7 @@ impl Relay {
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
             follow: begin.follow,
+            leave_out: begin.leave_out,
             policy: Arc::clone(begin.policy),
             reason: Box::default(),
             alarm: None,
@@ -317,6 +321,7 @@ impl Relay {
             request,
             routes: begin.routes,
             loop_key: begin.loop_key,
+            leave_out: begin.leave_out,
         };
         self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
         self.keep(relay, call);
@@ -330,6 +335,7 @@ impl Relay {
             request: begin.request,
             routes: begin.routes,
             loop_key: begin.loop_key,
+            leave_out: begin.leave_out,
         };
         let Ok(draft) = original.draft(target, None, begin.source, b"") else {
             return false;

@@ -49,6 +49,7 @@ macro_rules! flows {
 }
 
 flows! {
+    asserted_identities
     busy
     callee_gone
     caller_gone

@@ -14,7 +14,7 @@ use super::super::{
 };
 use crate::auth::{
     AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
-    SubjectAltName, TokenSecret, Transport,
+    SubjectAltName, TokenSecret, Transport, TrustedPeer,
 };
 use crate::proxy::{
     Context, Failure, ForkOptions, Forking, Load, MAX_TARGETS, Outcome, Policy, Relaying,
@@ -80,6 +80,8 @@ pub(super) struct Setting {
     pub(super) transactions: TransactionOptions,
     /// Whether certificates are asked for, and those of other domains too.
     pub(super) certificates: bool,
+    /// Whether the holder of a certificate for gateway.example.com is trusted.
+    pub(super) trusts_gateway: bool,
     /// When we put ourselves into Path.
     pub(super) path: PathOptions,
 }
@@ -112,6 +114,7 @@ impl World {
             domains: vec!["example.org".to_owned()],
             certificate_authenticator: setting.certificates,
             third_party_requires_certificate: setting.certificates,
+            trusted_peers: setting.trusts_gateway.then(gateway).into_iter().collect(),
             ..AuthOptions::default()
         };
         let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
@@ -519,6 +522,10 @@ impl World {
 /// Whose phone it is: `bob2` is one of bob's.
 pub(super) fn user(name: &str) -> &str {
     name.trim_end_matches(char::is_numeric)
+}
+
+fn gateway() -> TrustedPeer {
+    TrustedPeer::Name("gateway.example.com".to_owned())
 }
 
 /// What the transport room says of a name that leads nowhere.
