@@ -18,7 +18,7 @@ pub struct Recording {
     pub local: IpAddr,
     /// Whether it came from a peer whose certificate speaks for a domain.
     pub of_domain: bool,
-    /// Whether the Request-URI is SIPS: then our URIs are too (RFC 5630 §5.3.2).
+    /// Whether the Request-URI is SIPS as the request came: then our URIs are too (RFC 5630 §5.3.2).
     pub secure: bool,
     /// What is recorded.
     pub what: Recorded,
@@ -84,13 +84,22 @@ impl Recording {
     }
 
     /// The Record-Route values of a request that leaves by `exit`, topmost first: one, or one for each side where the
-    /// sides differ, marked `drr` as repro marks them. Of a registration the one Path value: nobody comes back by it from the
+    /// sides differ, marked `drr` as repro marks them. `sips` says whether the request goes to a SIPS URI: then they are such too
+    /// (RFC 3261 §16.6 step 4), but for a side that speaks no TLS and has asked for none. Of a registration the one Path value: nobody comes back by it from the
     /// side of the device.
-    pub(super) fn values(&self, exit: &Exit, policy: &RelayPolicy) -> Vec<String> {
-        let scheme = if self.secure { "sips" } else { "sip" };
+    pub(super) fn values(&self, exit: &Exit, sips: bool, policy: &RelayPolicy) -> Vec<String> {
+        let scheme = |listener: usize| {
+            let face = policy.faces.get(listener);
+            let has_tls = face.is_some_and(|face| face.transport.is_secure());
+            if self.secure || (sips && has_tls) {
+                "sips"
+            } else {
+                "sip"
+            }
+        };
         let side = |listener: usize, local, of_domain| {
             let face = policy.faces.get(listener);
-            face.map(|face| face.route(local, of_domain))
+            face.map(|face| (scheme(listener), face.route(local, of_domain)))
         };
         let (_, listener) = exit.lasting();
         let way_out = side(listener, exit.local, exit.of_domain);
@@ -98,8 +107,9 @@ impl Recording {
             Recorded::Dialog(sides) => sides,
             Recorded::Return(Return { user, ob, .. }) => {
                 let ob = if *ob { ";ob" } else { "" };
-                let write =
-                    |(host, parameters)| format!("<{scheme}:{user}@{host}{parameters};lr{ob}>");
+                let write = |(scheme, (host, parameters))| {
+                    format!("<{scheme}:{user}@{host}{parameters};lr{ob}>")
+                };
                 return way_out.map(write).into_iter().collect();
             }
         };
@@ -108,7 +118,7 @@ impl Recording {
         let token = token.map_or_else(String::new, |token| token + "@");
         let way_in = side(self.listener, self.local, self.of_domain);
         let double = if way_in == way_out { "" } else { ";drr" };
-        let write = |(host, parameters): (String, &str)| {
+        let write = |(scheme, (host, parameters)): (&str, (String, &str))| {
             format!("<{scheme}:{token}{host}{parameters};lr{double}>")
         };
         let mut values: Vec<String> = way_out.map(write).into_iter().collect();
