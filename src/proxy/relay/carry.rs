@@ -16,7 +16,7 @@ use crate::proxy::lead::Leads;
 use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
-use crate::proxy::target::Target;
+use crate::proxy::target::{Origin, Target};
 use crate::proxy::upstream::{can_go_on, write_passable, write_response};
 use crate::registrar::{FlowId, Reach};
 use crate::sip::{FromRule, Message, Reply, Request, SipUri, StartLine, StatusCode};
@@ -227,6 +227,10 @@ impl Relay {
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
         let name = self.branch(original.loop_key);
+        let recording = match target.origin {
+            Origin::Redirect => call.recording.as_deref().map(Recording::redirected),
+            _ => None,
+        };
         let until = self.end_of_way(now);
         let state = self.leave(attempt, call.upstream, until);
         let ticket = state.ticket();
@@ -249,7 +253,7 @@ impl Relay {
             identity: target.identity,
             draft,
             branch: name,
-            recording: call.recording.clone(),
+            recording: recording.map(Arc::new).or_else(|| call.recording.clone()),
             policy: Arc::clone(&call.policy),
         })));
         true

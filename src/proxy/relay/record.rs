@@ -10,7 +10,7 @@ use crate::proxy::dialog;
 use crate::sip::{HeaderName, Message, lists};
 
 /// What is known when a request comes in that forms a dialog, or registers a device that is to be reached through us.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recording {
     /// The listener that it came through.
     pub listener: usize,
@@ -25,7 +25,7 @@ pub struct Recording {
 }
 
 /// What is recorded of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Recorded {
     /// The sides of a dialog, in Record-Route.
     Dialog(Box<Sides>),
@@ -34,7 +34,7 @@ pub enum Recorded {
 }
 
 /// The sides of a dialog that is being formed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sides {
     /// Who sent the request.
     pub caller: Leg,
@@ -47,7 +47,7 @@ pub struct Sides {
 }
 
 /// The way back to a device whose registration is sent on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Return {
     /// User part of our Path: a token for the flow.
     pub user: String,
@@ -60,6 +60,16 @@ pub struct Return {
 }
 
 impl Recording {
+    /// The same of a request that goes where a redirection leads: whoever is there is not registered where the request was
+    /// for, and whoever is has no part in the dialog.
+    pub(super) fn redirected(&self) -> Self {
+        let mut redirected = self.clone();
+        if let Recorded::Dialog(sides) = &mut redirected.what {
+            sides.callee.aor = None;
+        }
+        redirected
+    }
+
     /// Header lines that a request gets besides, each ended by CRLF.
     pub(super) fn more(&self) -> &'static [u8] {
         match &self.what {
