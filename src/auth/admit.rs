@@ -75,6 +75,14 @@ impl Rules {
         }
     }
 
+    /// Whether this peer is one of the trusted ones, by a name of its certificate or by where it connects from: what it says
+    /// about others is believed.
+    pub fn trusts(&self, peer: &Peer<'_>) -> bool {
+        let by_name = |identities| self.trusted.name_of(identities).is_some();
+        peer.proved().is_some_and(by_name)
+            || (peer.transport.is_stream() && self.trusted.has_source(peer.source, peer.transport))
+    }
+
     /// Whether no request is held against anything: to be said aloud at start.
     pub fn is_open(&self) -> bool {
         !self.certificate_authenticator && !self.digest

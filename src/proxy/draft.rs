@@ -164,8 +164,12 @@ impl Draft {
 
     /// Whether that is a SIPS URI.
     pub fn is_secure(&self) -> bool {
-        let scheme = self.request_uri().as_bytes().get(..5);
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+        is_sips(self.request_uri())
+    }
+
+    /// Whether that or the URI of the topmost Route is a SIPS URI: then what we record is one (RFC 3261 §16.6 step 4).
+    pub fn records_sips(&self) -> bool {
+        self.is_secure() || is_sips(self.next_hop())
     }
 
     /// The method.
@@ -278,6 +282,11 @@ impl std::fmt::Debug for Draft {
             .field("octets", &self.octets.len())
             .finish_non_exhaustive()
     }
+}
+
+fn is_sips(uri: &str) -> bool {
+    let scheme = uri.as_bytes().get(..5);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }
 
 /// Appends a text and says where it stands.

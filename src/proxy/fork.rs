@@ -12,7 +12,7 @@ use super::fork_effect::{
 };
 use super::redirect::{Redirection, follow};
 use super::target::{Forking, Origin, Target, TargetSet};
-use crate::sip::{Message, StatusCode};
+use crate::sip::{Message, SipUri, StatusCode};
 
 /// How long a server repeats its 2xx, and so how long more of them may come (RFC 3261 §13.3.1.4); also how long a cancelled
 /// server has to answer (RFC 3261 §9.1): 64 × T1 of the far end, which we do not know and take to be as the RFC has it.
@@ -117,12 +117,14 @@ impl Fork {
         self.advance(now, out);
     }
 
-    /// A response that the client transaction of this branch passes on, 100 among them.
+    /// A response that the client transaction of this branch passes on, 100 among them. `leads` says which places a Contact
+    /// of a redirection stands for; none if it is for the caller to follow it.
     pub fn on_response(
         &mut self,
         branch: BranchNumber,
         response: &Message<'_>,
         status: StatusCode,
+        leads: &dyn Fn(&SipUri<'_>) -> Vec<Target>,
         now: Instant,
         out: &mut Vec<ForkEffect>,
     ) {
@@ -138,6 +140,7 @@ impl Fork {
                 branch,
                 status,
                 Outcome::Response(branch, response),
+                leads,
                 now,
                 out,
             ),
@@ -172,7 +175,8 @@ impl Fork {
             failure => failure,
         };
         self.has_reached |= !no_way;
-        self.on_refusal(branch, status, Outcome::Failure(phrase), now, out);
+        let outcome = Outcome::Failure(phrase);
+        self.on_refusal(branch, status, outcome, &|_| Vec::new(), now, out);
     }
 
     /// Whether there was no way to any of the targets, so that nobody has said anything.
@@ -355,6 +359,7 @@ impl Fork {
         number: BranchNumber,
         status: StatusCode,
         outcome: Outcome<'_, '_>,
+        leads: &dyn Fn(&SipUri<'_>) -> Vec<Target>,
         now: Instant,
         out: &mut Vec<ForkEffect>,
     ) {
@@ -400,7 +405,7 @@ impl Fork {
             (Caller::Served | Caller::Gone, _) => {}
             (Caller::Cancelled, _) if !is_global && status != StatusCode::REQUEST_TERMINATED => {}
             (_, Outcome::Response(_, response)) if self.follows(status) => {
-                self.redirect(number, response, status, secure);
+                self.redirect(number, response, status, secure, leads);
             }
             (_, outcome) => self.best.offer(status, outcome),
         }
@@ -423,6 +428,7 @@ impl Fork {
         response: &Message<'_>,
         status: StatusCode,
         secure: bool,
+        leads: &dyn Fn(&SipUri<'_>) -> Vec<Target>,
     ) {
         let all = || self.tried.iter().chain(self.untried());
         let room = self.max_branches();
@@ -431,7 +437,7 @@ impl Fork {
             followed,
             known,
             rest,
-        } = follow(response, secure, room, |target| {
+        } = follow(response, secure, room, leads, |target| {
             all().any(|other| other.is_same(target))
         });
         if followed.is_empty() && known == 0 {

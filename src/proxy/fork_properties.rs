@@ -11,6 +11,7 @@ use proptest::sample::select;
 
 use super::Fork;
 use super::fork_effect::{BranchNumber, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions};
+use super::fork_tests::anywhere;
 use super::target::{Origin, Target, TargetSet};
 use crate::sip::{Message, StatusCode};
 
@@ -186,7 +187,8 @@ impl Watched {
         let message = Message::parse(text.as_bytes(), text.len(), 64);
         let status = StatusCode::new(code).unwrap();
         self.drive(Some((number, code)), |fork, out| {
-            fork.on_response(BranchNumber(number), &message, status, now, out);
+            let number = BranchNumber(number);
+            fork.on_response(number, &message, status, &anywhere, now, out);
         });
     }
 

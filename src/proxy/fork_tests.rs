@@ -10,7 +10,7 @@ use super::fork_effect::{
 use super::target::{Origin, Target, TargetSet};
 use super::{Fork, MAX_BREADTH};
 use crate::registrar::FlowId;
-use crate::sip::{Message, StatusCode};
+use crate::sip::{Message, SipUri, StatusCode};
 
 /// What reaches the fork.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,11 @@ fn targets(groups: &str) -> TargetSet {
 
 fn response(status: u16, lines: &str) -> String {
     format!("SIP/2.0 {status} From The Peer\r\nVia: SIP/2.0/TLS us;branch=z9hG4bK1\r\n{lines}\r\n")
+}
+
+/// Every redirection is followed.
+pub(super) fn anywhere(uri: &SipUri<'_>) -> Vec<Target> {
+    vec![Target::of(uri.to_string(), Origin::Redirect)]
 }
 
 /// An effect in a word or two.
@@ -119,7 +124,8 @@ fn live_with_breadth(
             let text = response(code, lines);
             let message = Message::parse(text.as_bytes(), text.len(), 64);
             let status = StatusCode::new(code).unwrap();
-            fork.on_response(BranchNumber(branch), &message, status, now, &mut out);
+            let branch = BranchNumber(branch);
+            fork.on_response(branch, &message, status, &anywhere, now, &mut out);
         };
         match *on {
             Start => fork.start(now, &mut out),

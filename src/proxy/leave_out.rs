@@ -17,6 +17,13 @@ pub enum LeaveOut<'a> {
     },
 }
 
+/// Who its sender says that a request is really from, which counts only if he is trusted: P-Asserted-Identity and the
+/// P-Preferred-Identity that asks for one (RFC 3325 §5, §9.2).
+pub(super) const ASSERTED: &[LeaveOut<'static>] = &[
+    LeaveOut::Every(HeaderName::PAssertedIdentity),
+    LeaveOut::Every(HeaderName::PPreferredIdentity),
+];
+
 impl LeaveOut<'_> {
     /// Whether this field is one.
     pub(super) fn is_met_by(&self, line: &Line<'_>) -> bool {

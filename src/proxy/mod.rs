@@ -28,6 +28,7 @@ mod fork_effect;
 mod fork_properties;
 #[cfg(test)]
 mod fork_tests;
+mod lead;
 mod leave_out;
 mod load;
 mod loop_check;
@@ -69,6 +70,7 @@ pub use fork::Fork;
 pub use fork_effect::{
     BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
 };
+pub use lead::Follow;
 pub use leave_out::LeaveOut;
 pub use load::Load;
 pub use loop_check::{loop_key, loops};

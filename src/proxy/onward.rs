@@ -5,6 +5,8 @@ use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, 
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
+use super::lead::Follow;
+use super::leave_out::{ASSERTED, LeaveOut};
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recorded, Recording, Sides};
@@ -40,7 +42,7 @@ pub(super) fn route(
     if let Some(other) = admitted.other_leg() {
         let targets = TargetSet::only(within(admitted, other, course, context));
         let routed = Routed::found(&targets);
-        return send(request, course, targets, routed, context, relaying, out);
+        return send(admitted, course, targets, routed, context, relaying, out);
     }
     let is_registration = request.method == Method::Register;
     if is_registration && message.count(HeaderName::Path) > 0 && !may_add_path(admitted, context) {
@@ -56,7 +58,7 @@ pub(super) fn route(
                 ..Target::of(course.routes.request_uri.to_owned(), Origin::FlowToken)
             });
             let routed = Routed::found(&targets);
-            return send(request, course, targets, routed, context, relaying, out);
+            return send(admitted, course, targets, routed, context, relaying, out);
         }
         Held::Gone => {
             return refuse(
@@ -80,7 +82,7 @@ pub(super) fn route(
         let target = Target::of(course.routes.request_uri.to_owned(), Origin::Request);
         let targets = TargetSet::only(target);
         let routed = Routed::found(&targets);
-        return send(request, course, targets, routed, context, relaying, out);
+        return send(admitted, course, targets, routed, context, relaying, out);
     }
     if request.method == Method::Ack {
         return Outcome::Dropped("an ACK to no transaction of ours");
@@ -100,7 +102,7 @@ pub(super) fn route(
                 arrived: answers.arrived.unwrap_or(context.arrived),
                 ..*context
             };
-            send(request, course, targets, routed, context, relaying, out)
+            send(admitted, course, targets, routed, context, relaying, out)
         }
         Ok(Verdict::Answer {
             status,
@@ -199,9 +201,28 @@ fn may_relay(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
         || admitted.request().from.uri.sip().is_some_and(from_mine)
 }
 
+/// How far redirections of a request may be followed: to where its sender could have sent it himself.
+fn follow(admitted: &Admitted<'_>, context: &Context<'_>) -> Follow {
+    match admitted.other_leg() {
+        Some(_) => Follow::Nowhere,
+        None if may_relay(admitted, context) => Follow::Anywhere,
+        None => Follow::ToOurs,
+    }
+}
+
+/// What the sender says about who a request is really from goes on if he is trusted. repro passes it, whoever he is, unless
+/// it is told to do otherwise.
+fn leave_out(context: &Context<'_>) -> &'static [LeaveOut<'static>] {
+    let rules = &context.policy.rules;
+    match rules.identity {
+        IdentityRules::Secure if !rules.trusts(&context.peer) => ASSERTED,
+        _ => &[],
+    }
+}
+
 /// Hands a request to the relay.
 fn send(
-    request: &Request<'_>,
+    admitted: &Admitted<'_>,
     course: &Course<'_>,
     targets: TargetSet,
     routed: Routed,
@@ -209,6 +230,7 @@ fn send(
     relaying: &mut Relaying<'_>,
     out: &mut Vec<u8>,
 ) -> Outcome {
+    let request = admitted.request();
     let message = request.message;
     let breadth = match max_breadth(message) {
         Ok(breadth) => breadth,
@@ -241,6 +263,8 @@ fn send(
         breadth,
         recording: recording(request, course, context),
         for_devices: targets.are_devices().then_some(context.arrived),
+        follow: follow(admitted, context),
+        leave_out: leave_out(context),
         policy: context.policy,
         targets,
     };

@@ -4,15 +4,17 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::fmt;
+use std::time::Instant;
 
 use super::core::Context;
 use super::directory::{Answer, Answers, Kept, Question, Reply};
 use super::filter::FilterVerdict;
+use super::routing::Routing;
 use super::ruling::Ruling;
 use super::silo::SiloVerdict;
 use super::target::{Origin, Target, TargetCount, TargetSet};
 use crate::auth::Admitted;
-use crate::registrar::{Binding, Lost, QValue};
+use crate::registrar::{Binding, Location, Lost, QValue};
 use crate::sip::{Host, Request, SipUri, StatusCode, canonical_user};
 
 /// How far a request came.
@@ -223,7 +225,18 @@ fn filter<'p>(
 
 /// Every place that static routes, bindings and static registrations name for a request.
 pub(super) fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context<'_>) -> Found {
-    let routing = &context.policy.routing;
+    let Context { location, now, .. } = *context;
+    places(request, uri, &context.policy.routing, location, now)
+}
+
+/// The same for a request that has been sent on already.
+pub(super) fn places(
+    request: &Request<'_>,
+    uri: &SipUri<'_>,
+    routing: &Routing,
+    location: &Location,
+    now: Instant,
+) -> Found {
     let mut found = Found::default();
     match routing.fixed_routes.target(uri) {
         Some(target) => found.targets.add([target]),
@@ -245,7 +258,7 @@ pub(super) fn targets(request: &Request<'_>, uri: &SipUri<'_>, context: &Context
         }
     }
     let aor = uri.address_of_record();
-    let live = context.location.lookup(&aor, context.now);
+    let live = location.lookup(&aor, now);
     let mut contacts = devices(&live);
     contacts.extend_from_slice(routing.registrations.of(&aor));
     found

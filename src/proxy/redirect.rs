@@ -1,7 +1,7 @@
 //! Places that a redirection names, to be tried by us: RFC 3261 §16.7 step 4.
 
 use super::best_response::contacts;
-use super::target::{Origin, Target};
+use super::target::Target;
 use crate::registrar::QValue;
 use crate::sip::{Address, Message, SipUri, Uri};
 
@@ -17,51 +17,55 @@ pub(super) struct Redirection {
 }
 
 /// Sorts the Contacts of a redirection by a place that was tried by a SIPS URI, or not. `room` is how many more may be
-/// tried; `is_known` says whether a target is, or was, one already.
+/// tried; `leads` says which places a Contact stands for, none if it is not ours to follow; `is_known` says whether a target
+/// is, or was, one already.
 pub(super) fn follow(
     response: &Message<'_>,
     secure: bool,
     room: usize,
+    leads: &dyn Fn(&SipUri<'_>) -> Vec<Target>,
     is_known: impl Fn(&Target) -> bool,
 ) -> Redirection {
     let mut sorted = Redirection::default();
     for (element, contact) in contacts(response) {
-        match target(&contact, secure) {
-            Some(target) => {
-                let is_twice = sorted.followed.iter().any(|other| other.is_same(&target));
-                if is_twice || is_known(&target) {
-                    sorted.known += 1;
-                } else if sorted.followed.len() < room {
-                    sorted.followed.push(target);
-                } else {
-                    sorted.rest.push(element.to_vec());
-                }
-            }
-            None => sorted.rest.push(element.to_vec()),
+        let targets = place(&contact, secure).map_or_else(Vec::new, |uri| leads(&uri));
+        let q = contact.parameters.value("q").and_then(QValue::parse);
+        let is_left = targets.is_empty();
+        let all = targets.len();
+        let mut new = targets;
+        new.retain(|target| {
+            let is_twice = sorted.followed.iter().any(|other| other.is_same(target));
+            !is_twice && !is_known(target)
+        });
+        if is_left || (!new.is_empty() && sorted.followed.len() >= room) {
+            sorted.rest.push(element.to_vec());
+            continue;
         }
+        sorted.known += all - new.len();
+        new.truncate(room.saturating_sub(sorted.followed.len()));
+        sorted.followed.extend(new.into_iter().map(|target| Target {
+            q: q.unwrap_or(QValue::DEFAULT),
+            ..target
+        }));
     }
     sorted
 }
 
-/// The target that a Contact is, if it is one for us: a SIP or SIPS URI, the latter after a SIPS URI (RFC 3261 §16.7 step
-/// 4). Its headers are dropped, and one for another method is none: a Request-URI has neither (RFC 3261 §19.1.1).
-fn target(contact: &Address<'_>, secure: bool) -> Option<Target> {
+/// The URI of a Contact, if it is one for us: a SIP or SIPS URI, the latter after a SIPS URI (RFC 3261 §16.7 step 4). Its
+/// headers are dropped, and one for another method is none: a Request-URI has neither (RFC 3261 §19.1.1).
+fn place<'c>(contact: &Address<'c>, secure: bool) -> Option<SipUri<'c>> {
     let Uri::Sip(uri) = contact.uri else {
         return None;
     };
     if (secure && !uri.secure) || uri.parameters.value("method").is_some() {
         return None;
     }
-    let uri = SipUri { headers: "", ..uri };
-    let q = contact.parameters.value("q").and_then(QValue::parse);
-    Some(Target {
-        q: q.unwrap_or(QValue::DEFAULT),
-        ..Target::of(uri.to_string(), Origin::Redirect)
-    })
+    Some(SipUri { headers: "", ..uri })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::target::Origin;
     use super::*;
 
     /// Followed, and left for the caller.
@@ -69,7 +73,18 @@ mod tests {
         let text = format!("SIP/2.0 302 Moved\r\n{contacts}\r\n\r\n");
         let message = Message::parse(text.as_bytes(), text.len(), 64);
         let known = Target::of("sip:known@h".to_owned(), Origin::Binding);
-        let found = follow(&message, secure, room, |target| target.is_same(&known));
+        // A user of ours has two phones, and another has none; everybody else is where the URI says.
+        let leads = |uri: &SipUri<'_>| {
+            let at = |uri: String| Target::of(uri, Origin::Redirect);
+            match (uri.user, &*uri.host.canonical()) {
+                (Some("two"), "ours") => vec![at("sip:1@phone".into()), at("sip:2@phone".into())],
+                (_, "ours") => Vec::new(),
+                _ => vec![at(uri.to_string())],
+            }
+        };
+        let found = follow(&message, secure, room, &leads, |target| {
+            target.is_same(&known)
+        });
         let followed: Vec<_> = found
             .followed
             .iter()
@@ -133,6 +148,22 @@ mod tests {
                 9,
                 "sip:a@h 1",
                 "<sip:b@h;method=BYE>",
+            ),
+            (
+                "users of ours",
+                "Contact: <sip:two@ours>;q=0.5, <sip:none@ours>, <sip:two@OURS>",
+                false,
+                9,
+                "sip:1@phone 0.5, sip:2@phone 0.5",
+                "<sip:none@ours>",
+            ),
+            (
+                "more phones than there is room for",
+                "Contact: <sip:two@ours>, <sip:two@ours>, <sip:a@h>",
+                false,
+                1,
+                "sip:1@phone 1",
+                "<sip:two@ours>, <sip:a@h>",
             ),
             (
                 "what cannot be read",

@@ -543,14 +543,17 @@ impl<'b> FlowName<'b> {
 }
 
 /// The `reg-id` of a contact that has a `+sip.instance` too, without which it means nothing (RFC 5626 §6). `None` for one
-/// that is no number from 1 to 2**31 - 1.
+/// that is no number from 1 to 2**31 - 1, and for two (RFC 3261 §7.3.1), of which others may take the other.
 fn reg_id(parameters: &Parameters<'_>) -> Option<Option<NonZeroU32>> {
-    let found = parameters
+    let mut found = parameters
         .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(b"reg-id"));
-    let Some((_, value)) = found else {
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"reg-id"));
+    let Some((_, value)) = found.next() else {
         return Some(None);
     };
+    if found.next().is_some() {
+        return None;
+    }
     if parameters.value("+sip.instance").is_none() {
         return Some(None);
     }

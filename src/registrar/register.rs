@@ -746,6 +746,22 @@ mod tests {
                 "",
             ),
             (
+                "twice",
+                &usual,
+                with("").replace("reg-id=1", "reg-id=1;reg-id=2"),
+                400,
+                "",
+                "",
+            ),
+            (
+                "twice the same, in another letter case",
+                &usual,
+                with("").replace("reg-id=1", "Reg-ID=1;reg-id=1"),
+                400,
+                "",
+                "",
+            ),
+            (
                 "2**31",
                 &usual,
                 with("").replace("reg-id=1", "reg-id=2147483648"),

@@ -75,6 +75,7 @@ names! {
     Event "Event" b'o';
     Path "Path";
     PAssertedIdentity "P-Asserted-Identity";
+    PPreferredIdentity "P-Preferred-Identity";
     Privacy "Privacy";
     Subject "Subject" b's';
     Date "Date";

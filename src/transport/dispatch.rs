@@ -383,9 +383,10 @@ impl Worker {
             return false;
         };
         if home == self.number {
+            let location = &self.shared.location;
             return self
                 .relay
-                .on_response(&read, flow, self.now, &mut self.effects);
+                .on_response(&read, flow, location, self.now, &mut self.effects);
         }
         // Nothing of that worker's has left by this connection: its mail is not for whoever likes to write some.
         if !is_home(homes, home) {

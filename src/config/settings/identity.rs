@@ -81,7 +81,7 @@ const ROWS: &[Setting] = &[
         Bool,
         "false",
         "Set and strip P-Asserted-Identity.",
-        "the header is passed as it is",
+        "`IdentityRules` decides: `secure` takes it from requests of peers that are not trusted, `repro` and `report` pass it",
     ),
 ];
 

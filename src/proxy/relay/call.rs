@@ -10,6 +10,8 @@ use super::table::Effect;
 use crate::proxy::draft::Draft;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{BranchNumber, CancelReason};
+use crate::proxy::lead::Follow;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::Message;
@@ -31,6 +33,8 @@ pub(super) struct Call {
     pub(super) fork: Fork,
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,
+    pub(super) follow: Follow,
+    pub(super) leave_out: &'static [LeaveOut<'static>],
     pub(super) policy: Arc<Policy>,
     /// When it arrived, if it went to devices of a user of ours and nowhere else: with none of them reached he is away.
     pub(super) for_devices: Option<u64>,

@@ -8,16 +8,18 @@ use std::time::Instant;
 use super::call::{Branch, Call, Cancel, State};
 use super::departure::{Attempt, Departure, Hop};
 use super::record::Recording;
-use super::table::{ClientPath, Effect, Relay, RelayId, Role, Upstream};
+use super::table::{ClientPath, Effect, Heard, Relay, RelayId, Role, Upstream};
 use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
+use crate::proxy::lead::Leads;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
-use crate::proxy::target::Target;
+use crate::proxy::target::{Origin, Target};
 use crate::proxy::upstream::{can_go_on, write_passable, write_response};
 use crate::registrar::{FlowId, Reach};
-use crate::sip::{FromRule, Message, Reply, Request, StartLine, StatusCode};
+use crate::sip::{FromRule, Message, Reply, Request, SipUri, StartLine, StatusCode};
 use crate::transaction::{
     ClientEffect, ClientKey, ClientOutput, Effect as ServerEffect, Output, Scope, TransactionId,
 };
@@ -28,6 +30,8 @@ pub(super) struct Original<'o> {
     pub(super) routes: &'o Routes<'o>,
     /// What loops are found by (RFC 5393 §4.2).
     pub(super) loop_key: u64,
+    /// Header fields of it that go no further.
+    pub(super) leave_out: &'static [LeaveOut<'static>],
 }
 
 impl Original<'_> {
@@ -49,7 +53,7 @@ impl Original<'_> {
             path: &target.route,
             max_forwards: hops.saturating_sub(1),
             max_breadth,
-            leave_out: &[],
+            leave_out: self.leave_out,
             add,
         })
     }
@@ -216,6 +220,7 @@ impl Relay {
                 request: &request,
                 routes: &routes,
                 loop_key: call.loop_key,
+                leave_out: call.leave_out,
             };
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);
@@ -226,6 +231,10 @@ impl Relay {
         };
         let (hops, draft) = (hops(target, &draft), Arc::new(draft));
         let name = self.branch(original.loop_key);
+        let recording = match target.origin {
+            Origin::Redirect => call.recording.as_deref().map(Recording::redirected),
+            _ => None,
+        };
         let until = self.end_of_way(now);
         let state = self.leave(attempt, call, until);
         let ticket = state.ticket();
@@ -249,7 +258,7 @@ impl Relay {
             identity: target.identity,
             draft,
             branch: name,
-            recording: call.recording.clone(),
+            recording: recording.map(Arc::new).or_else(|| call.recording.clone()),
             policy: Arc::clone(&call.policy),
         })));
         true
@@ -434,11 +443,11 @@ impl Relay {
         }
     }
 
-    /// Does what client transactions want done. `response` is what has just come in.
+    /// Does what client transactions want done. `heard` is what has just come in.
     pub(super) fn settle_clients(
         &mut self,
         outputs: Vec<ClientOutput<ClientPath>>,
-        response: Option<&Message<'_>>,
+        heard: Option<Heard<'_>>,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -447,7 +456,7 @@ impl Relay {
             let Some(mut call) = self.calls.remove(&attempt.relay) else {
                 continue;
             };
-            self.settle_client(attempt, role, &mut call, effect, response, now, out);
+            self.settle_client(attempt, role, &mut call, effect, heard, now, out);
             self.keep(attempt.relay, call);
         }
     }
@@ -462,10 +471,11 @@ impl Relay {
         role: Role,
         call: &mut Call,
         effect: ClientEffect,
-        response: Option<&Message<'_>>,
+        heard: Option<Heard<'_>>,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        let response = heard.map(|heard| heard.response);
         if role == Role::Request && self.turn_away(attempt, call, &effect, response, now, out) {
             return;
         }
@@ -494,7 +504,7 @@ impl Relay {
                 }
             }
             (Role::Request, ClientEffect::Response(status)) => {
-                if let Some(response) = response {
+                if let Some(Heard { response, location }) = heard {
                     if !status.is_final() {
                         self.cancel_if_due(attempt, call, true, now, out);
                     }
@@ -503,8 +513,16 @@ impl Relay {
                         let failure = Failure::unpassable();
                         call.fork.on_failed(number, failure, now, &mut effects);
                     } else {
-                        call.fork
-                            .on_response(number, response, status, now, &mut effects);
+                        let leads = Leads {
+                            request: call.request.as_deref(),
+                            follow: call.follow,
+                            policy: &policy,
+                            location,
+                            now,
+                        };
+                        let leads = |uri: &SipUri<'_>| leads.of(uri);
+                        let fork = &mut call.fork;
+                        fork.on_response(number, response, status, &leads, now, &mut effects);
                     }
                 }
             }

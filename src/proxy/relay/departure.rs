@@ -215,7 +215,7 @@ impl Departure {
             return Err(Failure::flow_failed());
         }
         let recorded = match &self.recording {
-            Some(recording) => recording.values(exit, relay),
+            Some(recording) => recording.values(exit, self.draft.records_sips(), relay),
             None => Vec::new(),
         };
         let via = SentVia::of(face, exit.local);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::table::{Begin, Effect, Relay};
 use crate::proxy::breadth::MAX_BREADTH;
+use crate::proxy::lead::Follow;
 use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
@@ -53,6 +54,8 @@ impl Relay {
             targets: TargetSet::only(target),
             breadth: MAX_BREADTH,
             recording: None,
+            follow: Follow::Nowhere,
+            leave_out: &[],
             for_devices: None,
             policy,
         };

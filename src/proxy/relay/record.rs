@@ -10,7 +10,7 @@ use crate::proxy::dialog;
 use crate::sip::{HeaderName, Message, lists};
 
 /// What is known when a request comes in that forms a dialog, or registers a device that is to be reached through us.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recording {
     /// The listener that it came through.
     pub listener: usize,
@@ -18,14 +18,14 @@ pub struct Recording {
     pub local: IpAddr,
     /// Whether it came from a peer whose certificate speaks for a domain.
     pub of_domain: bool,
-    /// Whether the Request-URI is SIPS: then our URIs are too (RFC 5630 §5.3.2).
+    /// Whether the Request-URI is SIPS as the request came: then our URIs are too (RFC 5630 §5.3.2).
     pub secure: bool,
     /// What is recorded.
     pub what: Recorded,
 }
 
 /// What is recorded of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Recorded {
     /// The sides of a dialog, in Record-Route.
     Dialog(Box<Sides>),
@@ -34,7 +34,7 @@ pub enum Recorded {
 }
 
 /// The sides of a dialog that is being formed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sides {
     /// Who sent the request.
     pub caller: Leg,
@@ -47,7 +47,7 @@ pub struct Sides {
 }
 
 /// The way back to a device whose registration is sent on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Return {
     /// User part of our Path: a token for the flow.
     pub user: String,
@@ -60,6 +60,16 @@ pub struct Return {
 }
 
 impl Recording {
+    /// The same of a request that goes where a redirection leads: whoever is there is not registered where the request was
+    /// for, and whoever is has no part in the dialog.
+    pub(super) fn redirected(&self) -> Self {
+        let mut redirected = self.clone();
+        if let Recorded::Dialog(sides) = &mut redirected.what {
+            sides.callee.aor = None;
+        }
+        redirected
+    }
+
     /// Header lines that a request gets besides, each ended by CRLF.
     pub(super) fn more(&self) -> &'static [u8] {
         match &self.what {
@@ -84,13 +94,22 @@ impl Recording {
     }
 
     /// The Record-Route values of a request that leaves by `exit`, topmost first: one, or one for each side where the
-    /// sides differ, marked `drr` as repro marks them. Of a registration the one Path value: nobody comes back by it from the
+    /// sides differ, marked `drr` as repro marks them. `sips` says whether the request goes to a SIPS URI: then they are such too
+    /// (RFC 3261 §16.6 step 4), but for a side that speaks no TLS and has asked for none. Of a registration the one Path value: nobody comes back by it from the
     /// side of the device.
-    pub(super) fn values(&self, exit: &Exit, policy: &RelayPolicy) -> Vec<String> {
-        let scheme = if self.secure { "sips" } else { "sip" };
+    pub(super) fn values(&self, exit: &Exit, sips: bool, policy: &RelayPolicy) -> Vec<String> {
+        let scheme = |listener: usize| {
+            let face = policy.faces.get(listener);
+            let has_tls = face.is_some_and(|face| face.transport.is_secure());
+            if self.secure || (sips && has_tls) {
+                "sips"
+            } else {
+                "sip"
+            }
+        };
         let side = |listener: usize, local, of_domain| {
             let face = policy.faces.get(listener);
-            face.map(|face| face.route(local, of_domain))
+            face.map(|face| (scheme(listener), face.route(local, of_domain)))
         };
         let (_, listener) = exit.lasting();
         let way_out = side(listener, exit.local, exit.of_domain);
@@ -98,8 +117,9 @@ impl Recording {
             Recorded::Dialog(sides) => sides,
             Recorded::Return(Return { user, ob, .. }) => {
                 let ob = if *ob { ";ob" } else { "" };
-                let write =
-                    |(host, parameters)| format!("<{scheme}:{user}@{host}{parameters};lr{ob}>");
+                let write = |(scheme, (host, parameters))| {
+                    format!("<{scheme}:{user}@{host}{parameters};lr{ob}>")
+                };
                 return way_out.map(write).into_iter().collect();
             }
         };
@@ -108,7 +128,7 @@ impl Recording {
         let token = token.map_or_else(String::new, |token| token + "@");
         let way_in = side(self.listener, self.local, self.of_domain);
         let double = if way_in == way_out { "" } else { ";drr" };
-        let write = |(host, parameters): (String, &str)| {
+        let write = |(scheme, (host, parameters)): (&str, (String, &str))| {
             format!("<{scheme}:{token}{host}{parameters};lr{double}>")
         };
         let mut values: Vec<String> = way_out.map(write).into_iter().collect();

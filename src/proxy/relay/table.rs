@@ -17,11 +17,13 @@ use super::share::{self, Shares};
 use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
+use crate::proxy::lead::Follow;
+use crate::proxy::leave_out::LeaveOut;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::silo::KeptMessage;
 use crate::proxy::target::{Target, TargetSet};
-use crate::registrar::{Aor, FlowId, Reach};
+use crate::registrar::{Aor, FlowId, Location, Reach};
 use crate::sip::{Message, Method, Request, Response};
 use crate::transaction::{
     CancelTarget, ClientKey, ClientLayer, Key, Layer, NotBegun, Numbered, Received, TransactionId,
@@ -129,8 +131,19 @@ pub struct Begin<'b> {
     pub recording: Option<Recording>,
     /// When it arrived, if all targets are devices of a user of ours.
     pub for_devices: Option<u64>,
+    /// How far redirections of it are followed, if they are at all.
+    pub follow: Follow,
+    /// Header fields of it that go no further.
+    pub leave_out: &'static [LeaveOut<'static>],
     /// Settings in force.
     pub policy: &'b Arc<Policy>,
+}
+
+/// A response that has just come in, and who knows where a redirection would lead.
+#[derive(Clone, Copy)]
+pub(super) struct Heard<'h> {
+    pub(super) response: &'h Message<'h>,
+    pub(super) location: &'h Location,
 }
 
 /// What an incoming request is to the relay.
@@ -305,7 +318,8 @@ impl Relay {
         } else {
             ForkKind::Other
         };
-        let options = begin.policy.relay.fork.clone();
+        let mut options = begin.policy.relay.fork.clone();
+        options.recursive_redirect &= begin.follow != Follow::Nowhere;
         let mut call = Box::new(Call {
             server,
             upstream: begin.flow,
@@ -317,6 +331,8 @@ impl Relay {
             fork: Fork::new(kind, begin.targets, begin.breadth, options),
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
+            follow: begin.follow,
+            leave_out: begin.leave_out,
             policy: Arc::clone(begin.policy),
             for_devices: begin.for_devices,
             is_being_kept: false,
@@ -330,6 +346,7 @@ impl Relay {
             request,
             routes: begin.routes,
             loop_key: begin.loop_key,
+            leave_out: begin.leave_out,
         };
         self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
         self.keep(relay, call);
@@ -343,6 +360,7 @@ impl Relay {
             request: begin.request,
             routes: begin.routes,
             loop_key: begin.loop_key,
+            leave_out: begin.leave_out,
         };
         let Ok(draft) = original.draft(target, None, begin.source, b"") else {
             return false;
@@ -365,11 +383,13 @@ impl Relay {
         true
     }
 
-    /// A response has come in over this flow. False when it answers nothing of ours.
+    /// A response has come in over this flow. False when it answers nothing of ours. A redirection to users of ours that is
+    /// followed leads to where `location` has them.
     pub fn on_response(
         &mut self,
         response: &Response<'_>,
         flow: FlowId,
+        location: &Location,
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> bool {
@@ -380,7 +400,11 @@ impl Relay {
         let known = self
             .clients
             .on_response(&key, response.status, now, &mut outputs);
-        self.settle_clients(outputs, Some(response.message), now, out);
+        let heard = Heard {
+            response: response.message,
+            location,
+        };
+        self.settle_clients(outputs, Some(heard), now, out);
         known
     }
 

@@ -6,7 +6,9 @@ use super::{
     ALICE, BOB, CAROL, PATIENCE, answer, call, leading_to, nothing_left, register, registered,
     setup, user, while_pinging,
 };
-use crate::harness::{Answer, NameServer, Remote, Request, TlsPeer, tcp_from};
+use crate::harness::{
+    Answer, Connection, Incoming, NameServer, Remote, Request, TlsPeer, tcp_from,
+};
 
 const WHILE: Duration = Duration::from_millis(300);
 
@@ -84,6 +86,57 @@ fn a_token_is_of_use_to_the_sides_of_its_dialog_alone() {
         assert_eq!(begins.ask(method, &mut nobody).status, 403, "{method}");
     }
     assert!(bob.next_request(WHILE).is_none());
+}
+
+/// The next message with this in its start line.
+fn next(connection: &mut Connection, wanted: &str) -> Incoming {
+    loop {
+        let message = connection.next_message(PATIENCE).expect(wanted);
+        if message.start.contains(wanted) {
+            return message;
+        }
+    }
+}
+
+/// Bob calls himself from one connection to another, with the boss in To. As the callee of that call he may say boss, to
+/// himself; himself he then sends on to alice, with the server's help.
+#[test]
+fn a_caller_who_redirects_his_callee_lends_nobody_the_name_in_to() {
+    let names = leading_to(&[]);
+    let server = setup(&names).set("RecursiveRedirect", "true").start();
+    let (mut caller, mut callee) = (user(&server, "bob"), registered(&server, "bob"));
+    let mut alice = registered(&server, "alice");
+    let mut invite = Request::new("INVITE", BOB, BOB);
+    invite.to = "sip:boss@example.org".to_owned();
+    caller.send_request(&invite).expect("it is sent");
+    let invite = next(&mut callee, "INVITE");
+    callee.send(&invite.answer(200, "OK")).expect("it is sent");
+    next(&mut caller, "SIP/2.0 200");
+
+    let [route, from, to, call] = ["record-route", "from", "to", "call-id"]
+        .map(|name| invite.value(name).expect(name).to_owned());
+    let as_boss = format!(
+        "MESSAGE sip:ua@{} SIP/2.0\r\nVia: SIP/2.0/TLS {};branch=z9hG4bKattack;rport\r\n\
+         Max-Forwards: 70\r\nRoute: {route}\r\nFrom: {to};tag=phone\r\nTo: {from}\r\n\
+         Call-ID: {call}\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+        caller.local(),
+        callee.local()
+    );
+    callee.send(as_boss.as_bytes()).expect("it is sent");
+    let message = next(&mut caller, "MESSAGE");
+    let moved = String::from_utf8(message.answer(302, "Moved")).expect("text");
+    let moved = moved.replace(
+        "Content-Length",
+        &format!("Contact: <{ALICE}>\r\nContent-Length"),
+    );
+    caller.send(moved.as_bytes()).expect("it is sent");
+
+    let answer = callee.next(PATIENCE).response();
+    assert_eq!(answer.status, 302);
+    assert_eq!(answer.value("contact"), Some(&*format!("<{ALICE}>")));
+    assert_eq!(alice.ask(&Request::ping()).response().status, 200);
+    let heard = alice.next_request(Duration::ZERO);
+    assert!(heard.is_none(), "{heard:?}");
 }
 
 #[test]

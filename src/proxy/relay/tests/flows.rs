@@ -49,6 +49,7 @@ macro_rules! flows {
 }
 
 flows! {
+    asserted_identities
     away
     busy
     callee_gone
@@ -78,6 +79,7 @@ flows! {
     path
     proxy_authentication
     recursion
+    redirected_to_others
     redirection
     serial_groups
     silent_destinations

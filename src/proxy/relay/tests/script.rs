@@ -54,6 +54,7 @@ fn setting(script: &str) -> Setting {
             let time = Duration::from_millis(number.into());
             match name {
                 "certificates" => setting.certificates = true,
+                "trusts_gateway" => setting.trusts_gateway = true,
                 "timer_c" => setting.fork.timer_c = time,
                 "before_cancel" => setting.fork.before_cancel = time,
                 "between_groups" => setting.fork.between_groups = time,

@@ -14,7 +14,7 @@ use super::super::{
 };
 use crate::auth::{
     AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
-    SubjectAltName, TokenSecret, Transport,
+    SubjectAltName, TokenSecret, Transport, TrustedPeer,
 };
 use crate::proxy::{
     Context, Failure, ForkOptions, Forking, Load, MAX_TARGETS, Outcome, Policy, Relaying, Silo,
@@ -82,6 +82,8 @@ pub(super) struct Setting {
     pub(super) certificates: bool,
     /// Whether messages are kept.
     pub(super) silo: bool,
+    /// Whether the holder of a certificate for gateway.example.com is trusted.
+    pub(super) trusts_gateway: bool,
     /// When we put ourselves into Path.
     pub(super) path: PathOptions,
 }
@@ -114,6 +116,7 @@ impl World {
             domains: vec!["example.org".to_owned()],
             certificate_authenticator: setting.certificates,
             third_party_requires_certificate: setting.certificates,
+            trusted_peers: setting.trusts_gateway.then(gateway).into_iter().collect(),
             ..AuthOptions::default()
         };
         let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
@@ -231,9 +234,14 @@ impl World {
                 response.filter(|response| response.via.branch().and_then(home_of) == Some(0));
             let mut is_known = false;
             if let Some(response) = response {
-                self.step(|relay, now, effects| {
-                    is_known = relay.on_response(&response, flow, now, effects);
-                });
+                let bound = self.bound();
+                let mut effects = Vec::new();
+                let (now, location) = (self.now, &self.location);
+                is_known = self
+                    .relay
+                    .on_response(&response, flow, location, now, &mut effects);
+                assert!(effects.len() <= bound, "{} effects", effects.len());
+                self.carry_out(effects);
             }
             if !is_known {
                 self.seen.push(Seen::Note("stray".to_owned()));
@@ -526,6 +534,10 @@ impl World {
 /// Whose phone it is: `bob2` is one of bob's.
 pub(super) fn user(name: &str) -> &str {
     name.trim_end_matches(char::is_numeric)
+}
+
+fn gateway() -> TrustedPeer {
+    TrustedPeer::Name("gateway.example.com".to_owned())
 }
 
 /// What the transport room says of a name that leads nowhere.
