@@ -115,10 +115,15 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
         domains: vec!["example.org".to_owned()],
         ..AuthOptions::default()
     };
+    let mut relay = relay_policy();
+    // What is dialled is dialled from here.
+    for face in &mut relay.faces {
+        face.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
     let snapshot = Snapshot {
         generation: 1,
         policy: Arc::new(Policy {
-            relay: relay_policy(),
+            relay,
             rules: Rules::new(&auth, Mappings::default(), Vec::new()),
             registrar: RegistrarOptions {
                 enabled: true,
