@@ -368,7 +368,8 @@ impl Worker {
             && let Stage::Open(wire) = &mut connection.stage
         {
             if wire.refused_by_server().is_none() {
-                // What we had to say has come too late: why may have been told before.
+                // What we had to say has come too late: why may have been told before, and the poller has not said so yet.
+                wire.socket().readable(true);
                 wire.read(&mut [0; 16]);
             }
             if let Some(refusal) = wire.refused_by_server().cloned() {

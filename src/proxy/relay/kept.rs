@@ -22,6 +22,11 @@ impl Kept {
         }
     }
 
+    /// How many are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// One of them has had its time.
     pub(super) fn forget(&mut self) {
         self.count = self.count.saturating_sub(1);

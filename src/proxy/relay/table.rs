@@ -215,9 +215,9 @@ impl Relay {
         self.calls.len()
     }
 
-    /// A measure of what is kept for them.
+    /// A measure of what is kept for them, and of answers that may be asked for again.
     pub fn places(&self) -> usize {
-        self.taken_on.total() + self.sent_on.total()
+        self.taken_on.total() + self.sent_on.total() + self.kept.count()
     }
 
     /// Whether there is nothing: no request, and no transaction that waits for its end.
