@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sipvouch::store::Store as _;
 use sipvouch::store::embedded::{Access, Embedded};
 
 use crate::harness::{Connection, Remote, Request, Server, Setup, TlsPeer, udp_from};
@@ -17,6 +18,24 @@ fn setup() -> Setup {
         setup.add_user(user);
     }
     setup
+}
+
+/// Waits for what is to come.
+fn wait_for(server: &Server, is_there: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !is_there() {
+        assert!(std::time::Instant::now() < end, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until what a user has taken is removed: who registers before that may be sent it once more.
+fn wait_until_removed(server: &Server) {
+    let store = server.dir().join("sipvouch.db");
+    wait_for(server, || {
+        let store = Embedded::open(&store, Access::ReadOnly).unwrap();
+        store.count_messages("sip:bob@example.org").unwrap().0 == 0
+    });
 }
 
 fn message(to: &str, body: &str) -> Request {
@@ -109,11 +128,7 @@ fn phones_that_do_not_come_back_after_a_restart_are_away_and_those_that_do_are_k
         store.bindings(0, &mut |_| count += 1).unwrap();
         count == 1
     };
-    let end = std::time::Instant::now() + PATIENCE;
-    while !is_written() {
-        assert!(std::time::Instant::now() < end, "{}", server.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for(&server, is_written);
     let server = server.kill_and_restart();
     assert!(bob.closed_within(PATIENCE));
     let log = server.log();
@@ -171,6 +186,7 @@ fn messages_come_through_the_proxies_that_a_device_registers_through() {
         through.send(&message.answer(200, "OK")).unwrap();
     }
     // Delivered once, and nothing to be had for a mere refresh.
+    wait_until_removed(&server);
     register("f2", 700);
     register("f3", 600);
     assert!(through.next_request(SILENCE).is_none());
