@@ -20,6 +20,10 @@ enum State {
     Terminated,
 }
 
+/// Octets of a response over TCP or TLS up to which it is kept. Nothing is lost there, so that a retransmission is a fault of
+/// who sends it; and a caller who sends no ACK, with a callee who sends large refusals, must not fill the memory.
+const KEPT_OVER_STREAMS: usize = 2048;
+
 /// One INVITE that was passed to the core.
 #[derive(Debug)]
 pub struct InviteServer {
@@ -81,7 +85,7 @@ impl InviteServer {
     ) {
         match (self.state, status.as_u16()) {
             (State::Proceeding, ..200) => {
-                self.response = Some(bytes.clone());
+                self.response = self.kept(&bytes);
                 self.until = None;
             }
             (State::Proceeding, 200..300) => {
@@ -91,7 +95,7 @@ impl InviteServer {
             }
             (State::Proceeding, _) => {
                 self.state = State::Completed;
-                self.response = Some(bytes.clone());
+                self.response = self.kept(&bytes);
                 self.resend = timers.g(self.reliable).map(|first| (now + first, first));
                 self.until = Some(now + timers.h());
             }
@@ -99,6 +103,11 @@ impl InviteServer {
             _ => return,
         }
         out.push(Effect::Send(bytes));
+    }
+
+    /// What is kept of a response for whoever sends the INVITE again.
+    fn kept(&self, bytes: &Arc<[u8]>) -> Option<Arc<[u8]>> {
+        (!self.reliable || bytes.len() <= KEPT_OVER_STREAMS).then(|| Arc::clone(bytes))
     }
 
     /// A response could not be sent. The core is told; the state stays, so that retransmissions are still absorbed
@@ -205,6 +214,26 @@ mod tests {
             }
             found
         });
+    }
+
+    #[test]
+    fn a_large_response_over_a_stream_is_not_kept_for_a_retransmission() {
+        let (timers, start) = (Timers::default(), start());
+        for (situation, reliable, octets, wanted) in [
+            ("as large as most", true, KEPT_OVER_STREAMS, 1),
+            ("larger", true, KEPT_OVER_STREAMS + 1, 0),
+            ("where it may be lost", false, KEPT_OVER_STREAMS + 1, 1),
+        ] {
+            for code in [183, 486] {
+                let mut machine = InviteServer::new(reliable, &timers, start);
+                let (bytes, mut out) = (vec![b'x'; octets].into(), Vec::new());
+                machine.on_response(status(code), bytes, &timers, start, &mut out);
+                assert_eq!(out.len(), 1, "{situation}: it is sent");
+                out.clear();
+                machine.on_retransmission(&mut out);
+                assert_eq!(out.len(), wanted, "{situation}, {code}");
+            }
+        }
     }
 
     #[test]
