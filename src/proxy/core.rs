@@ -361,7 +361,10 @@ fn keep_answer(
 }
 
 /// The proof that its sender is a side of its dialog, if it brings one.
-fn in_dialog<'m, 'c>(request: &Request<'m>, context: &Context<'c>) -> Option<ProvenLeg<'m, 'c>> {
+pub(super) fn in_dialog<'m, 'c>(
+    request: &Request<'m>,
+    context: &Context<'c>,
+) -> Option<ProvenLeg<'m, 'c>> {
     let keys = &context.policy.relay.keys;
     dialog::proof(
         request,

@@ -2,8 +2,7 @@
 //!
 //! A repetition never comes here, its transaction takes it; neither does a response.
 
-use super::core::{Context, Outcome};
-use super::dialog;
+use super::core::{Context, Outcome, in_dialog};
 use crate::registrar::Aor;
 use crate::sip::{Method, Request, StatusCode};
 
@@ -51,25 +50,11 @@ fn is_refused(request: &Request<'_>, context: &Context<'_>) -> bool {
     match request.method {
         // Nothing answers an ACK; without it the answer that it is for is repeated. A CANCEL ends work.
         Method::Ack | Method::Cancel => false,
-        // So does a BYE: the more so, the more it is worth.
-        Method::Bye => is_excessive && dialog_of(request, context).is_none(),
+        // So does a BYE. That a request belongs to a dialog has to be proved: a To tag alone anybody can write.
+        Method::Bye => is_excessive && in_dialog(request, context).is_none(),
         Method::Register => is_excessive || !is_refresh(request, context),
-        _ => is_excessive || dialog_of(request, context).is_none(),
+        _ => is_excessive || in_dialog(request, context).is_none(),
     }
-}
-
-/// The dialog that a request proves to belong to: a To tag alone anybody can write.
-fn dialog_of(request: &Request<'_>, context: &Context<'_>) -> Option<()> {
-    let keys = &context.policy.relay.keys;
-    dialog::proof(
-        request,
-        context.peer,
-        context.flow,
-        |uri| context.policy.is_mine(uri),
-        keys.epoch,
-        &keys.sealer,
-    )
-    .map(drop)
 }
 
 /// Whether somebody is registered over the flow that this REGISTER comes by, and it is for him.
