@@ -169,7 +169,7 @@ fn transfers() -> Vec<Command> {
                         .help("A directory that is made for it"),
                 ),
         )
-        .after_help("Example:\n  sipvouch export /root/sipvouch-2026-11-25"),
+        .after_help("Example:\n  sipvouch export /var/backups/sipvouch-2026-11-25"),
         common(
             Command::new("backup")
                 .about("Copy the store to one file while the server runs")
