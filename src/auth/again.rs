@@ -31,7 +31,7 @@ pub fn may_still_register(aor: &str, peer: &Peer<'_>, rules: &Rules, answers: An
     let at = if user.is_empty() { "" } else { "@" };
     let uri = format!("sip:{user}{at}{open}{host}{close}");
     let text = format!(
-        "REGISTER sip:{open}{host}{close} SIP/2.0\r\nVia: SIP/2.0/TLS localhost;branch=z9hG4bK\r\nFrom: <{uri}>;tag=-\r\n\
+        "REGISTER sip:{open}{host}{close} SIP/2.0\r\nVia: SIP/2.0/TLS localhost;branch=z9hG4bK-\r\nFrom: <{uri}>;tag=-\r\n\
          To: <{uri}>\r\nCall-ID: -\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\r\n"
     );
     let message = Message::parse(text.as_bytes(), text.len(), FIELDS);

@@ -21,8 +21,6 @@ use crate::tls::{HandshakeRefusal, Standing};
 
 /// How long a worker goes on with a round before others have their turn.
 const SLICE: Duration = Duration::from_millis(2);
-/// Connections, or addresses-of-record, between two looks at the clock.
-const BETWEEN_LOOKS: usize = 16;
 /// How long a connection of ours may take to end its transactions once its server is nobody any more: 64*T1 (RFC 3261
 /// §17.1.2.2), after which all but a ringing INVITE are over.
 const LAST_TRANSACTIONS: i64 = 32;
@@ -237,7 +235,7 @@ impl Worker {
         self.round.busy_until = None;
         let began = Instant::now();
         while self.round.next.is_some() && self.round.busy_until.is_none() {
-            self.some_of_the_round();
+            self.step_of_round();
             if began.elapsed() >= SLICE {
                 break;
             }
@@ -272,30 +270,24 @@ impl Worker {
         }
     }
 
-    /// A few steps of the round.
-    fn some_of_the_round(&mut self) {
-        for _ in 0..BETWEEN_LOOKS {
-            if self.round.busy_until.is_some() {
-                return;
-            }
-            if let Some((slot, id, mut left)) = self.round.bindings.take() {
-                if let Some(tied) = left.pop() {
-                    let taken = self.rejudge(slot, id, &tied.aor, Answers::default());
-                    if !taken {
-                        left.push(tied);
-                        self.round.busy_until = Some(self.now + BUSY);
-                    }
-                    self.round.bindings = Some((slot, id, left));
+    /// One step of the round: a binding that is left of a connection, or the next connection.
+    fn step_of_round(&mut self) {
+        if let Some((slot, id, mut left)) = self.round.bindings.take() {
+            if let Some(tied) = left.pop() {
+                if !self.rejudge(slot, id, &tied.aor, Answers::default()) {
+                    left.push(tied);
+                    self.round.busy_until = Some(self.now + BUSY);
                 }
-                continue;
+                self.round.bindings = Some((slot, id, left));
             }
-            let Some(slot) = self.round.next else { return };
-            if slot >= self.slots.len() {
-                self.round.next = None;
-                return;
+            return;
+        }
+        match self.round.next {
+            Some(slot) if slot < self.slots.len() => {
+                self.round.next = Some(slot + 1);
+                self.begin_with(slot);
             }
-            self.round.next = Some(slot + 1);
-            self.begin_with(slot);
+            _ => self.round.next = None,
         }
     }
 
