@@ -105,8 +105,11 @@ impl Clock {
 /// One walk through all connections of a worker.
 #[derive(Debug)]
 pub(super) struct Round {
-    /// The slot to go on from; `None` between two rounds.
-    next: Option<usize>,
+    /// The slot to go on from, and how many are left to look at; none between two rounds.
+    next: usize,
+    left: usize,
+    /// Slots that there were when it began. Whoever comes later is judged by what is new.
+    span: usize,
     /// Of the connection that is being looked at: slot, number, and what is registered over it and left to judge.
     bindings: Option<(usize, u64, Vec<Tied>)>,
     /// It waits for the lookup pool.
@@ -127,7 +130,9 @@ pub(super) struct Round {
 impl Round {
     pub(super) fn new(snapshot: &Snapshot, now: Instant) -> Self {
         Self {
-            next: None,
+            next: 0,
+            left: 0,
+            span: 0,
             bindings: None,
             busy_until: None,
             bases: bases(snapshot),
@@ -144,13 +149,18 @@ impl Round {
 
     /// When it wants to go on, while there is something left to judge.
     pub(super) fn next_turn(&self, now: Instant) -> Option<Instant> {
-        self.next.map(|_| self.busy_until.unwrap_or(now))
+        let is_on = self.left > 0 || self.bindings.is_some();
+        is_on.then(|| self.busy_until.unwrap_or(now))
     }
 
-    fn begin(&mut self, bases: u64, now: Instant) {
-        let asked = self.asked;
+    /// Begins through so many slots. A round that is not over goes on from where it is, once through all: one change after the
+    /// other would else have the last ones never judged.
+    fn begin(&mut self, bases: u64, slots: usize, now: Instant) {
+        let (asked, next) = (self.asked, self.next);
         *self = Self {
-            next: Some(0),
+            next,
+            left: slots,
+            span: slots,
             bindings: None,
             busy_until: None,
             bases,
@@ -207,7 +217,8 @@ fn done(connection: &Connection, what: OnIdentityLost) -> &'static str {
 impl Worker {
     /// Has everything judged again: rules or certificates are others than before.
     pub(super) fn begin_round(&mut self) {
-        self.round.begin(bases(&self.snapshot), self.now);
+        self.round
+            .begin(bases(&self.snapshot), self.slots.len(), self.now);
     }
 
     /// Whether somebody has asked for a round since the last one.
@@ -234,7 +245,7 @@ impl Worker {
         }
         self.round.busy_until = None;
         let began = Instant::now();
-        while self.round.next.is_some() && self.round.busy_until.is_none() {
+        while self.round.next_turn(self.now) == Some(self.now) {
             self.step_of_round();
             if began.elapsed() >= SLICE {
                 break;
@@ -244,7 +255,7 @@ impl Worker {
         self.congestion.set_aside(spent);
         self.round.spent += spent;
         self.round.longest = self.round.longest.max(spent);
-        if self.round.next.is_none() {
+        if self.round.next_turn(self.now).is_none() {
             self.tell_of_round();
         }
     }
@@ -278,17 +289,21 @@ impl Worker {
                     left.push(tied);
                     self.round.busy_until = Some(self.now + BUSY);
                 }
-                self.round.bindings = Some((slot, id, left));
+                if !left.is_empty() {
+                    self.round.bindings = Some((slot, id, left));
+                }
             }
             return;
         }
-        match self.round.next {
-            Some(slot) if slot < self.slots.len() => {
-                self.round.next = Some(slot + 1);
-                self.begin_with(slot);
-            }
-            _ => self.round.next = None,
-        }
+        let round = &mut self.round;
+        round.left = round.left.saturating_sub(1);
+        let slot = if round.next < round.span {
+            round.next
+        } else {
+            0
+        };
+        round.next = slot + 1;
+        self.begin_with(slot);
     }
 
     /// The certificate of one connection, and then its bindings.
@@ -436,7 +451,11 @@ impl Worker {
         let fate = || Fate::Finish("identity lost".to_owned());
         match (what, connection.dial.is_some()) {
             (OnIdentityLost::Leave, _) => Fate::Keep,
-            (OnIdentityLost::Close, false) => fate(),
+            (OnIdentityLost::Close, false) => {
+                // It may stay a moment for an answer that is still to come.
+                connection.footing.is_lost = true;
+                fate()
+            }
             (OnIdentityLost::Refuse, false) => {
                 connection.footing.is_lost = true;
                 self.forget_alias(connection);
@@ -479,36 +498,32 @@ impl Worker {
     /// Judges whether what is registered over a connection still may be. False if the lookup pool has no place for what has to
     /// be asked.
     fn rejudge(&mut self, slot: usize, id: u64, aor: &Aor, answers: Answers) -> bool {
-        let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
-            return true;
-        };
-        let flow = FlowId::Connection(id);
-        if connection.id != id || !self.shared.location.is_tied(flow, aor) {
-            return true;
-        }
-        self.snapshot.renew_names(connection);
-        let Some(connection) = self.slots.get(slot).and_then(Option::as_ref) else {
-            return true;
-        };
-        let peer = super::origin::peer_of(connection);
-        let rules = &self.snapshot.policy.rules;
-        let refusal = match auth::may_still_register(aor.as_str(), &peer, rules, answers) {
-            Right::Stands => return true,
-            Right::Pending(pending) => return self.ask_again(slot, id, aor, pending),
-            Right::Gone(refusal) => refusal,
-        };
-        self.unregister(slot, id, aor, refusal.as_deref());
-        true
+        let mut has_room = true;
+        // Checks of the operator's are asked, and may have a defect.
+        self.guarded(slot, |worker, connection| {
+            let flow = FlowId::Connection(id);
+            if connection.id != id || !worker.shared.location.is_tied(flow, aor) {
+                return Fate::Keep;
+            }
+            worker.snapshot.renew_names(connection);
+            let peer = super::origin::peer_of(connection);
+            let rules = &worker.snapshot.policy.rules;
+            match auth::may_still_register(aor.as_str(), &peer, rules, answers) {
+                Right::Stands => {}
+                Right::Pending(pending) => has_room = worker.ask_again(connection, aor, pending),
+                Right::Gone(refusal) => worker.unregister(connection, aor, refusal.as_deref()),
+            }
+            Fate::Keep
+        });
+        has_room
     }
 
     /// The peer may not use this address-of-record any more: what it has registered for it goes.
-    fn unregister(&mut self, slot: usize, id: u64, aor: &Aor, refusal: Option<&Refusal>) {
-        let flow = FlowId::Connection(id);
-        let gone = self.shared.location.unreachable(aor, &Reach::Flow(flow));
+    fn unregister(&mut self, connection: &Connection, aor: &Aor, refusal: Option<&Refusal>) {
+        let id = connection.id;
+        let reach = Reach::Flow(FlowId::Connection(id));
+        let gone = self.shared.location.unreachable(aor, &reach);
         self.round.unregistered += gone;
-        let Some(connection) = self.slots.get(slot).and_then(Option::as_ref) else {
-            return;
-        };
         if gone > 0 && self.may_log("registrar.right_lost", connection.peer) {
             let reason = refusal.map_or_else(|| "not to be judged".to_owned(), Refusal::to_string);
             info!(
@@ -522,7 +537,8 @@ impl Worker {
     }
 
     /// Takes the questions about one address-of-record to the lookup pool. False without room there.
-    fn ask_again(&self, slot: usize, id: u64, aor: &Aor, pending: Pending) -> bool {
+    fn ask_again(&self, connection: &Connection, aor: &Aor, pending: Pending) -> bool {
+        let (slot, id) = (connection.slot, connection.id);
         let (worker, shared, aor) = (self.number, Arc::clone(&self.shared), aor.clone());
         let job = move || {
             let answers = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pending.answer()))
@@ -550,7 +566,12 @@ impl Worker {
         match answers {
             // What has to be asked once more finds room or waits for the next change.
             Some(answers) => drop(self.rejudge(slot, id, &aor, answers)),
-            None => self.unregister(slot, id, &aor, None),
+            None => self.guarded(slot, |worker, connection| {
+                if connection.id == id {
+                    worker.unregister(connection, &aor, None);
+                }
+                Fate::Keep
+            }),
         }
     }
 }
