@@ -40,7 +40,7 @@ check:
 # Cost per operation beside a bare loop over OpenSSL, from one run.
 bench:
 	scripts/install-build-needs
-	$(CARGO) bench --locked --bench admit --bench parse --bench store --bench server
+	$(CARGO) bench --locked --bench admit --bench again --bench parse --bench store --bench server
 
 # make fuzz T=message FUZZ_SECONDS=60; all targets without T. Not part of the build.
 fuzz:

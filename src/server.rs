@@ -191,6 +191,13 @@ impl Files {
         })
     }
 
+    /// Come in the place of earlier ones: what those have learnt of their peers is needed to judge them again.
+    fn succeed(&self, earlier: &Self) {
+        let contexts = self.tls.iter().flatten().zip(earlier.tls.iter().flatten());
+        contexts.for_each(|(new, old)| new.succeeds(old));
+        self.client_role.succeeds(&earlier.client_role);
+    }
+
     /// What an operator has to know about them, a sentence each.
     pub fn notes(&self) -> Vec<String> {
         let of_config = self
@@ -470,7 +477,7 @@ impl Server {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads everything again and puts it in force, whole or not at all. Live connections stay.
+    /// Loads everything again and puts it in force, whole or not at all. Live connections are judged by it.
     ///
     /// # Errors
     /// Every fault that was found; what was in force stays in force.
@@ -486,6 +493,7 @@ impl Server {
         if places(&current) != places(&files) {
             return Err(vec![Fault::ListenersChanged]);
         }
+        files.succeed(&current);
         let mut notes = files.notes();
         notes.extend(files.idle_identities(&self.data));
         if self.fixed != Fixed::of(&files.configuration) {
@@ -515,6 +523,10 @@ impl Server {
         if tables.iter().all(|table| asked_each_time.contains(table)) {
             self.data.require_in_place()?;
             self.data.forget();
+            // A right may rest on an identity that the table has no more.
+            if tables.contains(&Table::Identity) {
+                self.engine.judge_again();
+            }
             return Ok(None);
         }
         let current = self.files();

@@ -11,7 +11,7 @@ use super::check::{Answers, Asked, Check, Peer, Pending};
 use super::dialog::{Leg, ProvenLeg, Sender};
 use super::legacy;
 use super::mappings::Mappings;
-use super::options::{AuthOptions, IdentityRules};
+use super::options::{AuthOptions, IdentityRules, OnIdentityLost};
 use super::trust::{DomainSet, TrustedPeers};
 use super::verdict::{Ground, IdentityPath, Refusal};
 use crate::sip::{FromRule, Method, Request};
@@ -38,6 +38,8 @@ pub struct Rules {
     pub third_party_requires_certificate: bool,
     /// How names of certificates are read; whoever makes [`super::Identities`] for these rules uses this.
     pub names: NamePolicy,
+    /// What becomes of a live connection whose peer would not be let in any more.
+    pub on_identity_lost: OnIdentityLost,
     /// The domains that we serve.
     pub domains: DomainSet,
     /// What names of certificates may use besides their own.
@@ -67,6 +69,7 @@ impl Rules {
                 email_as_sip: options.email_as_sip,
                 wildcards: options.allow_wildcards,
             },
+            on_identity_lost: options.on_identity_lost,
             domains: DomainSet::new(&options.domains, &options.domain_suffixes),
             mappings: mappings.into(),
             trusted: TrustedPeers::new(&options.trusted_peers),

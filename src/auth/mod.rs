@@ -5,6 +5,7 @@
 //! the proxy. Within a dialog a [`DialogToken`] may say who the peer is: see [`DialogRequest`].
 
 mod admit;
+mod again;
 mod certificate;
 mod check;
 mod dialog;
@@ -32,6 +33,7 @@ mod trust;
 mod verdict;
 
 pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
+pub use again::{Right, may_still_register};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
 pub use dialog::{
@@ -42,7 +44,9 @@ pub use explain::{Explanation, Statement, Verdict, explain};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
-pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
+pub use options::{
+    AuthOptions, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer, TrustedSource,
+};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};

@@ -18,6 +18,18 @@ pub enum IdentityRules {
     Repro,
 }
 
+/// What becomes of a live connection whose peer would not be let in any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnIdentityLost {
+    /// It is closed. The default.
+    #[default]
+    Close,
+    /// It stays for what is under way; new requests are refused.
+    Refuse,
+    /// It stays, and so does its identity.
+    Leave,
+}
+
 /// An address and the leading bits of it that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IpNetwork {
@@ -58,6 +70,8 @@ pub struct AuthOptions {
     pub digest: bool,
     /// Ours: `IdentityRules`.
     pub rules: IdentityRules,
+    /// Ours: `OnIdentityLost`.
+    pub on_identity_lost: OnIdentityLost,
     /// repro: `CommonNameMappings`.
     pub mappings_file: Option<PathBuf>,
     /// Ours: `CommonNameMappingsIgnoreBadLines`: use the good lines of a mappings file with bad ones.

@@ -172,6 +172,8 @@ pub enum Reason {
     DigestNotAvailable,
     /// A check said no.
     CheckDenied,
+    /// The certificate was good when the connection was made, and is not any more.
+    IdentityLost,
 }
 
 impl Reason {
@@ -190,6 +192,7 @@ impl Reason {
             Self::SeveralFrom => "several-from",
             Self::DigestNotAvailable => "digest-not-available",
             Self::CheckDenied => "check-denied",
+            Self::IdentityLost => "identity-lost",
         }
     }
 
@@ -224,6 +227,7 @@ impl Reason {
                 "digest is not available yet: use a client certificate, or DisableAuth = true"
             }
             Self::CheckDenied => "see the check's own text",
+            Self::IdentityLost => "tls.identity_lost of this connection says why",
         }
     }
 }
@@ -265,6 +269,12 @@ impl Refusal {
             status: StatusCode::BAD_REQUEST,
             ..Self::forbidden(phrase, reason, role)
         }
+    }
+
+    /// Of whatever comes over a connection whose certificate counts for nothing any more (`OnIdentityLost = refuse`).
+    pub fn identity_lost() -> Self {
+        let phrase = "Certificate No Longer Accepted";
+        Self::forbidden(phrase, Reason::IdentityLost, Role::From)
     }
 
     /// What the operator can do about it.

@@ -13,9 +13,13 @@ use super::ours::Routed;
 use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
-use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Peer, ProvenLeg, Refusal};
+use crate::auth::{
+    self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Peer, ProvenLeg, Refusal,
+};
 use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
-use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
+use crate::sip::{
+    Fault, HeaderName, Message, Method, Reply, Request, SipUri, StatusCode, Uri, unsupported,
+};
 
 /// What a message meets when it arrives.
 pub struct Context<'c> {
@@ -116,6 +120,9 @@ pub struct Registration {
     pub changes: Changes,
     /// Set when this connection now carries a binding that it did not carry before.
     pub tied: Option<Aor>,
+    /// Whether the right to that binding can be judged again when rules change: nothing that only the request brought has
+    /// proved it.
+    pub is_judged_again: bool,
     /// URIs of the contacts that this connection now leads to and did not before, if they were to be named.
     pub reached: Vec<Box<[u8]>>,
     /// The values of the Path that leads to them; empty where it is the connection.
@@ -376,7 +383,7 @@ pub(super) fn in_dialog<'m, 'c>(
     )
 }
 
-fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
+pub(super) fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
     Refused {
         method: request.method.as_str().to_owned(),
         from: String::from_utf8_lossy(request.from.text).into_owned(),
@@ -482,6 +489,15 @@ pub(super) fn may_add_path(admitted: &Admitted<'_>, context: &Context<'_>) -> bo
 }
 
 /// RFC 3261 §10.3.
+/// repro's rules look at From alone: whoever registers somebody else by their hole is not caught by judging To later.
+fn is_judged_again(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
+    let request = admitted.request();
+    let aor = |uri: &Uri<'_>| uri.sip().map(SipUri::address_of_record);
+    let of_to = context.policy.rules.identity == IdentityRules::Secure
+        || aor(&request.to.uri) == aor(&request.from.uri);
+    of_to && !admitted.ground().is_of_the_request()
+}
+
 fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
     let request = admitted.request();
     let message = request.message;
@@ -509,6 +525,7 @@ fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -
         aor: to.address_of_record(),
         changes: answer.changes,
         tied: answer.registered,
+        is_judged_again: is_judged_again(admitted, context),
         reached: answer.reached.into_vec(),
         path: answer.path.into_vec(),
     });

@@ -28,6 +28,7 @@ mod fork_effect;
 mod fork_properties;
 #[cfg(test)]
 mod fork_tests;
+mod identity_lost;
 mod lead;
 mod leave_out;
 mod load;
@@ -70,6 +71,7 @@ pub use fork::Fork;
 pub use fork_effect::{
     BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
 };
+pub use identity_lost::on_message_without_identity;
 pub use lead::Follow;
 pub use leave_out::LeaveOut;
 pub use load::Load;

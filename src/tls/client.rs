@@ -20,7 +20,9 @@ use super::own::{Own, OwnCertificates, OwnChoice};
 use super::parameters::{Parameters, depth, internal, version};
 use super::store::TrustStore;
 use super::verify::{self, Judged, Verifier};
-use super::{ClientTls, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions, ffi, keylog, pem};
+use super::{
+    ClientTls, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions, again, ffi, keylog, pem,
+};
 use crate::auth::{Identities, NamePolicy, PeerCertificate};
 
 /// Everything that connections to other domains need; read only, shared by all threads.
@@ -28,11 +30,11 @@ use crate::auth::{Identities, NamePolicy, PeerCertificate};
 /// A reload makes a new one. Sessions are not resumed toward servers: each connection is a full handshake.
 pub struct ClientContext {
     context: SslContext,
-    verifier: Arc<Verifier>,
+    pub(super) verifier: Arc<Verifier>,
     /// Fingerprints of the trust anchors of this role.
     anchors: HashSet<[u8; 32]>,
     own: Arc<OwnCertificates>,
-    names: NamePolicy,
+    pub(super) names: NamePolicy,
     destinations: Destinations,
     minimum: ProtocolVersion,
     maximum: ProtocolVersion,
@@ -261,6 +263,7 @@ fn judged(
     Ok(Arc::new(Verifier::new(
         Judged::Servers,
         store,
+        again::basis(trust, &options.verify_depth.to_be_bytes()),
         options.verified_chain_cache,
     )))
 }

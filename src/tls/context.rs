@@ -20,7 +20,7 @@ use super::identity::Identity;
 use super::parameters::{Parameters, depth, internal};
 use super::store::TrustStore;
 use super::verify::{Judged, Verifier};
-use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, ffi, keylog, pem};
+use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, again, ffi, keylog, pem};
 
 /// The only protocol that we answer an ALPN offer with (IANA: SIP).
 const ALPN_SIP: &[u8] = b"sip";
@@ -30,8 +30,8 @@ const ALPN_SIP: &[u8] = b"sip";
 /// A reload makes new ones. Connections of the old one live on; its session tickets do not (new keys).
 pub struct ServerContext {
     context: SslContext,
-    verifier: Arc<Verifier>,
-    verification: ClientVerification,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) verification: ClientVerification,
     generation: u64,
     domain: String,
     sni_domains: Vec<String>,
@@ -267,8 +267,17 @@ impl Maker<'_> {
         Ok(Arc::new(Verifier::new(
             Judged::Clients(self.listener.eku),
             store,
+            again::basis(self.trust, &self.rules(level)),
             self.options.verified_chain_cache,
         )))
+    }
+
+    /// What decides over a chain besides the anchors.
+    fn rules(&self, level: u32) -> Vec<u8> {
+        let mut rules = vec![self.listener.eku as u8];
+        rules.extend(level.to_be_bytes());
+        rules.extend(self.options.verify_depth.to_be_bytes());
+        rules
     }
 
     /// Adds anchors and certificates.

@@ -5,6 +5,7 @@
 //! why it is not let in; [`established_server`] and [`server_refusal`] say so of a server that we connected to.
 //! From there on an identity is plain values: [`crate::auth::PeerCertificate`].
 
+mod again;
 mod client;
 mod connected;
 mod context;
@@ -33,6 +34,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use again::Standing;
 pub use client::{AcceptedPeer, ClientContext, ServerExpectation};
 pub use connected::{EstablishedServer, Shown, established_server, server_refusal};
 pub use context::ServerContext;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslStream};
+use openssl::ssl::{ErrorCode, ShutdownState, Ssl, SslRef, SslStream};
 
 use super::connected::{established_server, server_refusal};
 use super::server_refusal::received_alert;
@@ -64,6 +64,12 @@ pub struct TlsSession {
     pub resumed: bool,
     /// The host name that the client asked for, as it wrote it; on a connection of ours, the one that we asked for.
     pub sni: Option<String>,
+}
+
+impl<S> TlsStream<S> {
+    pub(super) fn ssl(&self) -> &SslRef {
+        self.stream.ssl()
+    }
 }
 
 impl<S: Read + Write> TlsStream<S> {

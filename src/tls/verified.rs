@@ -69,6 +69,17 @@ impl VerifiedChains {
         sent: Option<&[u8; 32]>,
         now: i64,
     ) -> Option<Arc<Anchor>> {
+        self.find_until(fingerprint, sent, now)
+            .map(|(anchor, _)| anchor)
+    }
+
+    /// The same, with the last second in which the whole chain is valid.
+    pub(super) fn find_until(
+        &mut self,
+        fingerprint: &[u8; 32],
+        sent: Option<&[u8; 32]>,
+        now: i64,
+    ) -> Option<(Arc<Anchor>, i64)> {
         let from_old = !self.young.contains_key(fingerprint);
         let entry = if from_old {
             self.old.get(fingerprint)?
@@ -81,7 +92,7 @@ impl VerifiedChains {
         if !holds {
             return None;
         }
-        let anchor = Arc::clone(&entry.anchor);
+        let found = (Arc::clone(&entry.anchor), entry.not_after);
         if from_old && let Some(entry) = self.old.remove(fingerprint) {
             self.remember(entry);
         }
@@ -89,7 +100,7 @@ impl VerifiedChains {
         {
             self.found += 1;
         }
-        Some(anchor)
+        Some(found)
     }
 
     /// The anchor of this certificate, one value for all chains that end in it.

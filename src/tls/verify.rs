@@ -39,6 +39,8 @@ pub(super) struct Verifier {
     judged: Judged,
     /// The anchors, with the parameters for verification outside of a handshake.
     store: X509Store,
+    /// Stands for all that verdicts rest on; see [`super::again`].
+    basis: u64,
     chains: Mutex<VerifiedChains>,
 }
 
@@ -80,16 +82,22 @@ pub(super) fn judge(context: &mut X509StoreContextRef) -> bool {
 }
 
 impl Verifier {
-    pub(super) fn new(judged: Judged, store: X509Store, remembered: usize) -> Self {
+    pub(super) fn new(judged: Judged, store: X509Store, basis: u64, remembered: usize) -> Self {
         Self {
             judged,
             store,
+            basis,
             chains: Mutex::new(VerifiedChains::new(remembered)),
         }
     }
 
     pub(super) fn store(&self) -> &X509Store {
         &self.store
+    }
+
+    /// Stands for all that verdicts rest on, besides certificates and the time.
+    pub(super) fn basis(&self) -> u64 {
+        self.basis
     }
 
     /// Verifies the chain of a handshake.
@@ -175,7 +183,7 @@ impl Verifier {
         verdict
     }
 
-    fn build_and_check(
+    pub(super) fn build_and_check(
         &self,
         context: &mut X509StoreContextRef,
         fingerprint: [u8; 32],
@@ -249,14 +257,18 @@ impl Verifier {
         self.chains().found
     }
 
-    fn chains(&self) -> std::sync::MutexGuard<'_, VerifiedChains> {
+    pub(super) fn chains(&self) -> std::sync::MutexGuard<'_, VerifiedChains> {
         // The table holds whole entries at any time, also after a panic elsewhere.
         self.chains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The identity of a certificate verified before. Its names were readable then.
-fn named(leaf: &X509Ref, fingerprint: [u8; 32], anchor: &Anchor) -> Option<Arc<PeerCertificate>> {
+pub(super) fn named(
+    leaf: &X509Ref,
+    fingerprint: [u8; 32],
+    anchor: &Anchor,
+) -> Option<Arc<PeerCertificate>> {
     let certificate = peer::peer_certificate(leaf, fingerprint, Some(anchor)).ok();
     // As in `judge`, for a resumed session.
     drop(ErrorStack::get());
@@ -269,13 +281,21 @@ fn digests(
     chain: Option<&StackRef<X509>>,
 ) -> Result<([u8; 32], [u8; 32]), ErrorStack> {
     let leaf = peer::fingerprint(leaf)?;
-    let mut others = Sha256::new();
-    for certificate in chain.into_iter().flatten().skip(1) {
+    let others = digest_of(chain.into_iter().flatten().skip(1))?;
+    Ok((leaf, others))
+}
+
+/// One digest over certificates, in their order.
+pub(super) fn digest_of<'c>(
+    certificates: impl Iterator<Item = &'c X509Ref>,
+) -> Result<[u8; 32], ErrorStack> {
+    let mut digest = Sha256::new();
+    for certificate in certificates {
         let der = certificate.to_der()?;
-        others.update(&der.len().to_be_bytes());
-        others.update(&der);
+        digest.update(&der.len().to_be_bytes());
+        digest.update(&der);
     }
-    Ok((leaf, others.finish()))
+    Ok(digest.finish())
 }
 
 /// Purposes that matter to us, as far as a certificate and those above it allow them.

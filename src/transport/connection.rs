@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::admission::Admit;
+use super::again::{Footing, Tied};
 use super::deadline::Limit;
 use super::dial::Dial;
 use super::options::Deadlines;
@@ -59,10 +60,12 @@ pub(crate) struct Connection {
     /// Octets received behind the last whole message; holds no memory while it is empty.
     pub(crate) received: Vec<u8>,
     pub(crate) proof: Option<Proof>,
+    /// What that rests on.
+    pub(super) footing: Footing,
     /// Questions of this connection with the lookup pool.
     pub(crate) pending: usize,
     /// Addresses-of-record registered over it.
-    pub(crate) registered: Vec<Aor>,
+    pub(crate) registered: Vec<Tied>,
     /// Set for a connection that we have opened.
     pub(crate) dial: Option<Box<Dial>>,
     /// The address that requests may take it for: the peer has said so, and proved that it may.
@@ -128,6 +131,7 @@ impl Connection {
             begun: false,
             received: Vec::new(),
             proof: None,
+            footing: Footing::NONE,
             pending: 0,
             registered: Vec::new(),
             generation: 0,
@@ -209,7 +213,7 @@ impl Connection {
             Limit::Connect => deadlines.connect,
             Limit::FirstMessage => deadlines.first_message,
             Limit::PartialMessage => deadlines.partial_message,
-            Limit::Idle | Limit::Write => deadlines.idle,
+            Limit::Idle | Limit::Write | Limit::Identity => deadlines.idle,
             Limit::Linger => LINGER,
         };
         self.wait_for(self.read_limit, now, patience);
@@ -315,21 +319,26 @@ impl Connection {
 
     /// Remembers an address-of-record that lives on this connection. One may be remembered twice for a while: looking
     /// for it each time would make a trunk with 100,000 users slow for everybody on its worker.
-    pub(crate) fn remember(&mut self, aor: Aor, is_tied: impl Fn(&Aor) -> bool) {
+    pub(crate) fn remember(&mut self, tied: Tied, is_tied: impl Fn(&Aor) -> bool) {
         if self.registered.len() == self.registered.capacity() {
             // Before it grows: what came and went again need not be remembered.
             self.keep_tied(is_tied);
             // Only after as many again is it looked through again.
             self.registered.reserve(self.registered.len() + 1);
         }
-        self.registered.push(aor);
+        self.registered.push(tied);
     }
 
     /// Forgets addresses-of-record that came and went again, so that each that lives on this connection is there once.
     pub(crate) fn keep_tied(&mut self, is_tied: impl Fn(&Aor) -> bool) {
-        self.registered.retain(is_tied);
+        self.registered.retain(|tied| is_tied(&tied.aor));
         self.registered.sort_unstable();
-        self.registered.dedup();
+        // Of two the latter is judged again, and a right that has gone is better noticed than not.
+        self.registered.dedup_by(|tied, before| {
+            let is_same = tied.aor == before.aor;
+            before.is_judged_again |= is_same && tied.is_judged_again;
+            is_same
+        });
     }
 
     /// Whether it is being opened, by us.
@@ -402,8 +411,12 @@ mod tests {
         Connection::new(1, 0, 0, (peer, peer), place, Stage::Changing, now)
     }
 
-    fn aor(user: usize) -> Aor {
-        Aor::of(&SipUri::parse(&format!("sip:{user:06}@example.org")).unwrap())
+    fn aor(user: usize) -> Tied {
+        let aor = Aor::of(&SipUri::parse(&format!("sip:{user:06}@example.org")).unwrap());
+        Tied {
+            aor,
+            is_judged_again: true,
+        }
     }
 
     /// An open connection, and its other end, which reads nothing by itself.
@@ -490,7 +503,7 @@ mod tests {
         let mut connection = connection();
         for user in 0..10_000 {
             let last = aor(user);
-            connection.remember(last.clone(), |aor| *aor == last);
+            connection.remember(last.clone(), |aor| *aor == last.aor);
         }
         assert!(
             connection.registered.capacity() < 20,

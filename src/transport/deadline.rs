@@ -13,6 +13,7 @@ pub(crate) enum Limit {
     PartialMessage,
     Idle,
     Write,
+    Identity,
     Linger,
 }
 
@@ -26,6 +27,7 @@ impl Limit {
             Self::PartialMessage => "PartialMessageTimeout",
             Self::Idle => "IdleTimeout",
             Self::Write => "WriteTimeout",
+            Self::Identity => "OnIdentityLost",
             Self::Linger => "linger",
         }
     }

@@ -87,6 +87,11 @@ fn is_of_the_way(error: &io::Error) -> bool {
 }
 
 impl Dial {
+    /// What the other side has to be; nothing is asked over TCP.
+    pub(super) fn expectation(&self) -> Option<&ServerExpectation> {
+        self.purpose.expectation.as_ref()
+    }
+
     /// Has a request wait. One that finds no place stays in `journey`.
     pub(crate) fn wait(&mut self, journey: &mut Option<Journey>) {
         if self.waiting.len() < MOST_WAITING {
@@ -255,7 +260,11 @@ impl Worker {
             .map_err(io::Error::other)
             .and_then(|state| TlsStream::new(state, socket));
         match begun {
-            Ok(stream) => connection.stage = Stage::Proving(stream),
+            Ok(stream) => {
+                let basis = self.snapshot.client_role.basis();
+                connection.footing.begins(basis);
+                connection.stage = Stage::Proving(stream);
+            }
             Err(error) => {
                 if let Some(dial) = &mut connection.dial {
                     dial.is_our_fault = true;
@@ -300,6 +309,10 @@ impl Worker {
             established.shown,
         );
         connection.generation = self.snapshot.generation;
+        if let Some(certificate) = &established.certificate {
+            let until = self.snapshot.client_role.holds_until(certificate);
+            connection.footing.holds_until(until);
+        }
         connection.proof = established.certificate.map(|certificate| Proof {
             identities: Arc::new(Identities::of(
                 &certificate,

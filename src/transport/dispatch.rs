@@ -214,7 +214,9 @@ impl Worker {
             strand(journey, Failure::overloaded());
             return Fate::Keep;
         }
-        if !matches!(connection.stage, Stage::Open(_)) || connection.ending.is_some() {
+        // What is lost of ours takes nothing any more: who asks for the same server finds another.
+        let is_lost = connection.footing.is_lost && connection.dial.is_some();
+        if !matches!(connection.stage, Stage::Open(_)) || connection.ending.is_some() || is_lost {
             return Fate::Keep;
         }
         let Some(departure) = journey.as_ref().map(|journey| &journey.departure) else {

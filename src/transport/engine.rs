@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -175,9 +175,14 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Puts a new snapshot in the place of the one in force. Live connections stay.
+    /// Puts a new snapshot in the place of the one in force. Live connections are judged by it.
     pub fn replace(&self, snapshot: Snapshot) {
-        self.shared.snapshot.store(Arc::new(snapshot));
+        self.shared.replace(snapshot);
+    }
+
+    /// Has workers judge again what is registered: something that checks ask has changed, and no snapshot with it.
+    pub fn judge_again(&self) {
+        self.shared.rounds.fetch_add(1, Ordering::Release);
         self.shared.wake_workers();
     }
 

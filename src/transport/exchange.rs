@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use log::{debug, error, info, trace, warn};
 
+use super::again::Tied;
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
 use super::origin::Origin;
 use super::tags::Tag;
 use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
-use crate::auth::Identities;
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::Aor;
 use crate::sip::{Fault, Frame, Message, Reply};
@@ -226,6 +226,11 @@ impl Worker {
                 }
                 Frame::Pong => taken += 2,
                 Frame::Message { message, length } => {
+                    if !message.is_response()
+                        && let Some(fate) = self.judge_if_due(connection)
+                    {
+                        return (octets.len(), fate);
+                    }
                     taken += length;
                     heard.messages += 1;
                     let mut origin = Origin::Connection(connection);
@@ -279,7 +284,7 @@ impl Worker {
             return;
         }
         if let Origin::Connection(connection) = origin {
-            self.judge_again(connection);
+            self.snapshot.renew_names(connection);
             self.note_alias(connection, message);
         }
         let tag = self.tag(origin);
@@ -291,7 +296,11 @@ impl Worker {
             relay: &mut self.relay,
             effects: &mut self.effects,
         };
+        let is_lost = origin.has_lost_its_identity();
         let outcome = match answers {
+            _ if is_lost => {
+                proxy::on_message_without_identity(message, &context, &mut relaying, out)
+            }
             None => proxy::on_message(message, &context, &mut relaying, out),
             Some(answers) => proxy::on_answers(message, answers, &context, &mut relaying, out),
         };
@@ -326,19 +335,6 @@ impl Worker {
     /// What a message of this origin meets.
     pub(super) fn context<'c>(&'c self, origin: &'c Origin<'_>, to_tag: &'c str) -> Context<'c> {
         origin.context(&self.snapshot, &self.shared, self.now, to_tag)
-    }
-
-    /// Names out of the certificate follow the newest rules.
-    fn judge_again(&self, connection: &mut Connection) {
-        if connection.generation != self.snapshot.generation
-            && let Some(proof) = &mut connection.proof
-        {
-            proof.identities = Arc::new(Identities::of(
-                &proof.certificate,
-                &self.snapshot.policy.rules.names,
-            ));
-        }
-        connection.generation = self.snapshot.generation;
     }
 
     /// Counts and logs what became of a message, and does what is left to do.
@@ -448,7 +444,11 @@ impl Worker {
         if let Origin::Connection(connection) = origin
             && is_tied
         {
-            connection.remember(aor, |aor| self.shared.location.is_tied(flow, aor));
+            let tied = Tied {
+                aor,
+                is_judged_again: registration.is_judged_again,
+            };
+            connection.remember(tied, |aor| self.shared.location.is_tied(flow, aor));
         }
     }
 
@@ -512,6 +512,9 @@ impl Worker {
             if !matches!(connection.stage, Stage::Open(_)) {
                 // Nobody is there to be answered, and nothing may be registered over it.
                 return Fate::Keep;
+            }
+            if let Some(fate) = worker.judge_if_due(connection) {
+                return fate;
             }
             let mut out = Vec::new();
             let mut origin = Origin::Connection(connection);

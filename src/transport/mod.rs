@@ -5,6 +5,7 @@
 
 mod acceptor;
 mod admission;
+mod again;
 mod alias;
 mod arrivals;
 mod congestion;

@@ -40,7 +40,12 @@ impl Worker {
                 },
                 Stage::Handshake(stream) => match stream.handshake() {
                     HandshakeStep::Wait => return Fate::Keep,
-                    HandshakeStep::Done(established) => self.opened(connection, established),
+                    HandshakeStep::Done(established) => {
+                        self.opened(connection, established);
+                        if let Some(fate) = self.judge_if_due(connection) {
+                            return fate;
+                        }
+                    }
                     HandshakeStep::Refused(refusal) => {
                         connection.place.opened();
                         self.shared.counters.handshakes_refused.add(1);
@@ -64,7 +69,11 @@ impl Worker {
                     Err(fate) => return fate,
                 },
                 Stage::Proving(_) => match self.prove(connection) {
-                    Ok(true) => {}
+                    Ok(true) => {
+                        if let Some(fate) = self.judge_if_due(connection) {
+                            return fate;
+                        }
+                    }
                     Ok(false) => return Fate::Keep,
                     Err(fate) => return fate,
                 },
@@ -172,6 +181,7 @@ impl Worker {
             .and_then(Option::as_ref)
         {
             Some(tls) => {
+                connection.footing.begins(tls.basis());
                 connection.stage =
                     Stage::Handshake(TlsStream::new(tls.accept_state(connection.peer)?, socket)?);
             }
@@ -202,6 +212,15 @@ impl Worker {
             self.shared.counters.handshakes_resumed.add(1);
         }
         connection.generation = self.snapshot.generation;
+        if let Some(certificate) = &established.certificate {
+            let tls = self.snapshot.tls.get(connection.listener);
+            let until = tls
+                .and_then(Option::as_ref)
+                .map(|tls| tls.holds_until(certificate));
+            connection
+                .footing
+                .holds_until(until.unwrap_or(certificate.not_after));
+        }
         connection.proof = established.certificate.map(|certificate| Proof {
             identities: Arc::new(Identities::of(
                 &certificate,

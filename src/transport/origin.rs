@@ -88,6 +88,14 @@ impl Origin<'_> {
         }
     }
 
+    /// Whether it is a peer whose certificate counts for nothing any more, on a connection that stays for what is under way.
+    pub(super) fn has_lost_its_identity(&self) -> bool {
+        match self {
+            Self::Connection(connection) => connection.footing.is_lost && connection.dial.is_none(),
+            Self::Datagram(_) => false,
+        }
+    }
+
     /// The way back.
     pub(super) fn flow(&self) -> FlowId {
         match self {
@@ -145,7 +153,7 @@ impl Origin<'_> {
     }
 }
 
-fn peer_of(connection: &Connection) -> Peer<'_> {
+pub(super) fn peer_of(connection: &Connection) -> Peer<'_> {
     let secure = matches!(connection.stage, Stage::Open(Wire::Tls(_)));
     Peer {
         transport: if secure {

@@ -1,8 +1,8 @@
 //! What acceptors, workers and the lookup pool share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -87,6 +87,7 @@ counters! {
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
     malformed: "Messages that broke the grammar.";
+    identities_lost: "Live connections whose certificate is not accepted any more.";
     timeouts: "Connections closed by a deadline.";
     slow_receivers: "Connections closed because the peer took too little.";
     overloads: "Times that a worker had too much to do.";
@@ -100,6 +101,8 @@ counters! {
 pub(crate) struct Shared {
     pub(crate) options: EngineOptions,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Those of before, until nobody uses them any more.
+    retired: Mutex<Vec<Arc<Snapshot>>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) location: Location,
     pub(crate) lookups: LookupPool,
@@ -116,6 +119,8 @@ pub(crate) struct Shared {
     /// Who is told of registrations.
     pub(crate) registered: Option<Arc<dyn Registered>>,
     pub(crate) limiter: Limiter,
+    /// How often it was asked for that what is registered be judged again, though no snapshot is new.
+    pub(crate) rounds: AtomicU64,
     /// Workers that have too much to do.
     pub(crate) overloaded: AtomicUsize,
     pub(crate) counters: Counters,
@@ -156,6 +161,7 @@ impl Shared {
         };
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            retired: Mutex::default(),
             admission: Admission::new(limits),
             location,
             resolver,
@@ -169,6 +175,7 @@ impl Shared {
             resolving: Resolving::new(options.max_pending_lookups),
             outgoing: Places::new(options.outgoing.transactions.max_transactions.get()),
             registered,
+            rounds: AtomicU64::new(0),
             limiter: Limiter::new(Instant::now()),
             overloaded: AtomicUsize::new(0),
             counters: Counters::default(),
@@ -180,6 +187,37 @@ impl Shared {
             draining: AtomicBool::new(false),
             options,
         }
+    }
+
+    /// Puts a snapshot in the place of the one in force.
+    ///
+    /// Whoever has a snapshot last frees it, and 100,000 mappings take their time. So that this is no worker, the old one is
+    /// held here until nobody else has it.
+    pub(crate) fn replace(&self, snapshot: Snapshot) {
+        let before = self.snapshot.swap(Arc::new(snapshot));
+        self.retired().push(before);
+        self.wake_workers();
+    }
+
+    /// Frees snapshots that nobody uses any more, on the lookup pool.
+    pub(crate) fn free_retired(&self) {
+        let is_free = |old: &Arc<Snapshot>| {
+            Arc::strong_count(old) == 1 && Arc::strong_count(&old.policy) == 1
+        };
+        let mut retired = self.retired();
+        if !retired.iter().any(is_free) {
+            return;
+        }
+        let Some(place) = self.lookups.place() else {
+            return;
+        };
+        let (free, used): (Vec<_>, _) = retired.drain(..).partition(is_free);
+        *retired = used;
+        self.lookups.run(place, move || drop(free));
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<Snapshot>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives new connections to the workers in turn.

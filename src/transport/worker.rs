@@ -12,6 +12,7 @@ use log::{debug, error, info, warn};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::admission::Admit;
+use super::again::{Clock, Rejudged, Round};
 use super::congestion::{Change, Congestion};
 use super::connection::{Connection, Stage};
 use super::datagram::Asked;
@@ -57,6 +58,8 @@ pub(crate) enum Mail {
     Response(Box<Message<'static>>, FlowId),
     /// A flow that requests of this worker went over is gone.
     FlowGone(FlowId),
+    /// What the right to something registered depended on has been answered.
+    Rejudged(Box<Rejudged>),
     /// An operator wants to see connections.
     Inspect(Inspection),
     /// An operator wants a connection closed.
@@ -133,6 +136,10 @@ pub(crate) struct Worker {
     pub(super) tags: Tags,
     pub(super) congestion: Congestion,
     pub(super) now: Instant,
+    /// The same by the clock on the wall.
+    pub(super) clock: Clock,
+    /// Connections that are judged again.
+    pub(super) round: Round,
     /// When alarms rang last.
     rung: Instant,
     housekeeping: Instant,
@@ -176,6 +183,8 @@ impl Worker {
         let most_asked = shared.options.max_pending_lookups / (2 * shared.workers().max(1));
         Ok(Self {
             number,
+            round: Round::new(&snapshot, now),
+            clock: Clock::now(),
             snapshot,
             poll,
             mail,
@@ -250,6 +259,7 @@ impl Worker {
             }
             self.read_datagrams();
             self.take_mail();
+            self.go_round();
             self.ring_alarms();
             self.ring_outbox();
             self.ring_relay();
@@ -309,7 +319,8 @@ impl Worker {
 
     /// How long the poller may wait: not at all while something is left to do, else until its timer wakes it.
     fn patience(&mut self) -> Option<Duration> {
-        if !self.again.is_empty() || self.sockets.has_more() {
+        let goes_round = self.round.next_turn(self.now) == Some(self.now);
+        if !self.again.is_empty() || self.sockets.has_more() || goes_round {
             return Some(Duration::ZERO);
         }
         let alarms = [
@@ -317,6 +328,7 @@ impl Worker {
             self.outbox.next_deadline(),
             self.relay.next_deadline(),
             self.asking.next_deadline(),
+            self.round.next_turn(self.now),
         ];
         let next = alarms.into_iter().flatten().min();
         let next = next.map_or(self.housekeeping, |at| {
@@ -340,6 +352,10 @@ impl Worker {
     fn refresh(&mut self) {
         if !Arc::ptr_eq(&self.snapshot, &self.shared.snapshot.load()) {
             self.snapshot = self.shared.snapshot.load_full();
+            self.begin_round();
+        }
+        if self.round_is_asked_for() {
+            self.begin_round();
         }
     }
 
@@ -403,13 +419,20 @@ impl Worker {
 
     /// Makes sure that an alarm rings no later than the connection is due.
     fn arm(&mut self, slot: usize, connection: &mut Connection) {
-        if let Some((due, _)) = connection.due()
+        if let Some((due, _)) = self.due(connection)
             && let at = due.min(self.now + FARTHEST_ALARM)
             && connection.alarms.iter().all(|standing| *standing > at)
         {
             self.alarms.set(at, slot, connection.id);
             connection.alarms.push(at);
         }
+    }
+
+    /// When a connection is due, and by which limit: its certificate has one too.
+    fn due(&self, connection: &Connection) -> Option<(Instant, Limit)> {
+        let ends = self.end_of_identity(connection);
+        let due = connection.due().into_iter().chain(ends);
+        due.min_by_key(|(at, _)| *at)
     }
 
     fn forget_flow(&mut self, connection: &mut Connection) {
@@ -451,6 +474,7 @@ impl Worker {
                 Ok(Mail::FlowGone(flow)) => {
                     self.relay.on_flow_closed(flow, self.now, &mut self.effects);
                 }
+                Ok(Mail::Rejudged(rejudged)) => self.take_rejudged(*rejudged),
                 Ok(Mail::Inspect(inspection)) => self.inspect(&inspection),
                 Ok(Mail::Close(closing)) => self.close(&closing),
                 Err(_) => return,
@@ -545,7 +569,7 @@ impl Worker {
             }
             self.guarded(slot, |worker, connection| {
                 connection.alarms.retain(|standing| *standing != at);
-                match connection.due() {
+                match worker.due(connection) {
                     Some((due, limit)) if due <= worker.now => worker.expired(connection, limit),
                     _ => Fate::Keep,
                 }
@@ -557,6 +581,7 @@ impl Worker {
     fn expired(&mut self, connection: &mut Connection, limit: Limit) -> Fate {
         match limit {
             Limit::Linger => return Fate::Drop(String::new()),
+            Limit::Identity => return self.identity_ends(connection),
             Limit::Write => self.shared.counters.slow_receivers.add(1),
             _ => self.shared.counters.timeouts.add(1),
         }
@@ -582,7 +607,10 @@ impl Worker {
             return;
         }
         self.housekeeping = self.now + HOUSEKEEPING;
+        self.clock = Clock::now();
+        self.look_for_a_round();
         if self.number == 0 {
+            self.shared.free_retired();
             self.shared.location.sweep(self.now, SHARDS_A_SECOND);
             let suppressed = self.shared.limiter.take_suppressed();
             if suppressed > 0 {

@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod again;
 mod calls;
 mod control;
 mod faults;

@@ -164,6 +164,11 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             "false: a From outside our domains is believed without a certificate",
         ),
         (
+            auth.on_identity_lost == crate::auth::OnIdentityLost::Leave,
+            "OnIdentityLost",
+            "leave: a connection stays in its rights whose certificate has expired, or whose CA is not trusted any more",
+        ),
+        (
             auth.mappings_ignore_bad_lines,
             "CommonNameMappingsIgnoreBadLines",
             "a line with a mistake in it takes its phone out of service without an error at start",

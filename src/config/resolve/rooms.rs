@@ -10,7 +10,7 @@ use log::LevelFilter;
 use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
-use crate::auth::{AuthOptions, IdentityRules, TokenSecret};
+use crate::auth::{AuthOptions, IdentityRules, OnIdentityLost, TokenSecret};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::{
@@ -122,6 +122,11 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             "report" => IdentityRules::Report,
             "repro" => IdentityRules::Repro,
             _ => IdentityRules::Secure,
+        },
+        on_identity_lost: match v.choice("OnIdentityLost") {
+            "refuse" => OnIdentityLost::Refuse,
+            "leave" => OnIdentityLost::Leave,
+            _ => OnIdentityLost::Close,
         },
         mappings_file: v
             .some_text("CommonNameMappings")

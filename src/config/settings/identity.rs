@@ -57,6 +57,13 @@ const ROWS: &[Setting] = &[
          proves it.",
     ),
     honoured(
+        "OnIdentityLost",
+        Choice(&["close", "refuse", "leave"]),
+        "close",
+        "What becomes of a live connection whose certificate would not be accepted any more, because CAs or policies have \
+         changed or it has expired: close it, refuse its new requests and let what is under way end, or leave it.",
+    ),
+    honoured(
         "Domains",
         DomainList,
         "",

@@ -408,6 +408,12 @@ impl Relay {
         known
     }
 
+    /// Whether a request of this worker's is under way over this flow, in either direction.
+    pub fn is_in_use(&self, flow: FlowId) -> bool {
+        let mut uses = self.uses.range((flow, RelayId(0), None)..);
+        uses.next().is_some_and(|(of, _, _)| *of == flow)
+    }
+
     /// A flow is gone: what was sent over it is not answered any more, and who sent over it cannot be answered.
     pub fn on_flow_closed(&mut self, flow: FlowId, now: Instant, out: &mut Vec<Effect>) {
         let first = (flow, RelayId(0), None);

@@ -7,6 +7,7 @@
     clippy::panic
 )]
 
+mod again;
 mod clients;
 mod files;
 mod odd;
@@ -125,7 +126,7 @@ pub(super) fn verifier_of(judged: verify::Judged) -> verify::Verifier {
     let mut param = X509VerifyParam::new().unwrap();
     param.set_purpose(X509PurposeId::ANY).unwrap();
     store.set_param(&param).unwrap();
-    verify::Verifier::new(judged, store.build(), 100)
+    verify::Verifier::new(judged, store.build(), 0, 100)
 }
 
 /// A client as the tests need it.
