@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use super::admit::{Decision, Rules, Trace, decide};
 use super::certificate::{Identities, IdentityKind};
 use super::check::{Answers, Peer, Transport};
-use super::options::IdentityRules;
 use super::peer_certificate::PeerCertificate;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal};
 use crate::sip::{Fault, Message, Request, SipUri};
@@ -128,11 +127,7 @@ pub fn explain(
     describe(certificate, identities.as_ref(), &mut steps);
     steps.push(format!(
         "rules: {}, certificate authenticator {}, digest {}, {} mappings",
-        match rules.identity {
-            IdentityRules::Secure => "secure",
-            IdentityRules::Report => "report",
-            IdentityRules::Repro => "repro",
-        },
+        rules.identity.word(),
         on_off(rules.certificate_authenticator),
         on_off(rules.digest),
         rules.mappings.len()
@@ -372,6 +367,7 @@ fn mapping(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::IdentityRules;
     use super::super::test_support::{cert, rules};
     use super::*;
 

@@ -24,6 +24,7 @@ mod parity;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;
+mod record;
 mod seal;
 mod secure;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use record::{AdmissionRecord, Said};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

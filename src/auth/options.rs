@@ -18,6 +18,17 @@ pub enum IdentityRules {
     Repro,
 }
 
+impl IdentityRules {
+    /// The word of the setting.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Secure => "secure",
+            Self::Report => "report",
+            Self::Repro => "repro",
+        }
+    }
+}
+
 /// An address and the leading bits of it that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IpNetwork {

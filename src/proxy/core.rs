@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::audit::{self, Audited, Heard, MessageId};
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::load::{self, Load};
@@ -13,7 +14,10 @@ use super::ours::Routed;
 use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
-use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Peer, ProvenLeg, Refusal};
+use crate::auth::{
+    self, AdmissionRecord, Admitted, Decision, Identities, IdentityPath, Peer, ProvenLeg, Refusal,
+    Said,
+};
 use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
 use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
 
@@ -70,6 +74,13 @@ pub enum Outcome {
     Overloaded,
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
+    /// Admission has said something, and an audit is kept ([`super::ProxyOptions::audit`]).
+    Audited {
+        /// What became of it.
+        outcome: Box<Outcome>,
+        /// What is told of it.
+        audited: Box<Audited>,
+    },
     /// Passed by repro's rules; the secure rules would have refused it.
     Reported {
         /// What became of it.
@@ -87,6 +98,7 @@ pub enum Outcome {
 
 /// A refusal with what it was about; `Display` is the end of a log line.
 pub struct Refused {
+    id: MessageId,
     method: String,
     from: String,
     refusal: Refusal,
@@ -95,6 +107,7 @@ pub struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            id,
             method,
             from,
             refusal,
@@ -102,7 +115,7 @@ impl fmt::Display for Refused {
         let (status, hint) = (refusal.status, refusal.hint());
         write!(
             f,
-            "method={method:?} from={from:?} status={status} reason={:?} hint={hint:?}",
+            "id={id} method={method:?} from={from:?} status={status} reason={:?} hint={hint:?}",
             refusal.to_string()
         )
     }
@@ -259,7 +272,7 @@ fn step(
         return Outcome::Dropped("a response to nothing of ours");
     }
     // It arrives once, however often it is judged.
-    answers.arrived.get_or_insert(context.arrived);
+    let arrived_at = *answers.arrived.get_or_insert(context.arrived);
     let rules = &context.policy.rules;
     let request = match Request::read(message, rules.identity.from_rule()) {
         Ok(request) => request,
@@ -300,6 +313,11 @@ fn step(
     } else {
         IdentityPath::Proxy
     };
+    let heard = Heard {
+        request: &request,
+        path,
+        arrived: arrived_at,
+    };
     let given = answers.admission.clone().unwrap_or_default();
     let decision = match in_dialog(&request, context) {
         Some(leg) => auth::admit_in_dialog(leg, path, rules, given),
@@ -320,13 +338,18 @@ fn step(
                 }
             };
             keep_answer(&request, &outcome, before, context, relaying, out);
-            report(&admitted, outcome)
+            let outcome = report(&admitted, &heard, outcome);
+            if !audit::wants_admitted(context) {
+                return outcome;
+            }
+            let record = AdmissionRecord::of_admitted(&admitted, &context.peer, rules);
+            heard.audit(context, outcome, record)
         }
         Decision::Refuse(refusal) => {
             context.answer_with(message, refusal.status, refusal.phrase, b"", out);
-            Outcome::Refused(Box::new(refused(&request, refusal)))
+            refuse(&heard, refusal, Said::Refused, context)
         }
-        Decision::Drop(refusal) => Outcome::Refused(Box::new(refused(&request, refusal))),
+        Decision::Drop(refusal) => refuse(&heard, refusal, Said::Dropped, context),
         Decision::Pending(pending) => {
             answers.admission = None;
             Outcome::Pending(Box::new(Pending::admission(pending, answers)))
@@ -376,21 +399,38 @@ pub(super) fn in_dialog<'m, 'c>(
     )
 }
 
-fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
+/// The outcome of a refusal, told to an audit as well if there is one.
+fn refuse(
+    heard: &Heard<'_, '_>,
+    refusal: Refusal,
+    said: impl FnOnce(Refusal) -> Said,
+    context: &Context<'_>,
+) -> Outcome {
+    let record = audit::wants_refused(context)
+        .then(|| AdmissionRecord::of(said(refusal.clone()), &context.policy.rules));
+    let outcome = Outcome::Refused(Box::new(refused(heard, refusal)));
+    match record {
+        Some(record) => heard.audit(context, outcome, record),
+        None => outcome,
+    }
+}
+
+fn refused(heard: &Heard<'_, '_>, refusal: Refusal) -> Refused {
     Refused {
-        method: request.method.as_str().to_owned(),
-        from: String::from_utf8_lossy(request.from.text).into_owned(),
+        id: heard.id(),
+        method: heard.request.method.as_str().to_owned(),
+        from: audit::named(&heard.request.from),
         refusal,
     }
 }
 
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
-fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
+fn report(admitted: &Admitted<'_>, heard: &Heard<'_, '_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
         (Some(refusal), outcome @ (Outcome::Answered { .. } | Outcome::Relayed(_))) => {
             Outcome::Reported {
                 outcome: Box::new(outcome),
-                refused: Box::new(refused(admitted.request(), refusal.clone())),
+                refused: Box::new(refused(heard, refusal.clone())),
             }
         }
         (_, outcome) => outcome,

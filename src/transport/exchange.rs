@@ -14,7 +14,7 @@ use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
 use crate::auth::Identities;
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::Aor;
-use crate::sip::{Fault, Frame, Message, Reply};
+use crate::sip::{Fault, Frame, Message, Reply, StatusCode};
 use crate::tls::Progress;
 
 /// Reads of one connection before others have their turn.
@@ -396,6 +396,10 @@ impl Worker {
                 }
                 self.account(origin, message, *outcome, out);
             }
+            Outcome::Audited { outcome, audited } => {
+                self.write_audit(origin, &audited);
+                self.account(origin, message, *outcome, out);
+            }
             Outcome::Malformed(fault) => {
                 counters.malformed.add(1);
                 if self.may_log("sip.malformed", peer) {
@@ -487,6 +491,8 @@ impl Worker {
                 self.shared.counters.lookups_refused.add(1);
                 let tag = self.tag(origin);
                 proxy::answer_busy(message, &self.context(origin, &tag), out);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                self.write_undecided(origin, message, status, "lookups-full");
             }
         }
     }
@@ -537,6 +543,8 @@ impl Worker {
             None => {
                 let tag = self.tag(origin);
                 proxy::answer_failed(message, &self.context(origin, &tag), out);
+                let status = StatusCode::SERVER_INTERNAL_ERROR;
+                self.write_undecided(origin, message, status, "lookup-failed");
             }
         }
     }

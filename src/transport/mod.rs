@@ -7,6 +7,7 @@ mod acceptor;
 mod admission;
 mod alias;
 mod arrivals;
+mod audit;
 mod congestion;
 mod connection;
 mod datagram;

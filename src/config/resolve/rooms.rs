@@ -14,7 +14,7 @@ use crate::auth::{AuthOptions, IdentityRules, TokenSecret};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::{
-    FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
+    Audit, FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
 };
 use crate::registrar::{OutboundOptions, RegistrarOptions};
 use crate::sip::{FrameLimits, StatusCode};
@@ -216,6 +216,11 @@ pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {
     ProxyOptions {
         server_text: v.some_text("ServerText").map(str::to_owned),
         always_allow_relaying: v.bool("AlwaysAllowRelaying"),
+        audit: match (v.some_text("AuditLog"), v.bool("AuditAdmitted")) {
+            (None, _) => Audit::Off,
+            (Some(_), false) => Audit::Refusals,
+            (Some(_), true) => Audit::All,
+        },
     }
 }
 
@@ -459,6 +464,7 @@ pub(super) fn logging(v: &mut Values<'_>, paths: &Paths) -> LoggingOptions {
         max_lines: v.integer("LogFileMaxLines"),
         keep_all: v.bool("KeepAllLogFiles"),
         instance: v.text("LoggingInstanceName").to_owned(),
+        audit: v.some_text("AuditLog").map(|name| paths.log(name)),
     }
 }
 

@@ -288,7 +288,9 @@ impl World {
             Outcome::Overloaded => self.seen.push(Seen::Note("overloaded".to_owned())),
             Outcome::Absorbed => self.seen.push(Seen::Note("absorbed".to_owned())),
             Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),
-            Outcome::Reported { .. } | Outcome::Pending(_) => panic!("nobody is asked here"),
+            Outcome::Reported { .. } | Outcome::Audited { .. } | Outcome::Pending(_) => {
+                panic!("nobody is asked here, and nothing is audited")
+            }
         }
         assert!(effects.len() <= bound, "{} effects", effects.len());
         self.carry_out(effects);
