@@ -66,6 +66,7 @@ impl Rules {
             names: NamePolicy {
                 email_as_sip: options.email_as_sip,
                 wildcards: options.allow_wildcards,
+                phones: options.phones,
             },
             domains: DomainSet::new(&options.domains, &options.domain_suffixes),
             mappings: mappings.into(),

@@ -308,11 +308,7 @@ fn step(
     if let Some(outcome) = before_admission(&arrived, context, out) {
         return outcome;
     }
-    let path = if is_registration(&arrived, context) {
-        IdentityPath::Registrar
-    } else {
-        IdentityPath::Proxy
-    };
+    let path = arrived.identity_path(context.policy);
     let heard = Heard {
         request: &request,
         path,
@@ -453,6 +449,25 @@ impl Arrived<'_, '_> {
             Err(_) => false,
         }
     }
+
+    /// Whether it is a REGISTER for our registrar.
+    fn is_registration(&self, policy: &Policy) -> bool {
+        self.request.method == Method::Register && policy.registrar.enabled && self.is_to_us(policy)
+    }
+
+    fn identity_path(&self, policy: &Policy) -> IdentityPath {
+        match self.is_registration(policy) {
+            true => IdentityPath::Registrar,
+            false => IdentityPath::Proxy,
+        }
+    }
+}
+
+/// Who handles this request if it is admitted.
+pub fn identity_path(request: &Request<'_>, policy: &Policy) -> IdentityPath {
+    let routes = Routes::of(request, |uri| policy.is_mine(uri));
+    let routes = &routes;
+    Arrived { request, routes }.identity_path(policy)
 }
 
 /// What is answered without asking who it is: RFC 3261 §16.3 steps 2, 3 and 5, and the question whether we are there.
@@ -491,7 +506,7 @@ fn before_admission(
         let headers = [allow(context.policy), supported.as_bytes()].concat();
         return Some(context.answer(message, StatusCode::OK, &headers, out));
     }
-    if request.max_forwards == Some(0) && !is_registration(arrived, context) {
+    if request.max_forwards == Some(0) && !arrived.is_registration(context.policy) {
         return Some(context.answer(message, StatusCode::TOO_MANY_HOPS, b"", out));
     }
     if request.method == Method::Cancel {
@@ -504,13 +519,6 @@ fn before_admission(
 fn is_for_us(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
     let uri = arrived.request.uri;
     uri.sip().is_some_and(|uri| uri.user.is_none()) && arrived.is_to_us(context.policy)
-}
-
-/// Whether it is a REGISTER for our registrar.
-fn is_registration(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
-    arrived.request.method == Method::Register
-        && context.policy.registrar.enabled
-        && arrived.is_to_us(context.policy)
 }
 
 /// Whether the sender of a REGISTER may say through whom others are reached: it is trusted, the server of a domain, or nobody

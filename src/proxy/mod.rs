@@ -62,7 +62,7 @@ pub use audit::{Audit, Audited, MessageId, undecided};
 pub use breadth::{MAX_BREADTH, max_breadth};
 pub use core::{
     Context, Outcome, Refused, Registration, Relaying, answer_busy, answer_failed, answer_fault,
-    on_answers, on_message,
+    identity_path, on_answers, on_message,
 };
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
 pub use draft::{Draft, Onward, OwnVia, Undraftable};

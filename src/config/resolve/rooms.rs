@@ -10,7 +10,7 @@ use log::LevelFilter;
 use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
-use crate::auth::{AuthOptions, IdentityRules, TokenSecret};
+use crate::auth::{AuthOptions, IdentityRules, PhoneProfile, PhoneProfiles, TokenSecret};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::{
@@ -129,6 +129,7 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
         mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
         email_as_sip: v.bool("TLSUseEmailAsSIP"),
         allow_wildcards: v.bool("AllowWildcardCertificates"),
+        phones: phones(v),
         trusted_peers: v
             .list("TrustedPeers")
             .filter_map(|item| value::peer(item).ok())
@@ -141,6 +142,32 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             .filter_map(|domain| value::domain(domain).ok())
             .collect(),
     }
+}
+
+/// The profiles of phones; `generic` is what holds without any.
+fn phones(v: &mut Values<'_>) -> PhoneProfiles {
+    let name = "PhoneProfile";
+    let mut profiles = PhoneProfiles::NONE;
+    for word in v.list(name).collect::<Vec<_>>() {
+        let known = PhoneProfile::ALL
+            .into_iter()
+            .find(|own| own.word().eq_ignore_ascii_case(word));
+        match known {
+            Some(profile) => profiles = profiles.with(profile),
+            None if word.eq_ignore_ascii_case("generic") => {}
+            None => {
+                let all: Vec<_> = PhoneProfile::ALL
+                    .into_iter()
+                    .map(PhoneProfile::word)
+                    .collect();
+                v.fault(
+                    name,
+                    format!("{word:?}: expected generic, {}", all.join(", ")),
+                );
+            }
+        }
+    }
+    profiles
 }
 
 fn dialog_token_secrets(v: &mut Values<'_>) -> Vec<TokenSecret> {
