@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod audit;
 mod calls;
 mod control;
 mod faults;
@@ -27,6 +28,7 @@ mod parity;
 mod peers;
 mod readme;
 mod robustness;
+mod secrets;
 mod silo;
 mod startup;
 mod store_file;
