@@ -98,7 +98,8 @@ pub enum Outcome {
 
 /// A refusal with what it was about; `Display` is the end of a log line.
 pub struct Refused {
-    id: MessageId,
+    /// The request, as an audit knows it.
+    pub id: MessageId,
     method: String,
     from: String,
     refusal: Refusal,
@@ -107,15 +108,15 @@ pub struct Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            id,
             method,
             from,
             refusal,
+            ..
         } = self;
         let (status, hint) = (refusal.status, refusal.hint());
         write!(
             f,
-            "id={id} method={method:?} from={from:?} status={status} reason={:?} hint={hint:?}",
+            "method={method:?} from={from:?} status={status} reason={:?} hint={hint:?}",
             refusal.to_string()
         )
     }

@@ -369,7 +369,8 @@ impl Worker {
                 counters.refused.add(1);
                 if self.may_log("auth.refused", peer) {
                     let names = origin.names();
-                    warn!("auth.refused conn={id} peer={peer} {names} {refused}");
+                    let message = refused.id;
+                    warn!("auth.refused conn={id} peer={peer} {names} id={message} {refused}");
                 }
             }
             Outcome::Relayed(routed) => {
@@ -390,8 +391,9 @@ impl Worker {
                         Outcome::Answered { status, .. } => status.to_string(),
                         _ => "none".to_owned(),
                     };
+                    let message = refused.id;
                     warn!(
-                        "auth.would_refuse conn={id} peer={peer} answered={answered} {names} {refused}"
+                        "auth.would_refuse conn={id} peer={peer} answered={answered} {names} id={message} {refused}"
                     );
                 }
                 self.account(origin, message, *outcome, out);
