@@ -22,6 +22,7 @@ fn certificate(common_name: &str, alt_names: Vec<SubjectAltName>) -> PeerCertifi
         not_before: 0,
         not_after: 0,
         common_names: vec![common_name.as_bytes().to_vec()],
+        subject_attributes: Vec::new(),
         alt_names,
         extended_key_usage: None,
         anchor_subject: String::new(),

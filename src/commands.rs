@@ -1,19 +1,21 @@
 //! The commands that print something and end: check, settings, certs, explain.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::admin::{ctl_command, run_ctl};
-use crate::auth::{Check, IdentityPath, Statement, Transport, explain};
-use crate::config::cli::{Question, SettingsForm};
+use crate::auth::{Check, IdentityPath, Scene, Statement, explain, explain_message};
+use crate::captured;
+use crate::config::cli::{Asked, Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
 use crate::data::Data;
 use crate::manage;
+use crate::proxy::identity_path;
 use crate::serve::{say, serve};
 use crate::server::{self, Fault, Files};
+use crate::sip::{HeaderName, Message, Request};
 use crate::store::Table;
 use crate::stores::Stores;
 use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
@@ -319,26 +321,54 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         }
         certificate = Some(examined.certificate);
     }
-    let path = if question.method == "REGISTER" {
-        IdentityPath::Registrar
-    } else {
-        IdentityPath::Proxy
+    let policy = &loaded.composed.snapshot.policy;
+    let Question {
+        source, transport, ..
+    } = *question;
+    let certificate = certificate.as_deref();
+    let explanation = match &question.request {
+        Asked::Stated {
+            from,
+            method,
+            to_tag,
+            to,
+        } => {
+            let statement = Statement {
+                from,
+                to: to.as_deref(),
+                referred_by: None,
+                method,
+                to_tag: *to_tag,
+                transport,
+                source,
+                path: match method.as_str() {
+                    "REGISTER" => IdentityPath::Registrar,
+                    _ => IdentityPath::Proxy,
+                },
+            };
+            explain(certificate, &statement, &policy.rules)
+        }
+        Asked::Captured(path) => {
+            let head = match captured::read(path) {
+                Ok(head) => head,
+                Err(fault) => return fail([fault]),
+            };
+            let limits = loaded.files.configuration.engine.limits;
+            let message = Message::parse(&head, head.len(), limits.fields);
+            let from_rule = policy.rules.identity.from_rule();
+            let request = Request::read(&message, from_rule).ok();
+            let path = request.map_or_else(IdentityPath::default, |request| {
+                text.push_str(&summary(&request));
+                identity_path(&request, policy)
+            });
+            let scene = Scene {
+                transport,
+                source,
+                path,
+            };
+            explain_message(certificate, &message, &scene, &policy.rules)
+        }
     };
-    let statement = Statement {
-        from: &question.from,
-        to: question.to.as_deref(),
-        referred_by: None,
-        method: &question.method,
-        to_tag: question.to_tag,
-        transport: Transport::Tls,
-        source: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        path,
-    };
-    let explanation = explain(
-        certificate.as_deref(),
-        &statement,
-        &loaded.composed.snapshot.policy.rules,
-    );
     let _ = writeln!(text, "{explanation}");
     print(&text);
     if explanation.is_admitted() {
@@ -346,4 +376,19 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// What a captured request is, in one line and those of its Route.
+fn summary(request: &Request<'_>) -> String {
+    let mut text = format!(
+        "request: {} {}, Call-ID {}, CSeq {}\n",
+        request.method.as_str(),
+        request.uri_text.escape_ascii(),
+        request.call_id.escape_ascii(),
+        request.cseq
+    );
+    for route in request.message.all(HeaderName::Route) {
+        let _ = writeln!(text, "route: {}", route.escape_ascii());
+    }
+    text
 }

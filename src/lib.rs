@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod auth;
+mod captured;
 mod commands;
 pub mod config;
 mod control;

@@ -131,9 +131,7 @@ fn run(
         opened => opened?,
     };
     let files: Vec<&Path> = log
-        .path()
-        .map(|p| p.as_path())
-        .into_iter()
+        .paths()
         .chain(pid_file.as_ref().map(PidFile::path))
         .collect();
     process::drop_privileges(&process, &files)?;

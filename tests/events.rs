@@ -15,6 +15,7 @@ use sipvouch::transport::Counters;
 /// First words of events: a string that begins with one of them, a dot and a word is an event.
 const KINDS: &[&str] = &[
     "accept",
+    "audit",
     "auth",
     "config",
     "conn",

@@ -51,9 +51,12 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand certs" -l config -d 'T
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand certs" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l config -d 'The configuration file' -r -F
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l cert -d 'The certificate of the peer' -r -F
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l message -d 'The text of a whole request, from a log or a capture; - reads standard input' -r -F
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l from -d 'The URI in From' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l method -d 'The method; INVITE without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to -d 'The URI in To; that of From without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l source -d 'Where it comes from; nowhere in particular without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l transport -d 'Over what it comes: tls (without this), tcp, udp, ws, wss' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to-tag -d 'To has a tag'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and not __fish_seen_subcommand_from add change remove list show verify" -s h -l help -d 'Print help'

@@ -2,17 +2,25 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipvouch::auth::{Identities, IdentityKind, NamePolicy};
+use sipvouch::auth::{Identities, IdentityKind, NamePolicy, PhoneProfile, PhoneProfiles};
 use sipvouch::tls::names_of_der;
 
 fuzz_target!(|der: &[u8]| {
     let Some(certificate) = names_of_der(der) else {
         return;
     };
-    for (email_as_sip, wildcards) in [(false, false), (true, true)] {
+    let makers = PhoneProfile::ALL
+        .into_iter()
+        .fold(PhoneProfiles::NONE, PhoneProfiles::with);
+    for (email_as_sip, wildcards, phones) in [
+        (false, false, PhoneProfiles::NONE),
+        (true, true, PhoneProfiles::NONE),
+        (true, true, makers),
+    ] {
         let policy = NamePolicy {
             email_as_sip,
             wildcards,
+            phones,
         };
         let identities = Identities::of(&certificate, &policy);
         for name in identities.names() {

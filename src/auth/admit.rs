@@ -68,6 +68,7 @@ impl Rules {
             names: NamePolicy {
                 email_as_sip: options.email_as_sip,
                 wildcards: options.allow_wildcards,
+                phones: options.phones,
             },
             on_identity_lost: options.on_identity_lost,
             domains: DomainSet::new(&options.domains, &options.domain_suffixes),

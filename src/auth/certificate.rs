@@ -7,6 +7,7 @@ use super::identity_digest::IdentityDigest;
 use super::legacy_name;
 use super::mac::{Mac, is_dns_name};
 use super::peer_certificate::{PeerCertificate, SubjectAltName, oid};
+use super::phone::{self, Device, PhoneProfiles};
 use crate::sip::{Host, SipUri, Uri, canonical_domain, canonical_user};
 
 /// Names of one certificate that are looked at; the rest entitles to nothing. A certificate of a megabyte with 20,000
@@ -26,6 +27,8 @@ pub struct NamePolicy {
     pub email_as_sip: bool,
     /// `*.example.org` stands for one label. repro: `AllowWildcardCertificates`. Deviation: RFC 5922 §7.2 forbids it.
     pub wildcards: bool,
+    /// Makers whose factory certificates are read as they write them. Ours: `PhoneProfile`.
+    pub phones: PhoneProfiles,
 }
 
 /// Where in the certificate a name stands.
@@ -41,6 +44,10 @@ pub enum NameSource {
     Ip,
     /// The last commonName of the subject.
     CommonName,
+    /// The serialNumber of the subject; only by a profile of phones.
+    SerialNumber,
+    /// The stateOrProvinceName of the subject; only by a profile of phones.
+    State,
     /// subjectAltName of another type.
     Other,
 }
@@ -54,6 +61,8 @@ impl NameSource {
             Self::Email => "email",
             Self::Ip => "IP",
             Self::CommonName => "CN",
+            Self::SerialNumber => "serialNumber",
+            Self::State => "ST",
             Self::Other => "SAN",
         }
     }
@@ -204,6 +213,9 @@ impl Identities {
             reader.common_name(name);
         }
         let mut names = reader.finish();
+        if let Some(device) = phone::device(certificate, policy.phones) {
+            names = reader.only_device(names, device);
+        }
         if is_for_servers_only(certificate) {
             reader.unusable.extend(names.extract_if(.., |name| !name.kind.is_domain()).map(|name| Unusable {
                 source: name.source,
@@ -419,6 +431,11 @@ impl<'p> Reader<'p> {
         if text.contains('*') {
             return self.wildcard(NameSource::Dns, text);
         }
+        if Mac::of_name(text).is_some() {
+            // The MAC address of a phone is a host name by its letters only, as in a CN.
+            self.add(NameSource::Dns, IdentityKind::Label, text.into(), None);
+            return Ok(());
+        }
         let name = canonical_domain(text);
         if !is_dns_name(&name) {
             return Err("no host name");
@@ -522,6 +539,32 @@ impl<'p> Reader<'p> {
         }
         names
     }
+
+    /// The phone that a factory certificate names, and none of the names that it has besides.
+    fn only_device(&mut self, names: Vec<Identity>, device: Option<Device>) -> Vec<Identity> {
+        let why = match &device {
+            Some(_) => phone::NO_DEVICE,
+            None => phone::SHARED,
+        };
+        for name in &names {
+            let is_device = |device: &Device| {
+                name.source == device.source
+                    && (*name.text == *device.text
+                        || device.written.as_deref() == Some(&*name.text))
+            };
+            if !device.as_ref().is_some_and(is_device) {
+                self.refuse(name.source, name.text.as_bytes(), why);
+            }
+        }
+        let own = device.map(|device| Identity {
+            kind: IdentityKind::Label,
+            source: device.source,
+            secure_only: false,
+            text: device.text.into(),
+            written: device.written.map(Box::from),
+        });
+        own.into_iter().collect()
+    }
 }
 
 /// The text of a name that can be shown and compared whole: a NUL or a control character makes it none, since other
@@ -592,10 +635,12 @@ mod tests {
     const STRICT: NamePolicy = NamePolicy {
         email_as_sip: false,
         wildcards: false,
+        phones: PhoneProfiles::NONE,
     };
     const WIDE: NamePolicy = NamePolicy {
         email_as_sip: true,
         wildcards: true,
+        phones: PhoneProfiles::NONE,
     };
 
     fn entitled(policy: NamePolicy, cn: &str, sans: &[&str], claim: &str) -> bool {
@@ -637,6 +682,7 @@ mod tests {
             ("DNS name beside a user URI", "", &["DNS:example.org", "URI:sip:bob@example.net"], "sip:bob@example.org", true),
             ("DNS name, A-label", "", &["DNS:xn--bcher-kva.example"], "sip:bob@XN--bcher-kva.example", true),
             ("DNS name, not ASCII", "", &["DNS:bücher.example"], "sip:bob@xn--bcher-kva.example", false),
+            ("DNS name that is a MAC address", "", &["DNS:abcdefabcdef"], "sip:bob@abcdefabcdef", false),
             ("DNS name that is an address", "", &["DNS:192.0.2.1"], "sip:bob@192.0.2.1", false),
             ("DNS name with a NUL", "", &["DNS:example.org~.evil.net"], "sip:bob@example.org", false),
             ("URI with a NUL", "", &["URI:sip:example.org~.evil.net"], "sip:bob@example.org", false),

@@ -82,6 +82,13 @@ impl Transport {
         self != Self::Udp
     }
 
+    /// The one of this name, in any letter case.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+        all.into_iter()
+            .find(|own| own.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// The token of Via.
     pub fn as_str(self) -> &'static str {
         match self {

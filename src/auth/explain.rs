@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::admit::{Decision, Rules, Trace, decide};
 use super::certificate::{Identities, IdentityKind};
 use super::check::{Answers, Peer, Transport};
-use super::options::IdentityRules;
+use super::credentials;
 use super::peer_certificate::PeerCertificate;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal};
 use crate::sip::{Fault, Message, Request, SipUri};
@@ -33,6 +33,17 @@ pub struct Statement<'a> {
     /// Over what it comes.
     pub transport: Transport,
     /// Where it comes from.
+    pub source: SocketAddr,
+    /// Who handles it.
+    pub path: IdentityPath,
+}
+
+/// How a request comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene {
+    /// Over what.
+    pub transport: Transport,
+    /// Where from.
     pub source: SocketAddr,
     /// Who handles it.
     pub path: IdentityPath,
@@ -123,51 +134,76 @@ pub fn explain(
     statement: &Statement<'_>,
     rules: &Rules,
 ) -> Explanation {
+    let Statement {
+        transport,
+        source,
+        path,
+        ..
+    } = *statement;
+    let scene = Scene {
+        transport,
+        source,
+        path,
+    };
+    match write_request(statement) {
+        Some(text) => {
+            let message = Message::parse(text.as_bytes(), text.len(), 64);
+            explain_message(certificate, &message, &scene, rules)
+        }
+        None => Explanation {
+            verdict: Verdict::Malformed(Fault::bad_request("Malformed From header")),
+            would_refuse: None,
+            steps: Vec::new(),
+            remedies: Vec::new(),
+        },
+    }
+}
+
+/// The same of a whole message, such as one that was captured.
+pub fn explain_message(
+    certificate: Option<&PeerCertificate>,
+    message: &Message<'_>,
+    scene: &Scene,
+    rules: &Rules,
+) -> Explanation {
     let identities = certificate.map(|c| Identities::of(c, &rules.names));
     let mut steps = Vec::new();
     describe(certificate, identities.as_ref(), &mut steps);
     steps.push(format!(
         "rules: {}, certificate authenticator {}, digest {}, {} mappings",
-        match rules.identity {
-            IdentityRules::Secure => "secure",
-            IdentityRules::Report => "report",
-            IdentityRules::Repro => "repro",
-        },
+        rules.identity.word(),
         on_off(rules.certificate_authenticator),
         on_off(rules.digest),
         rules.mappings.len()
     ));
-    let malformed = |fault, steps| Explanation {
-        verdict: Verdict::Malformed(fault),
-        would_refuse: None,
-        steps,
-        remedies: Vec::new(),
-    };
-    let Some(text) = write_request(statement) else {
-        return malformed(Fault::bad_request("Malformed From header"), steps);
-    };
-    let message = Message::parse(text.as_bytes(), text.len(), 64);
-    let request = match Request::read(&message, rules.identity.from_rule()) {
+    let request = match Request::read(message, rules.identity.from_rule()) {
         Ok(request) => request,
-        Err(fault) => return malformed(fault, steps),
+        Err(fault) => {
+            return Explanation {
+                verdict: Verdict::Malformed(fault),
+                would_refuse: None,
+                steps,
+                remedies: Vec::new(),
+            };
+        }
     };
-    if statement.to_tag {
+    steps.extend(credentials::describe(message));
+    if request.has_to_tag() {
         steps.push(
             "a To tag proves nothing: within a dialog of ours the token in Route does (ground dialog-leg), which is not judged here"
                 .to_owned(),
         );
     }
     let peer = Peer {
-        transport: statement.transport,
-        source: statement.source,
+        transport: scene.transport,
+        source: scene.source,
         identities: identities.as_ref(),
     };
     let mut answers = Answers::default();
     let mut verdict = Verdict::Undecided;
     let mut would_refuse = None;
     for _ in 0..MAX_ROUNDS {
-        let path = statement.path;
-        match decide(request, &peer, path, rules, answers, None, &mut steps) {
+        match decide(request, &peer, scene.path, rules, answers, None, &mut steps) {
             Decision::Admit(admitted) => {
                 would_refuse = admitted.would_refuse().cloned();
                 verdict = Verdict::Admitted(admitted.ground().clone());
@@ -193,7 +229,7 @@ pub fn explain(
         _ => would_refuse.as_ref(),
     };
     let remedies = refusal.map_or_else(Vec::new, |refusal| {
-        remedies(refusal, &request, identities.as_ref(), rules, statement)
+        remedies(refusal, &request, identities.as_ref(), rules, scene)
     });
     Explanation {
         verdict,
@@ -278,7 +314,7 @@ fn remedies(
     request: &Request<'_>,
     identities: Option<&Identities>,
     rules: &Rules,
-    statement: &Statement<'_>,
+    scene: &Scene,
 ) -> Vec<String> {
     let mut remedies = Vec::new();
     let claimed = match refusal.role {
@@ -301,7 +337,7 @@ fn remedies(
         );
         return remedies;
     }
-    if !statement.transport.is_secure() {
+    if !scene.transport.is_secure() {
         remedies.push("a connection over TLS, with one of these:".into());
     } else if identities.is_none() {
         remedies.push(
@@ -312,10 +348,10 @@ fn remedies(
     certificates(claimed, &mut remedies);
     mapping(claimed, identities, rules, &mut remedies);
     let ours = rules.domains.contains(&claimed.host);
-    if ours && !statement.source.ip().is_unspecified() {
+    if ours && !scene.source.ip().is_unspecified() {
         remedies.push(format!(
             "TrustedPeers with {} (if that is a proxy which checks its users itself)",
-            statement.source.ip()
+            scene.source.ip()
         ));
     }
     if let Some(name) = identities.and_then(|i| i.trust_names().next()) {
@@ -372,6 +408,7 @@ fn mapping(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::IdentityRules;
     use super::super::test_support::{cert, rules};
     use super::*;
 

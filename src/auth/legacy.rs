@@ -5,9 +5,10 @@
 use super::admit::{Case, Outcome, Trace};
 use super::certificate::Identities;
 use super::legacy_name::LegacyClaim;
+use super::mappings::Mappings;
 use super::secure::{Judgement, MUTUAL_TLS, referred_by};
 use super::verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
-use crate::sip::{Method, Request};
+use crate::sip::{Address, Method, Request};
 
 /// Judges as repro's CertificateAuthenticator (proxy) or TlsPeerAuthManager (registrar) does.
 pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
@@ -32,13 +33,9 @@ pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
         trace.step(|| "repro does not look at ACK, BYE and requests with a To tag".to_owned());
         return exempt(case, Exemption::InDialog, false);
     }
-    let (role, address) = match case.request.method {
-        Method::Refer => match referred_by(case.request) {
-            Ok(Some(address)) => (Role::ReferredBy, address),
-            Ok(None) => (Role::From, case.request.from),
-            Err(refusal) => return Outcome::Refuse(refusal),
-        },
-        _ => (Role::From, case.request.from),
+    let (role, address) = match claimed(case.request) {
+        Ok(claimed) => claimed,
+        Err(refusal) => return Outcome::Refuse(refusal),
     };
     trace.step(|| {
         let text = address.text.escape_ascii();
@@ -67,7 +64,7 @@ pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
         trace.step(|| "  repro lets a From of ours pass without a certificate".to_owned());
         return exempt(case, Exemption::LocalWithoutCertificate, local);
     };
-    if rules.trusted.has_legacy_name(identities) {
+    if rules.trusted.legacy_name_of(identities).is_some() {
         trace.step(|| "  a name is trusted: any identity".to_owned());
         return Outcome::Allow(Ground::TrustedName);
     }
@@ -76,7 +73,7 @@ pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
         trace.step(|| "  the source address is trusted, and the domain is ours".to_owned());
         return Outcome::Allow(Ground::TrustedAddress);
     }
-    if is_authorised(case, identities, &claim) {
+    if authorising(identities, &rules.mappings, &claim).is_some() {
         trace.step(|| "  a peer name or its mapping is equal".to_owned());
         return Outcome::Allow(Ground::LegacyName);
     }
@@ -127,9 +124,29 @@ fn exempt(case: &Case<'_>, exemption: Exemption, local: bool) -> Outcome {
     ))
 }
 
-/// Octet by octet: a name is the address-of-record or the host, or a mapping of it is.
-fn is_authorised(case: &Case<'_>, identities: &Identities, claim: &LegacyClaim) -> bool {
-    identities.legacy_names().any(|name| {
-        name == claim.aor || name == claim.host || case.rules.mappings.permits_legacy(name, claim)
+/// The identity that repro looks at: the Referred-By of a REFER in place of its From.
+fn claimed<'m>(request: &Request<'m>) -> Result<(Role, Address<'m>), Refusal> {
+    if request.method == Method::Refer
+        && let Some(address) = referred_by(request)?
+    {
+        return Ok((Role::ReferredBy, address));
+    }
+    Ok((Role::From, request.from))
+}
+
+/// The same, as repro compares it.
+pub(super) fn claim(request: &Request<'_>) -> Option<LegacyClaim> {
+    let (_, address) = claimed(request).ok()?;
+    Some(LegacyClaim::of(&address.uri, address.text))
+}
+
+/// Octet by octet: the name that is the address-of-record or the host, or of which a mapping is.
+pub(super) fn authorising<'i>(
+    identities: &'i Identities,
+    mappings: &Mappings,
+    claim: &LegacyClaim,
+) -> Option<&'i [u8]> {
+    identities.legacy_names().find(|name| {
+        *name == claim.aor || *name == claim.host || mappings.permits_legacy(name, claim)
     })
 }

@@ -8,6 +8,7 @@ mod admit;
 mod again;
 mod certificate;
 mod check;
+mod credentials;
 mod dialog;
 #[cfg(test)]
 mod dialog_tests;
@@ -23,8 +24,10 @@ mod options;
 #[cfg(test)]
 mod parity;
 mod peer_certificate;
+mod phone;
 #[cfg(test)]
 mod properties;
+mod record;
 mod seal;
 mod secure;
 #[cfg(test)]
@@ -40,14 +43,16 @@ pub use dialog::{
     DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
 };
 pub use digest::{Algorithm, HashDefect, HashFault, HashText, Unavailable, ha1, is_same};
-pub use explain::{Explanation, Statement, Verdict, explain};
+pub use explain::{Explanation, Scene, Statement, Verdict, explain, explain_message};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{
     AuthOptions, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer, TrustedSource,
 };
-pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use peer_certificate::{PeerCertificate, SubjectAltName, SubjectAttribute, oid};
+pub use phone::{PhoneProfile, PhoneProfiles};
+pub use record::{AdmissionRecord, Said};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::check::Transport;
+use super::phone::PhoneProfiles;
 use super::seal::TokenSecret;
 
 /// Which rules hold a request against its peer.
@@ -16,6 +17,17 @@ pub enum IdentityRules {
     Report,
     /// repro's rules, holes included.
     Repro,
+}
+
+impl IdentityRules {
+    /// The word of the setting.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Secure => "secure",
+            Self::Report => "report",
+            Self::Repro => "repro",
+        }
+    }
 }
 
 /// What becomes of a live connection whose peer would not be let in any more.
@@ -80,6 +92,8 @@ pub struct AuthOptions {
     pub email_as_sip: bool,
     /// repro: `AllowWildcardCertificates`, for From checks as for servers.
     pub allow_wildcards: bool,
+    /// Ours: `PhoneProfile`.
+    pub phones: PhoneProfiles,
     /// Ours: `TrustedPeers`.
     pub trusted_peers: Vec<TrustedPeer>,
     /// Ours: `ThirdPartyRequiresCertificate`: a From outside our domains needs a certificate. Default true.

@@ -19,6 +19,15 @@ pub enum SubjectAltName {
     Other(&'static str),
 }
 
+/// An attribute of a subject besides commonName.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SubjectAttribute {
+    /// serialNumber (2.5.4.5): that of a device, not that of the certificate.
+    SerialNumber,
+    /// stateOrProvinceName (2.5.4.8).
+    State,
+}
+
 /// What a peer's certificate says, after its chain was verified in the handshake.
 ///
 /// Made by `tls::peer` only. Whoever holds one may rely on the chain, the validity dates and the purpose having been
@@ -39,6 +48,8 @@ pub struct PeerCertificate {
     pub not_after: i64,
     /// Every commonName of the subject in order, converted to UTF-8 where its string type allows, else raw.
     pub common_names: Vec<Vec<u8>>,
+    /// Attributes of the subject by which some makers name a device, in order; the first few if there are many.
+    pub subject_attributes: Vec<(SubjectAttribute, Vec<u8>)>,
     /// Every subjectAltName in order.
     pub alt_names: Vec<SubjectAltName>,
     /// Extended key usages as dotted object identifiers; `None` without the extension.

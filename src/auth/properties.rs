@@ -110,7 +110,7 @@ proptest! {
         certificate.alt_names.push(SubjectAltName::Uri(uri));
         certificate.alt_names.push(SubjectAltName::Email(dns.clone()));
         certificate.alt_names.push(SubjectAltName::Dns(dns));
-        let policy = NamePolicy { email_as_sip: true, wildcards: true };
+        let policy = NamePolicy { email_as_sip: true, wildcards: true, ..NamePolicy::default() };
         let identities = Identities::of(&certificate, &policy);
         let (mappings, _) = Mappings::parse(&file, "m");
         for identity in [IdentityRules::Secure, IdentityRules::Report] {

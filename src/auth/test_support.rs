@@ -25,6 +25,7 @@ pub(super) fn cert(common_name: &str, alt_names: &[&str]) -> PeerCertificate {
             .filter(|cn| !cn.is_empty())
             .map(raw)
             .collect(),
+        subject_attributes: Vec::new(),
         alt_names: alt_names
             .iter()
             .map(|san| match san.split_once(':').unwrap() {

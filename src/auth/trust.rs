@@ -85,11 +85,13 @@ impl TrustedPeers {
     }
 
     /// repro's way: any name of the flat list.
-    pub(super) fn has_legacy_name(&self, identities: &Identities) -> bool {
-        !self.names.is_empty()
-            && identities
-                .legacy_names()
-                .any(|name| std::str::from_utf8(name).is_ok_and(|name| self.has_name(name)))
+    pub(super) fn legacy_name_of<'i>(&self, identities: &'i Identities) -> Option<&'i [u8]> {
+        if self.names.is_empty() {
+            return None;
+        }
+        let is_trusted =
+            |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| self.has_name(name));
+        identities.legacy_names().find(|name| is_trusted(name))
     }
 
     fn has_name(&self, name: &str) -> bool {

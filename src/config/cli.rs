@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings;
+use crate::auth::Transport;
 
 /// The file when none is named, in the working directory; as in repro.
 const DEFAULT_FILE: &str = "repro.config";
@@ -58,14 +60,30 @@ pub struct Question {
     pub overrides: Vec<Override>,
     /// PEM file with the certificate of the peer; without one the peer shows none.
     pub certificate: Option<PathBuf>,
-    /// URI in From.
-    pub from: String,
-    /// Request method.
-    pub method: String,
-    /// Whether To has a tag.
-    pub to_tag: bool,
-    /// URI in To; without one that of From.
-    pub to: Option<String>,
+    /// The request.
+    pub request: Asked,
+    /// Where it comes from; unspecified if that is not said.
+    pub source: SocketAddr,
+    /// Over what it comes.
+    pub transport: Transport,
+}
+
+/// The request that `sipvouch explain` is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// In words.
+    Stated {
+        /// URI in From.
+        from: String,
+        /// Request method.
+        method: String,
+        /// Whether To has a tag.
+        to_tag: bool,
+        /// URI in To; without one that of From.
+        to: Option<String>,
+    },
+    /// The text of a message in this file, or `-` for standard input.
+    Captured(PathBuf),
 }
 
 /// What the program is to do.
@@ -133,6 +151,19 @@ pub enum UsageError {
         /// The option.
         option: &'static str,
     },
+    /// An option has a value that it cannot have.
+    #[error("{option} {value:?}: expected {expected}")]
+    BadValue {
+        /// The option.
+        option: &'static str,
+        /// The value.
+        value: String,
+        /// What it takes.
+        expected: &'static str,
+    },
+    /// Two options say the same.
+    #[error("{0} does not go with --message, which has its own")]
+    Beside(&'static str),
     /// An argument is not UTF-8.
     #[error("{0:?} is not UTF-8")]
     NotUtf8(OsString),
@@ -220,26 +251,74 @@ where
 fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
     arguments.named = arguments.take_value("--config")?.map(PathBuf::from);
     let certificate = arguments.take_value("--cert")?.map(PathBuf::from);
+    let source = arguments.take_text("--source")?.map(source).transpose()?;
+    let transport = arguments
+        .take_text("--transport")?
+        .map(transport)
+        .transpose()?;
+    let message = arguments.take_value("--message")?.map(PathBuf::from);
     let from = arguments.take_text("--from")?;
-    let method = arguments
-        .take_text("--method")?
-        .unwrap_or_else(|| "INVITE".to_owned());
+    let method = arguments.take_text("--method")?;
     let to = arguments.take_text("--to")?;
     let to_tag = arguments.take_flag("--to-tag");
     let (file, overrides) = arguments.file_and_overrides()?;
-    let from = from.ok_or(UsageError::Missing {
-        command: "explain",
-        option: "--from URI",
-    })?;
+    let request = match message {
+        Some(message) => {
+            for (given, option) in [
+                (from.is_some(), "--from"),
+                (method.is_some(), "--method"),
+                (to.is_some(), "--to"),
+                (to_tag, "--to-tag"),
+            ] {
+                if given {
+                    return Err(UsageError::Beside(option));
+                }
+            }
+            Asked::Captured(message)
+        }
+        None => Asked::Stated {
+            from: from.ok_or(UsageError::Missing {
+                command: "explain",
+                option: "--from URI",
+            })?,
+            method: method.unwrap_or_else(|| "INVITE".to_owned()),
+            to_tag,
+            to,
+        },
+    };
     Ok(Command::Explain(Question {
         file,
         overrides,
         certificate,
-        from,
-        method,
-        to_tag,
-        to,
+        request,
+        source: source.unwrap_or(NOWHERE),
+        transport: transport.unwrap_or(Transport::Tls),
     }))
+}
+
+/// No address in particular.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// An address with its port, or without.
+fn source(text: String) -> Result<SocketAddr, UsageError> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = |text: &str| text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
+    let parsed = text.parse().ok().or_else(|| address(bare.unwrap_or(&text)));
+    parsed.ok_or(UsageError::BadValue {
+        option: "--source",
+        value: text,
+        expected: "an address, or address:port",
+    })
+}
+
+fn transport(text: String) -> Result<Transport, UsageError> {
+    Transport::of_name(&text).ok_or(UsageError::BadValue {
+        option: "--transport",
+        value: text,
+        expected: "tls, tcp, udp, ws or wss",
+    })
 }
 
 /// Arguments that have not been understood so far.
@@ -462,6 +541,26 @@ mod tests {
             ),
             ("explain --from", UsageError::NoValue("--from")),
             (
+                "explain --message m.sip --from sip:a@b",
+                UsageError::Beside("--from"),
+            ),
+            (
+                "explain --from sip:a@b --source here",
+                UsageError::BadValue {
+                    option: "--source",
+                    value: "here".to_owned(),
+                    expected: "an address, or address:port",
+                },
+            ),
+            (
+                "explain --from sip:a@b --transport sctp",
+                UsageError::BadValue {
+                    option: "--transport",
+                    value: "sctp".to_owned(),
+                    expected: "tls, tcp, udp, ws or wss",
+                },
+            ),
+            (
                 "certs --config a --config b",
                 UsageError::Twice("--config".to_owned()),
             ),
@@ -531,10 +630,25 @@ mod tests {
                     file,
                     overrides,
                     certificate: Some(PathBuf::from("c.pem")),
-                    from: "sip:a@b".to_owned(),
-                    method: "BYE".to_owned(),
-                    to_tag: true,
-                    to: None,
+                    request: Asked::Stated {
+                        from: "sip:a@b".to_owned(),
+                        method: "BYE".to_owned(),
+                        to_tag: true,
+                        to: None,
+                    },
+                    source: NOWHERE,
+                    transport: Transport::Tls,
+                }),
+            ),
+            (
+                "explain --message - --source [2001:db8::1]:5060 --transport TCP",
+                Command::Explain(Question {
+                    file: PathBuf::from("repro.config"),
+                    overrides: Vec::new(),
+                    certificate: None,
+                    request: Asked::Captured(PathBuf::from("-")),
+                    source: "[2001:db8::1]:5060".parse().unwrap(),
+                    transport: Transport::Tcp,
                 }),
             ),
         ] {

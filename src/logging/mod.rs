@@ -4,6 +4,7 @@
 //! slow disk or a pipe that nobody reads never holds a worker. Between them is a bounded queue: lines that do not
 //! fit are dropped and counted, and the count is a line of its own once there is room.
 
+mod audit;
 mod format;
 mod level;
 mod options;
@@ -11,12 +12,13 @@ mod sink;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+pub use audit::{AuditLog, audit};
 pub use level::BadDirective;
 pub use options::{Destination, Facility, LoggingOptions, Structure};
 
@@ -38,6 +40,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The file of the audit log cannot be opened for appending.
+    #[error("log: cannot open {} for appending: {source}; see AuditLog", path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system does not give us a thread.
     #[error("log: cannot start the thread that writes the log: {0}")]
     Thread(io::Error),
@@ -53,11 +63,15 @@ pub struct LogHandle {
     shared: Arc<Shared>,
     switch: Switch,
     path: Option<PathBuf>,
+    audit: Option<AuditLog>,
 }
 
 impl LogHandle {
     /// Closes the log file and opens it again under its name, after it was renamed from outside. For SIGHUP.
     pub fn reopen(&self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
+        }
         self.shared.ask_to_reopen();
         // With a full queue the writer looks at its next line.
         let _ = self.jobs.try_send(Job::Wake);
@@ -65,6 +79,10 @@ impl LogHandle {
 
     /// Waits until all lines so far are written, but no longer than `patience`. For the end of the process.
     pub fn flush(&self, patience: Duration) {
+        // First, since it may have something to say in the log.
+        if let Some(audit) = &self.audit {
+            audit.flush(patience);
+        }
         let (done, finished) = bounded(1);
         if self.jobs.send_timeout(Job::Flush(done), patience).is_ok() {
             let _ = finished.recv_timeout(patience);
@@ -91,9 +109,10 @@ impl LogHandle {
         Ok(self.level())
     }
 
-    /// The log file, if it is one; for a change of its owner.
-    pub fn path(&self) -> Option<&PathBuf> {
-        self.path.as_ref()
+    /// The log file, if it is one, and that of the audit log; for a change of their owner.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let audit = self.audit.as_ref().map(AuditLog::path);
+        self.path.as_deref().into_iter().chain(audit)
     }
 }
 
@@ -106,12 +125,16 @@ pub fn init(options: &LoggingOptions) -> Result<LogHandle, Error> {
     let (logger, handle) = open(options)?;
     log::set_boxed_logger(Box::new(logger.clone()))?;
     logger.be_the_log_of_the_process();
+    if let Some(audit) = &handle.audit {
+        audit::install(audit);
+    }
     Ok(handle)
 }
 
 /// Opens a log that is not yet that of the process.
 fn open(options: &LoggingOptions) -> Result<(Switch, LogHandle), Error> {
     let sink = Sink::open(options)?;
+    let audit = options.audit.as_deref().map(AuditLog::open).transpose()?;
     let path = sink.path();
     let shared = Arc::new(Shared::default());
     let (jobs, queue) = bounded(QUEUE_LINES);
@@ -124,6 +147,7 @@ fn open(options: &LoggingOptions) -> Result<(Switch, LogHandle), Error> {
         shared,
         switch: switch.clone(),
         path,
+        audit,
     };
     Ok((switch, handle))
 }
@@ -140,7 +164,6 @@ mod tests {
     use super::*;
     use log::{Level, LevelFilter, Log, Record};
     use std::fs;
-    use std::path::Path;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -328,7 +351,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (_, handle) = open(&file_options(&directory.path().join("x-{pid}.log"))).unwrap();
         let name = format!("x-{}.log", std::process::id());
-        assert_eq!(handle.path().unwrap(), &directory.path().join(name));
+        let paths: Vec<&Path> = handle.paths().collect();
+        assert_eq!(paths, [directory.path().join(name)]);
     }
 
     #[test]

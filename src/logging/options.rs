@@ -88,6 +88,8 @@ pub struct LoggingOptions {
     pub keep_all: bool,
     /// repro: `LoggingInstanceName`; may be empty.
     pub instance: String,
+    /// Ours: `AuditLog`; `None` keeps none. `{pid}` and `{timestamp}` as in `LogFilename`.
+    pub audit: Option<PathBuf>,
 }
 
 impl Default for LoggingOptions {
@@ -100,6 +102,7 @@ impl Default for LoggingOptions {
             max_lines: 0,
             keep_all: false,
             instance: String::new(),
+            audit: None,
         }
     }
 }

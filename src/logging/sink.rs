@@ -74,7 +74,7 @@ fn compact_now() -> String {
 }
 
 /// Fills `{pid}` and `{timestamp}` in.
-fn expand(path: &Path) -> PathBuf {
+pub(super) fn expand(path: &Path) -> PathBuf {
     match path.to_str() {
         Some(text) => PathBuf::from(
             text.replace("{pid}", &process::id().to_string())
@@ -99,7 +99,7 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    fn open(path: PathBuf, options: &LoggingOptions) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, options: &LoggingOptions) -> io::Result<Self> {
         let file = append(&path)?;
         let mut this = Self {
             path,
@@ -132,7 +132,7 @@ impl LogFile {
         }
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let full = (self.max_bytes > 0
             && self.bytes > 0
@@ -181,7 +181,7 @@ impl LogFile {
         name
     }
 
-    fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self) {
         // Without a new file the old one stays in use, wherever it is now.
         if let Ok(file) = append(&self.path) {
             self.file = file;

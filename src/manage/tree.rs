@@ -106,7 +106,17 @@ fn described() -> Vec<Command> {
                         .value_hint(ValueHint::FilePath)
                         .help("The certificate of the peer"),
                 )
-                .arg(option("from", "URI").required(true).help("The URI in From"))
+                .arg(
+                    option("message", "FILE")
+                        .value_hint(ValueHint::FilePath)
+                        .conflicts_with_all(["from", "method", "to", "to-tag"])
+                        .help("The text of a whole request, from a log or a capture; - reads standard input"),
+                )
+                .arg(
+                    option("from", "URI")
+                        .required_unless_present("message")
+                        .help("The URI in From"),
+                )
                 .arg(option("method", "METHOD").help("The method; INVITE without this"))
                 .arg(option("to", "URI").help("The URI in To; that of From without this"))
                 .arg(
@@ -114,9 +124,14 @@ fn described() -> Vec<Command> {
                         .long("to-tag")
                         .action(ArgAction::SetTrue)
                         .help("To has a tag"),
-                ),
+                )
+                .arg(option("source", "ADDRESS[:PORT]").help("Where it comes from; nowhere in particular without this"))
+                .arg(option("transport", "NAME").help("Over what it comes: tls (without this), tcp, udp, ws, wss")),
         )
-        .after_help("Example:\n  sipvouch explain --cert phone.pem --from sip:bob@example.org"),
+        .after_help(
+            "Examples:\n  sipvouch explain --cert phone.pem --from sip:bob@example.org\n  \
+             sipvouch explain --cert phone.pem --source 192.0.2.7 --message refused.sip",
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::audit::{self, Audited, Heard, MessageId};
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::load::{self, Load};
@@ -14,7 +15,8 @@ use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
 use crate::auth::{
-    self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Peer, ProvenLeg, Refusal,
+    self, AdmissionRecord, Admitted, Decision, Identities, IdentityPath, IdentityRules, Peer,
+    ProvenLeg, Refusal, Said,
 };
 use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
 use crate::sip::{
@@ -74,6 +76,13 @@ pub enum Outcome {
     Overloaded,
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
+    /// Admission has said something, and an audit is kept ([`super::ProxyOptions::audit`]).
+    Audited {
+        /// What became of it.
+        outcome: Box<Outcome>,
+        /// What is told of it.
+        audited: Box<Audited>,
+    },
     /// Passed by repro's rules; the secure rules would have refused it.
     Reported {
         /// What became of it.
@@ -91,6 +100,8 @@ pub enum Outcome {
 
 /// A refusal with what it was about; `Display` is the end of a log line.
 pub struct Refused {
+    /// The request, as an audit knows it.
+    pub id: MessageId,
     method: String,
     from: String,
     refusal: Refusal,
@@ -102,6 +113,7 @@ impl fmt::Display for Refused {
             method,
             from,
             refusal,
+            ..
         } = self;
         let (status, hint) = (refusal.status, refusal.hint());
         write!(
@@ -266,7 +278,7 @@ fn step(
         return Outcome::Dropped("a response to nothing of ours");
     }
     // It arrives once, however often it is judged.
-    answers.arrived.get_or_insert(context.arrived);
+    let arrived_at = *answers.arrived.get_or_insert(context.arrived);
     let rules = &context.policy.rules;
     let request = match Request::read(message, rules.identity.from_rule()) {
         Ok(request) => request,
@@ -302,10 +314,11 @@ fn step(
     if let Some(outcome) = before_admission(&arrived, context, out) {
         return outcome;
     }
-    let path = if is_registration(&arrived, context) {
-        IdentityPath::Registrar
-    } else {
-        IdentityPath::Proxy
+    let path = arrived.identity_path(context.policy);
+    let heard = Heard {
+        request: &request,
+        path,
+        arrived: arrived_at,
     };
     let given = answers.admission.clone().unwrap_or_default();
     let decision = match in_dialog(&request, context) {
@@ -327,13 +340,18 @@ fn step(
                 }
             };
             keep_answer(&request, &outcome, before, context, relaying, out);
-            report(&admitted, outcome)
+            let outcome = report(&admitted, &heard, outcome);
+            if !audit::wants_admitted(context) {
+                return outcome;
+            }
+            let record = AdmissionRecord::of_admitted(&admitted, &context.peer, rules);
+            heard.audit(context, outcome, record)
         }
         Decision::Refuse(refusal) => {
             context.answer_with(message, refusal.status, refusal.phrase, b"", out);
-            Outcome::Refused(Box::new(refused(&request, refusal)))
+            refuse(&heard, refusal, Said::Refused, context)
         }
-        Decision::Drop(refusal) => Outcome::Refused(Box::new(refused(&request, refusal))),
+        Decision::Drop(refusal) => refuse(&heard, refusal, Said::Dropped, context),
         Decision::Pending(pending) => {
             answers.admission = None;
             Outcome::Pending(Box::new(Pending::admission(pending, answers)))
@@ -383,21 +401,38 @@ pub(super) fn in_dialog<'m, 'c>(
     )
 }
 
-pub(super) fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {
+/// The outcome of a refusal, told to an audit as well if there is one.
+pub(super) fn refuse(
+    heard: &Heard<'_, '_>,
+    refusal: Refusal,
+    said: impl FnOnce(Refusal) -> Said,
+    context: &Context<'_>,
+) -> Outcome {
+    let record = audit::wants_refused(context)
+        .then(|| AdmissionRecord::of(said(refusal.clone()), &context.policy.rules));
+    let outcome = Outcome::Refused(Box::new(refused(heard, refusal)));
+    match record {
+        Some(record) => heard.audit(context, outcome, record),
+        None => outcome,
+    }
+}
+
+fn refused(heard: &Heard<'_, '_>, refusal: Refusal) -> Refused {
     Refused {
-        method: request.method.as_str().to_owned(),
-        from: String::from_utf8_lossy(request.from.text).into_owned(),
+        id: heard.id(),
+        method: heard.request.method.as_str().to_owned(),
+        from: audit::named(&heard.request.from),
         refusal,
     }
 }
 
 /// Under `IdentityRules = report`, what the secure rules say about a request that has passed.
-fn report(admitted: &Admitted<'_>, outcome: Outcome) -> Outcome {
+fn report(admitted: &Admitted<'_>, heard: &Heard<'_, '_>, outcome: Outcome) -> Outcome {
     match (admitted.would_refuse(), outcome) {
         (Some(refusal), outcome @ (Outcome::Answered { .. } | Outcome::Relayed(_))) => {
             Outcome::Reported {
                 outcome: Box::new(outcome),
-                refused: Box::new(refused(admitted.request(), refusal.clone())),
+                refused: Box::new(refused(heard, refusal.clone())),
             }
         }
         (_, outcome) => outcome,
@@ -420,6 +455,25 @@ impl Arrived<'_, '_> {
             Err(_) => false,
         }
     }
+
+    /// Whether it is a REGISTER for our registrar.
+    fn is_registration(&self, policy: &Policy) -> bool {
+        self.request.method == Method::Register && policy.registrar.enabled && self.is_to_us(policy)
+    }
+
+    fn identity_path(&self, policy: &Policy) -> IdentityPath {
+        match self.is_registration(policy) {
+            true => IdentityPath::Registrar,
+            false => IdentityPath::Proxy,
+        }
+    }
+}
+
+/// Who handles this request if it is admitted.
+pub fn identity_path(request: &Request<'_>, policy: &Policy) -> IdentityPath {
+    let routes = Routes::of(request, |uri| policy.is_mine(uri));
+    let routes = &routes;
+    Arrived { request, routes }.identity_path(policy)
 }
 
 /// What is answered without asking who it is: RFC 3261 §16.3 steps 2, 3 and 5, and the question whether we are there.
@@ -458,7 +512,7 @@ fn before_admission(
         let headers = [allow(context.policy), supported.as_bytes()].concat();
         return Some(context.answer(message, StatusCode::OK, &headers, out));
     }
-    if request.max_forwards == Some(0) && !is_registration(arrived, context) {
+    if request.max_forwards == Some(0) && !arrived.is_registration(context.policy) {
         return Some(context.answer(message, StatusCode::TOO_MANY_HOPS, b"", out));
     }
     if request.method == Method::Cancel {
@@ -471,13 +525,6 @@ fn before_admission(
 fn is_for_us(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
     let uri = arrived.request.uri;
     uri.sip().is_some_and(|uri| uri.user.is_none()) && arrived.is_to_us(context.policy)
-}
-
-/// Whether it is a REGISTER for our registrar.
-fn is_registration(arrived: &Arrived<'_, '_>, context: &Context<'_>) -> bool {
-    arrived.request.method == Method::Register
-        && context.policy.registrar.enabled
-        && arrived.is_to_us(context.policy)
 }
 
 /// Whether the sender of a REGISTER may say through whom others are reached: it is trusted, the server of a domain, or nobody

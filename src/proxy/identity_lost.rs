@@ -1,9 +1,10 @@
 //! A message over a connection whose peer has lost its identity (`OnIdentityLost = refuse`): what is under way goes on, and
 //! nothing begins.
 
-use super::core::{Context, Outcome, Relaying, answer_fault, refused};
+use super::audit::Heard;
+use super::core::{Context, Outcome, Relaying, answer_fault, refuse};
 use super::relay::Met;
-use crate::auth::Refusal;
+use crate::auth::{IdentityPath, Refusal, Said};
 use crate::sip::{Message, Method, Request, StatusCode};
 
 /// Takes a whole message of such a peer. A CANCEL of its own request and the ACK of a refusal belong to what is under way;
@@ -39,8 +40,14 @@ pub fn on_message_without_identity(
         Met::New | Met::NothingToCancel => {}
     }
     let refusal = Refusal::identity_lost();
-    if request.method != Method::Ack {
-        context.answer_with(message, refusal.status, refusal.phrase, b"", out);
+    let heard = Heard {
+        request: &request,
+        path: IdentityPath::Proxy,
+        arrived: context.arrived,
+    };
+    if request.method == Method::Ack {
+        return refuse(&heard, refusal, Said::Dropped, context);
     }
-    Outcome::Refused(Box::new(refused(&request, refusal)))
+    context.answer_with(message, refusal.status, refusal.phrase, b"", out);
+    refuse(&heard, refusal, Said::Refused, context)
 }

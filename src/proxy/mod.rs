@@ -3,6 +3,7 @@
 //! Pure. Message in, answer and outcome out. An operator's tables ([`Routing`]) are compiled when they are loaded, and told
 //! of their faults then. What takes time is a [`Question`] for a [`Directory`].
 
+mod audit;
 mod best_response;
 pub mod branch;
 mod breadth;
@@ -58,10 +59,11 @@ mod upstream;
 mod upstream_tests;
 mod way;
 
+pub use audit::{Audit, Audited, MessageId, undecided};
 pub use breadth::{MAX_BREADTH, max_breadth};
 pub use core::{
     Context, Outcome, Refused, Registration, Relaying, answer_busy, answer_failed, answer_fault,
-    on_answers, on_message,
+    identity_path, on_answers, on_message,
 };
 pub use directory::{Answer, Answers, Directory, Kept, NoDirectory, Pending, Question};
 pub use draft::{Draft, Onward, OwnVia, Undraftable};

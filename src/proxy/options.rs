@@ -1,5 +1,6 @@
 //! What an operator may decide about routing.
 
+use super::audit::Audit;
 use super::fault::RuleFault;
 use super::filter::{FilterOptions, FilterRule, Filters};
 use super::routing::{Routing, RoutingOptions};
@@ -14,6 +15,8 @@ pub struct ProxyOptions {
     pub server_text: Option<String>,
     /// repro: `AlwaysAllowRelaying`.
     pub always_allow_relaying: bool,
+    /// Ours: `AuditLog`, `AuditAdmitted`: which outcomes of admission are told.
+    pub audit: Audit,
 }
 
 /// Settings of the operator's tables; the tables themselves come from a store.

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::relay::{Face, PathOptions, RecordRoute, RelayKeys, RelayPolicy};
-use super::{ForkOptions, NoDirectory, Policy, ProxyOptions, Routing};
+use super::{Audit, ForkOptions, NoDirectory, Policy, ProxyOptions, Routing};
 use crate::auth::{AuthOptions, IdentityRules, Mappings, Rules, Sealer, TokenSecret, Transport};
 use crate::registrar::{OutboundOptions, RegistrarOptions};
 
@@ -50,6 +50,7 @@ pub(crate) fn policy() -> Policy {
         proxy: ProxyOptions {
             server_text: Some("Sipvouch".to_owned()),
             always_allow_relaying: false,
+            audit: Audit::Off,
         },
         routing: Routing::default(),
         directory: Arc::new(NoDirectory),

@@ -11,13 +11,16 @@ use openssl_sys as sys;
 
 use super::ffi;
 use super::verified::Anchor;
-use crate::auth::{PeerCertificate, SubjectAltName};
+use crate::auth::{PeerCertificate, SubjectAltName, SubjectAttribute};
 
 /// Most subjectAltName entries kept; a certificate with more is cut there, and says so in its last entry.
 pub const MAX_ALT_NAMES: usize = 1_000;
 
 /// Most commonNames kept. repro takes the last of several, so those in front go.
 const MAX_COMMON_NAMES: usize = 64;
+
+/// Most other attributes of a subject kept.
+const MAX_ATTRIBUTES: usize = 8;
 
 /// Longest subject or issuer line, in octets; longer ones are cut.
 const MAX_LINE: usize = 1_024;
@@ -64,6 +67,7 @@ pub(super) fn peer_certificate(
         not_before: unix_time(leaf.not_before()).ok_or(UnusableCertificate::Validity)?,
         not_after: unix_time(leaf.not_after()).ok_or(UnusableCertificate::Validity)?,
         common_names: common_names(leaf.subject_name()),
+        subject_attributes: subject_attributes(leaf.subject_name()),
         alt_names: alt_names(leaf)?,
         extended_key_usage: extended_key_usage(leaf)?,
         anchor_subject: anchor.map_or_else(String::new, |a| a.subject.clone()),
@@ -165,6 +169,25 @@ fn common_names(subject: &X509NameRef) -> Vec<Vec<u8>> {
         names.drain(..names.len() - MAX_COMMON_NAMES);
     }
     names
+}
+
+fn subject_attributes(subject: &X509NameRef) -> Vec<(SubjectAttribute, Vec<u8>)> {
+    let kind = |nid| match nid {
+        Nid::SERIALNUMBER => Some(SubjectAttribute::SerialNumber),
+        Nid::STATEORPROVINCENAME => Some(SubjectAttribute::State),
+        _ => None,
+    };
+    let mut attributes: Vec<_> = subject
+        .entries()
+        .filter_map(|entry| {
+            let kind = kind(entry.object().nid())?;
+            let value = ffi::utf8(entry.data()).unwrap_or_else(|| entry.data().as_slice().to_vec());
+            Some((kind, value))
+        })
+        .take(MAX_ATTRIBUTES)
+        .collect();
+    attributes.shrink_to_fit();
+    attributes
 }
 
 fn alt_names(certificate: &X509Ref) -> Result<Vec<SubjectAltName>, UnusableCertificate> {

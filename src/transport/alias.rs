@@ -132,6 +132,7 @@ mod tests {
             not_before: 0,
             not_after: 0,
             common_names: Vec::new(),
+            subject_attributes: Vec::new(),
             alt_names: vec![name],
             extended_key_usage: None,
             anchor_subject: "CN=Root".to_owned(),

@@ -14,7 +14,7 @@ use super::tags::Tag;
 use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::Aor;
-use crate::sip::{Fault, Frame, Message, Reply};
+use crate::sip::{Fault, Frame, Message, Reply, StatusCode};
 use crate::tls::Progress;
 
 /// Reads of one connection before others have their turn.
@@ -365,7 +365,8 @@ impl Worker {
                 counters.refused.add(1);
                 if self.may_log("auth.refused", peer) {
                     let names = origin.names();
-                    warn!("auth.refused conn={id} peer={peer} {names} {refused}");
+                    let message = refused.id;
+                    warn!("auth.refused conn={id} peer={peer} {names} id={message} {refused}");
                 }
             }
             Outcome::Relayed(routed) => {
@@ -386,10 +387,15 @@ impl Worker {
                         Outcome::Answered { status, .. } => status.to_string(),
                         _ => "none".to_owned(),
                     };
+                    let message = refused.id;
                     warn!(
-                        "auth.would_refuse conn={id} peer={peer} answered={answered} {names} {refused}"
+                        "auth.would_refuse conn={id} peer={peer} answered={answered} {names} id={message} {refused}"
                     );
                 }
+                self.account(origin, message, *outcome, out);
+            }
+            Outcome::Audited { outcome, audited } => {
+                self.write_audit(origin, &audited);
                 self.account(origin, message, *outcome, out);
             }
             Outcome::Malformed(fault) => {
@@ -487,6 +493,8 @@ impl Worker {
                 self.shared.counters.lookups_refused.add(1);
                 let tag = self.tag(origin);
                 proxy::answer_busy(message, &self.context(origin, &tag), out);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                self.write_undecided(origin, message, status, "lookups-full");
             }
         }
     }
@@ -540,6 +548,8 @@ impl Worker {
             None => {
                 let tag = self.tag(origin);
                 proxy::answer_failed(message, &self.context(origin, &tag), out);
+                let status = StatusCode::SERVER_INTERNAL_ERROR;
+                self.write_undecided(origin, message, status, "lookup-failed");
             }
         }
     }

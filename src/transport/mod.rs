@@ -8,6 +8,7 @@ mod admission;
 mod again;
 mod alias;
 mod arrivals;
+mod audit;
 mod congestion;
 mod connection;
 mod datagram;

@@ -112,6 +112,14 @@ impl Origin<'_> {
         }
     }
 
+    /// Over what it comes.
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Self::Connection(connection) => peer_of(connection).transport,
+            Self::Datagram(_) => Transport::Udp,
+        }
+    }
+
     /// What a message of its meets.
     pub(super) fn context<'c>(
         &'c self,

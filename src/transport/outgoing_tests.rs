@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::*;
 use crate::auth::{AuthOptions, Mappings, Rules};
 use crate::proxy::test_support::relay_policy;
-use crate::proxy::{NoDirectory, Policy, ProxyOptions, Routing};
+use crate::proxy::{Audit, NoDirectory, Policy, ProxyOptions, Routing};
 use crate::registrar::{FlowId, Location, OutboundOptions, RegistrarOptions};
 use crate::resolve::{Destination, Resolver, ResolverOptions, TransportKind};
 use crate::sip::FrameLimits;
@@ -138,6 +138,7 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
             proxy: ProxyOptions {
                 server_text: None,
                 always_allow_relaying: false,
+                audit: Audit::Off,
             },
             routing: Routing::default(),
             directory: Arc::new(NoDirectory),

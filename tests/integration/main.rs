@@ -13,6 +13,7 @@
 mod harness;
 
 mod again;
+mod audit;
 mod calls;
 mod control;
 mod faults;
@@ -28,6 +29,7 @@ mod parity;
 mod peers;
 mod readme;
 mod robustness;
+mod secrets;
 mod silo;
 mod startup;
 mod store_file;

@@ -252,7 +252,7 @@ fn a_flood_of_forged_and_broken_datagrams_leaves_nothing_behind() {
 }
 
 /// A phone: whatever it speaks over, what it has received and not yet looked at.
-struct Phone {
+pub(crate) struct Phone {
     user: &'static str,
     connection: Connection,
     received: VecDeque<Incoming>,
@@ -263,7 +263,7 @@ impl Phone {
         Self::registered(user, udp_from(here(), server.udp()))
     }
 
-    fn over_tls(user: &'static str, certificate: &str, server: &Server) -> Self {
+    pub(crate) fn over_tls(user: &'static str, certificate: &str, server: &Server) -> Self {
         let connection = TlsPeer::named(certificate).connect(server.tls());
         Self::registered(user, connection.expect("a handshake"))
     }
@@ -390,7 +390,7 @@ impl Dialog {
 }
 
 /// INVITE, 180, 200, ACK, re-INVITE from the callee, BYE from the caller. Gives the INVITE as the callee got it.
-fn call(caller: &mut Phone, callee: &mut Phone) -> Incoming {
+pub(crate) fn call(caller: &mut Phone, callee: &mut Phone) -> Incoming {
     let (from, to) = (caller.user, callee.user);
     let uri = format!("sip:{to}@example.org");
     let mut invite = Request::new("INVITE", &uri, &format!("sip:{from}@example.org"));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::{NoteClass, value};
 use super::rooms::version;
 use super::{Paths, Values};
-use crate::auth::{AuthOptions, NamePolicy};
+use crate::auth::{AuthOptions, NamePolicy, PhoneProfiles};
 use crate::tls::{
     ClientTls, DestinationProfile, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions,
 };
@@ -34,6 +34,8 @@ pub(super) fn client_role(
         names: NamePolicy {
             email_as_sip: auth.email_as_sip,
             wildcards: auth.allow_wildcards,
+            // Phones are nobody's servers.
+            phones: PhoneProfiles::NONE,
         },
         destinations,
     }

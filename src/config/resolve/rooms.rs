@@ -10,11 +10,13 @@ use log::LevelFilter;
 use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
-use crate::auth::{AuthOptions, IdentityRules, OnIdentityLost, TokenSecret};
+use crate::auth::{
+    AuthOptions, IdentityRules, OnIdentityLost, PhoneProfile, PhoneProfiles, TokenSecret,
+};
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
 use crate::proxy::{
-    FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
+    Audit, FilterOptions, Forking, ProxyOptions, RoutingOptions, Ruling, SiloOptions, TableOptions,
 };
 use crate::registrar::{OutboundOptions, RegistrarOptions};
 use crate::sip::{FrameLimits, StatusCode};
@@ -134,6 +136,7 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
         mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
         email_as_sip: v.bool("TLSUseEmailAsSIP"),
         allow_wildcards: v.bool("AllowWildcardCertificates"),
+        phones: phones(v),
         trusted_peers: v
             .list("TrustedPeers")
             .filter_map(|item| value::peer(item).ok())
@@ -146,6 +149,32 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             .filter_map(|domain| value::domain(domain).ok())
             .collect(),
     }
+}
+
+/// The profiles of phones; `generic` is what holds without any.
+fn phones(v: &mut Values<'_>) -> PhoneProfiles {
+    let name = "PhoneProfile";
+    let mut profiles = PhoneProfiles::NONE;
+    for word in v.list(name).collect::<Vec<_>>() {
+        let known = PhoneProfile::ALL
+            .into_iter()
+            .find(|own| own.word().eq_ignore_ascii_case(word));
+        match known {
+            Some(profile) => profiles = profiles.with(profile),
+            None if word.eq_ignore_ascii_case("generic") => {}
+            None => {
+                let all: Vec<_> = PhoneProfile::ALL
+                    .into_iter()
+                    .map(PhoneProfile::word)
+                    .collect();
+                v.fault(
+                    name,
+                    format!("{word:?}: expected generic, {}", all.join(", ")),
+                );
+            }
+        }
+    }
+    profiles
 }
 
 fn dialog_token_secrets(v: &mut Values<'_>) -> Vec<TokenSecret> {
@@ -221,6 +250,11 @@ pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {
     ProxyOptions {
         server_text: v.some_text("ServerText").map(str::to_owned),
         always_allow_relaying: v.bool("AlwaysAllowRelaying"),
+        audit: match (v.some_text("AuditLog"), v.bool("AuditAdmitted")) {
+            (None, _) => Audit::Off,
+            (Some(_), false) => Audit::Refusals,
+            (Some(_), true) => Audit::All,
+        },
     }
 }
 
@@ -464,6 +498,7 @@ pub(super) fn logging(v: &mut Values<'_>, paths: &Paths) -> LoggingOptions {
         max_lines: v.integer("LogFileMaxLines"),
         keep_all: v.bool("KeepAllLogFiles"),
         instance: v.text("LoggingInstanceName").to_owned(),
+        audit: v.some_text("AuditLog").map(|name| paths.log(name)),
     }
 }
 

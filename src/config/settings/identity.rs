@@ -43,6 +43,14 @@ const ROWS: &[Setting] = &[
          the others.",
     ),
     honoured(
+        "PhoneProfile",
+        List,
+        "generic",
+        "Makers of phones whose factory certificates are read as they write them: polycom, yealink, snom, cisco, \
+         cisco-multiplatform, grandstream. A certificate of theirs without the address of its phone names nobody, and none of \
+         them names a domain. generic: a CN or SAN that is a MAC address, of whatever issuer.",
+    ),
+    honoured(
         "TrustedPeers",
         Peers,
         "",

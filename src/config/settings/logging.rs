@@ -117,6 +117,19 @@ const ROWS: &[Setting] = &[
         "",
         "Name of this server in its log lines, where several write to one log.",
     ),
+    honoured(
+        "AuditLog",
+        Path,
+        "",
+        "File for the audit log, a line of JSON for each request that admission has judged; empty keeps none. {pid} and \
+         {timestamp} stand for those of the start. A name without a slash is beside the configuration file.",
+    ),
+    honoured(
+        "AuditAdmitted",
+        Bool,
+        "true",
+        "Write admitted requests to the audit log too; false writes refused ones alone.",
+    ),
     not_yet(
         "EnableSipMessageLogging",
         Bool,

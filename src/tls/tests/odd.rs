@@ -10,7 +10,7 @@ use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 
 use super::*;
-use crate::auth::SubjectAltName;
+use crate::auth::{SubjectAltName, SubjectAttribute};
 
 const SAN: &str = "2.5.29.17";
 const EKU: &str = "2.5.29.37";
@@ -23,13 +23,19 @@ fn extension(oid: &str, der: &[u8]) -> X509Extension {
 
 /// A certificate under the example root with these extensions.
 fn issue(extensions: Vec<X509Extension>) -> X509 {
+    issue_to(&[("CN", "mallory.example.org")], extensions)
+}
+
+/// The same to this subject.
+fn issue_to(subject: &[(&str, &str)], extensions: Vec<X509Extension>) -> X509 {
     let read = |name: &str| fs::read(pki().join(name)).unwrap();
     let ca = X509::from_pem(&read("ca/root-example.crt")).unwrap();
     let ca_key = PKey::private_key_from_pem(&read("ca/root-example.key")).unwrap();
     let key = PKey::ec_gen("P-256").unwrap();
     let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", "mallory.example.org")
-        .unwrap();
+    for (key, value) in subject {
+        name.append_entry_by_text(key, value).unwrap();
+    }
     let name = name.build();
     let mut builder = X509Builder::new().unwrap();
     builder.set_version(2).unwrap();
@@ -93,6 +99,27 @@ fn an_extension_that_cannot_be_read_refuses_the_certificate() {
         let verdict = verifier.check(&certificate, &[]).unwrap();
         assert_eq!(verdict.is_ok(), good, "{situation}: {verdict:?}");
     }
+}
+
+#[test]
+fn attributes_by_which_makers_name_a_device_are_read_and_others_are_not() {
+    let subject = [
+        ("OU", "CP-8841-3PCC"),
+        ("L", "FCH2048D1ZK"),
+        ("ST", "000e08abcdef"),
+        ("serialNumber", "PID:CP-8841 SN:FCH2048D1ZK"),
+        ("CN", "CP-8841"),
+    ];
+    let der = issue_to(&subject, Vec::new()).to_der().unwrap();
+    let found = names_of_der(&der).unwrap().subject_attributes;
+    let wanted = [
+        (SubjectAttribute::State, b"000e08abcdef".to_vec()),
+        (
+            SubjectAttribute::SerialNumber,
+            b"PID:CP-8841 SN:FCH2048D1ZK".to_vec(),
+        ),
+    ];
+    assert_eq!(found, wanted);
 }
 
 #[test]

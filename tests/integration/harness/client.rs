@@ -185,6 +185,13 @@ impl TlsPeer {
         self.connect_with(server, Some(session))
     }
 
+    /// The sessions that it was given and has not resumed, with keys and tickets, as OpenSSL writes them down.
+    pub(crate) fn sessions(&self) -> Vec<Vec<u8>> {
+        let sessions = self.sessions.lock().expect("sessions");
+        let written = sessions.iter().map(|session| session.to_der());
+        written.map(|der| der.expect("a session")).collect()
+    }
+
     fn connect_with(
         &mut self,
         server: SocketAddr,

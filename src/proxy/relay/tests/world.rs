@@ -288,7 +288,9 @@ impl World {
             Outcome::Overloaded => self.seen.push(Seen::Note("overloaded".to_owned())),
             Outcome::Absorbed => self.seen.push(Seen::Note("absorbed".to_owned())),
             Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),
-            Outcome::Reported { .. } | Outcome::Pending(_) => panic!("nobody is asked here"),
+            Outcome::Reported { .. } | Outcome::Audited { .. } | Outcome::Pending(_) => {
+                panic!("nobody is asked here, and nothing is audited")
+            }
         }
         assert!(effects.len() <= bound, "{} effects", effects.len());
         self.carry_out(effects);
@@ -566,6 +568,7 @@ fn identities(name: SubjectAltName) -> Identities {
         not_before: 0,
         not_after: 0,
         common_names: Vec::new(),
+        subject_attributes: Vec::new(),
         alt_names: vec![name],
         extended_key_usage: None,
         anchor_subject: "CN=Root".to_owned(),
