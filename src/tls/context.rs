@@ -27,7 +27,7 @@ const ALPN_SIP: &[u8] = b"sip";
 
 /// Everything that one listener needs to accept TLS connections; read only, shared by all threads.
 ///
-/// A reload makes new ones. Connections of the old one live on; its session tickets do not (new keys).
+/// A reload makes new ones. Connections of the old one are judged by them ([`super::again`]); its session tickets do not (new keys).
 pub struct ServerContext {
     context: SslContext,
     pub(super) verifier: Arc<Verifier>,
