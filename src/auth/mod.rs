@@ -5,6 +5,7 @@
 //! the proxy. Within a dialog a [`DialogToken`] may say who the peer is: see [`DialogRequest`].
 
 mod admit;
+mod callout;
 mod certificate;
 mod check;
 mod dialog;
@@ -32,8 +33,9 @@ mod trust;
 mod verdict;
 
 pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
+pub use callout::{BearerToken, CalloutFailure, CalloutOptions, CalloutWhen};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
-pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use check::{Answer, Answers, Check, Claim, Done, Opinion, Peer, Pending, Question, Transport};
 pub use dialog::{
     DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
 };
@@ -43,7 +45,7 @@ pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
-pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use peer_certificate::{CertificateName, PeerCertificate, SubjectAltName, oid};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

@@ -8,7 +8,8 @@ use log::{debug, error, info, trace, warn};
 
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
-use super::origin::Origin;
+use super::origin::{Name, Origin};
+use super::shared::Shared;
 use super::tags::Tag;
 use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
 use crate::auth::Identities;
@@ -473,10 +474,15 @@ impl Worker {
             let (worker, shared) = (self.number, Arc::clone(&self.shared));
             let (name, owned) = (origin.name(), message.clone().into_owned());
             let job = move || {
-                let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
-                    .inspect_err(|_| error!("lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"))
-                    .ok();
-                shared.post_answers(worker, Answered { asker, message: owned, answers });
+                let waits = Waits {
+                    worker,
+                    shared,
+                    name,
+                    asked: Some((asker, owned)),
+                };
+                // Whoever was asked may answer later, on another thread. A panic here drops what waits, which says so.
+                let begin = || pending.begin(Box::new(move |answers| waits.over(Some(answers))));
+                let _ = catch_unwind(AssertUnwindSafe(begin));
             };
             self.shared.lookups.submit(job).is_ok()
         });
@@ -538,6 +544,47 @@ impl Worker {
                 let tag = self.tag(origin);
                 proxy::answer_failed(message, &self.context(origin, &tag), out);
             }
+        }
+    }
+}
+
+/// A request whose questions are being answered. Its sender hears of them whatever becomes of them.
+struct Waits {
+    worker: usize,
+    shared: Arc<Shared>,
+    /// Of its connection, for the log.
+    name: Name,
+    /// Who asks, and the message; taken when it is over.
+    asked: Option<(Asker, Message<'static>)>,
+}
+
+impl Waits {
+    /// Gives the answers to the worker; `None` if nobody could answer.
+    fn over(mut self, answers: Option<Answers>) {
+        self.post(answers);
+    }
+
+    fn post(&mut self, answers: Option<Answers>) {
+        let Some((asker, message)) = self.asked.take() else {
+            return;
+        };
+        let answered = Answered {
+            asker,
+            message,
+            answers,
+        };
+        self.shared.post_answers(self.worker, answered);
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if self.asked.is_some() {
+            let name = &self.name;
+            error!(
+                "lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"
+            );
+            self.post(None);
         }
     }
 }

@@ -43,6 +43,12 @@ const ROWS: &[Setting] = &[
          the others.",
     ),
     honoured(
+        "CommonNameMappingsReload",
+        Bool,
+        "true",
+        "Put that file in force whenever it changes, within a second; one with wrong lines leaves the old one in force.",
+    ),
+    honoured(
         "TrustedPeers",
         Peers,
         "",
