@@ -79,11 +79,15 @@ fn host(url: &str) -> Result<&str, &'static str> {
     if rest.contains('#') {
         return Err("what stands behind # is never sent");
     }
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next(),
-        None => authority.split(':').next(),
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or(expected)?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    host.filter(|host| !host.is_empty()).ok_or(expected)
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    if host.is_empty() || !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+        return Err(expected);
+    }
+    Ok(host)
 }
 
 /// Whether nobody is on the way.
@@ -104,6 +108,10 @@ mod tests {
             ("https://[::1]:8443/x?y=z", Some("::1")),
             ("ftp://ask.example.org/", None),
             ("ask.example.org/identity", None),
+            ("https://ask.example.org:/identity", None),
+            ("https://ask.example.org:x/identity", None),
+            ("https://ask.example.org:65536/identity", None),
+            ("https://[::1]8443/identity", None),
             ("https:///identity", None),
             ("https://:8443/identity", None),
             ("https://me:secret@ask.example.org/", None),
