@@ -18,6 +18,7 @@ mod faults;
 mod federation;
 mod from_repro;
 mod hot;
+mod injection;
 mod interop;
 mod listeners;
 mod load;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Failures in a row after which nobody is asked.
 pub(super) const FAILURES: u32 = 5;
 /// How long nobody is asked then.
-pub(super) const PAUSE: Duration = Duration::from_secs(3);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is known of the server that is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
