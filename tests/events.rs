@@ -22,6 +22,7 @@ const KINDS: &[&str] = &[
     "data",
     "log",
     "lookup",
+    "mappings",
     "registrar",
     "resolve",
     "server",

@@ -8,10 +8,11 @@ use log::{debug, error, info, trace, warn};
 
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
+use super::lookup::LONGEST_WAIT;
 use super::origin::{Name, Origin};
 use super::shared::Shared;
 use super::tags::Tag;
-use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
+use super::worker::{Answered, Asker, Fate, SCRATCH, Unanswered, Worker};
 use crate::auth::Identities;
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::Aor;
@@ -473,6 +474,7 @@ impl Worker {
         let asked = asker.is_some_and(|asker| {
             let (worker, shared) = (self.number, Arc::clone(&self.shared));
             let (name, owned) = (origin.name(), message.clone().into_owned());
+            let begun = self.now;
             let job = move || {
                 let waits = Waits {
                     worker,
@@ -480,8 +482,11 @@ impl Worker {
                     name,
                     asked: Some((asker, owned)),
                 };
+                if begun.elapsed() > LONGEST_WAIT {
+                    return waits.over(Err(Unanswered::Late));
+                }
                 // Whoever was asked may answer later, on another thread. A panic here drops what waits, which says so.
-                let begin = || pending.begin(Box::new(move |answers| waits.over(Some(answers))));
+                let begin = || pending.begin(Box::new(move |answers| waits.over(Ok(answers))));
                 let _ = catch_unwind(AssertUnwindSafe(begin));
             };
             self.shared.lookups.submit(job).is_ok()
@@ -535,14 +540,20 @@ impl Worker {
         &mut self,
         origin: &mut Origin<'_>,
         message: &Message<'_>,
-        answers: Option<Answers>,
+        answers: Result<Answers, Unanswered>,
         out: &mut Vec<u8>,
     ) {
-        match answers {
-            Some(answers) => self.message(origin, message, Some(answers), out),
-            None => {
-                let tag = self.tag(origin);
-                proxy::answer_failed(message, &self.context(origin, &tag), out);
+        let unanswered = match answers {
+            Ok(answers) => return self.message(origin, message, Some(answers), out),
+            Err(unanswered) => unanswered,
+        };
+        let tag = self.tag(origin);
+        let context = self.context(origin, &tag);
+        match unanswered {
+            Unanswered::Failed => proxy::answer_failed(message, &context, out),
+            Unanswered::Late => {
+                self.shared.counters.lookups_refused.add(1);
+                proxy::answer_busy(message, &context, out);
             }
         }
     }
@@ -559,12 +570,12 @@ struct Waits {
 }
 
 impl Waits {
-    /// Gives the answers to the worker; `None` if nobody could answer.
-    fn over(mut self, answers: Option<Answers>) {
+    /// Gives the answers to the worker, or says why there are none.
+    fn over(mut self, answers: Result<Answers, Unanswered>) {
         self.post(answers);
     }
 
-    fn post(&mut self, answers: Option<Answers>) {
+    fn post(&mut self, answers: Result<Answers, Unanswered>) {
         let Some((asker, message)) = self.asked.take() else {
             return;
         };
@@ -584,7 +595,7 @@ impl Drop for Waits {
             error!(
                 "lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"
             );
-            self.post(None);
+            self.post(Err(Unanswered::Failed));
         }
     }
 }
