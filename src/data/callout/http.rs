@@ -115,7 +115,11 @@ impl Client {
         match self.try_post(body, timeout) {
             Err(ureq::Error::Io(error)) if was_cut(&error) => {
                 let left = until.saturating_duration_since(Instant::now());
-                self.try_post(body, left)
+                if left.is_zero() {
+                    Err(ureq::Error::Io(error))
+                } else {
+                    self.try_post(body, left)
+                }
             }
             other => other,
         }
