@@ -20,6 +20,7 @@ pub mod data;
 mod in_force;
 pub mod logging;
 mod manage;
+mod mappings_file;
 pub mod process;
 pub mod proxy;
 pub mod registrar;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, bounded, select, tick};
 use log::{error, info, warn};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -27,6 +27,12 @@ use crate::transport::Listeners;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How often the mappings file is looked at: two looks and the reading make less than a second.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Lines of a mappings file that are not used and are named.
+const MOST_LINES: usize = 20;
 
 /// Why the server does not start.
 enum Failed {
@@ -221,8 +227,10 @@ fn serve_until_told(
     orders: &Receiver<Order>,
 ) {
     let connections = || server.engine().connections();
+    let looks = tick(LOOK);
     loop {
         select! {
+            recv(looks) -> _ => follow_mappings(server),
             recv(signals) -> signal => match signal {
                 Ok(SIGHUP) => drop(reload(server, log)),
                 Ok(signal) => {
@@ -293,6 +301,36 @@ fn refresh(server: &Server, tables: &[Table]) -> Result<Vec<String>, Fault> {
         Err(fault) => {
             error!("store.not_refreshed tables={words} {fault} what was in force stays in force");
             Err(fault)
+        }
+    }
+}
+
+/// Takes up a mappings file that has changed.
+fn follow_mappings(server: &Server) {
+    let started = Instant::now();
+    match server.follow_mappings() {
+        None => {}
+        Some(Ok(reloaded)) => {
+            for fault in reloaded.unused.iter().take(MOST_LINES) {
+                warn!("config.note {fault}; this line is not used");
+            }
+            if reloaded.unused.len() > MOST_LINES {
+                let more = reloaded.unused.len() - MOST_LINES;
+                warn!("config.note CommonNameMappings: {more} more lines are not used");
+            }
+            info!(
+                "mappings.reloaded generation={} entries={} after_ms={}",
+                reloaded.generation,
+                reloaded.entries,
+                started.elapsed().as_millis()
+            );
+        }
+        Some(Err(faults)) => {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            warn!(
+                "mappings.reload_failed faults={} first={first:?} the mappings that were in force stay in force",
+                faults.len()
+            );
         }
     }
 }

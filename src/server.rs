@@ -13,9 +13,10 @@ use crate::auth::{
     AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
-use crate::data::{self, Data, Delivery, Tables};
+use crate::data::{self, Callout, CalloutFault, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
+use crate::mappings_file::{self, FileMark, Follower, Look};
 use crate::process::ProcessOptions;
 use crate::proxy::Policy;
 use crate::proxy::relay::{RelayKeys, RelayPolicy};
@@ -45,6 +46,9 @@ pub enum Fault {
     /// A line of the mappings file.
     #[error("{0}")]
     Mapping(MappingFault),
+    /// Whom to ask about identities.
+    #[error("{0}")]
+    Callout(#[from] CalloutFault),
     /// The system's OpenSSL.
     #[error("{0}")]
     Seal(#[from] SealFault),
@@ -75,6 +79,16 @@ pub struct Reloaded {
     pub(crate) difference: Difference,
 }
 
+/// A mappings file that has been put in force.
+pub struct MappingsReloaded {
+    /// Number of what is in force now.
+    pub generation: u64,
+    /// Number of mappings.
+    pub entries: usize,
+    /// Its lines that are not used.
+    pub unused: Vec<MappingFault>,
+}
+
 /// What the stores gave: what workers take their decisions by, and what an operator has to know.
 pub struct Composed {
     /// What workers take their decisions by.
@@ -98,6 +112,9 @@ pub struct Files {
     /// Lines of the mappings file that are not used, because a setting allows to go on without them.
     pub mapping_faults: Vec<MappingFault>,
     mappings: Arc<Mappings>,
+    /// What the mappings file was when it was read.
+    mappings_seen: Option<FileMark>,
+    callout: Option<Arc<Callout>>,
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
     keys: RelayKeys,
@@ -155,9 +172,12 @@ impl Files {
         .map_err(|found| {
             faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault))));
         });
-        let mappings = load_mappings(&configuration, &mut faults);
-        let (Ok(loaded), Some((mappings, mapping_faults)), true) =
-            (loaded, mappings, faults.is_empty())
+        let read = mappings_file::load(&configuration.auth).map_err(|found| faults.extend(found));
+        let callout = configuration.auth.callout.as_ref().map(Callout::new);
+        let callout = callout
+            .transpose()
+            .map_err(|fault| faults.push(fault.into()));
+        let (Ok(loaded), Ok(read), Ok(callout), true) = (loaded, read, callout, faults.is_empty())
         else {
             return Err(faults);
         };
@@ -183,8 +203,10 @@ impl Files {
             configuration,
             report,
             client_role: Arc::new(client),
-            mapping_faults,
-            mappings: Arc::new(mappings),
+            mapping_faults: read.unused,
+            mappings: Arc::new(read.mappings),
+            mappings_seen: read.mark,
+            callout: callout.map(Arc::new),
             tls: Arc::new(tls),
             checks: checks.to_vec(),
             keys,
@@ -196,6 +218,15 @@ impl Files {
         let contexts = self.tls.iter().flatten().zip(earlier.tls.iter().flatten());
         contexts.for_each(|(new, old)| new.succeeds(old));
         self.client_role.succeeds(&earlier.client_role);
+    }
+
+    /// Goes on with the callout of `before`, and what that one remembers, if it would be no other.
+    fn keep_callout(&mut self, before: &Self) {
+        if let (Some(own), Some(other)) = (&self.callout, &before.callout)
+            && own.is_as(other)
+        {
+            self.callout = Some(Arc::clone(other));
+        }
     }
 
     /// What an operator has to know about them, a sentence each.
@@ -269,6 +300,9 @@ impl Files {
         }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
+        if let Some(callout) = &self.callout {
+            callout.add_to(&mut rules);
+        }
         let policy = Policy {
             relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),
             rules,
@@ -330,37 +364,6 @@ pub fn load(
     })
 }
 
-/// The mappings, and their lines that are left out.
-fn load_mappings(
-    configuration: &Configuration,
-    faults: &mut Vec<Fault>,
-) -> Option<(Mappings, Vec<MappingFault>)> {
-    let Some(path) = &configuration.auth.mappings_file else {
-        return Some((Mappings::default(), Vec::new()));
-    };
-    // A reload waits for this file, so it must not be one that somebody else has to write first.
-    let regular = std::fs::metadata(path).and_then(|kind| match kind.is_file() {
-        true => std::fs::read(path),
-        false => Err(std::io::Error::other("it is no regular file")),
-    });
-    let text = match regular {
-        Ok(text) => text,
-        Err(source) => {
-            faults.push(Fault::MappingsUnreadable {
-                path: path.clone(),
-                source,
-            });
-            return None;
-        }
-    };
-    let (mappings, bad) = Mappings::parse(&text, &path.display().to_string());
-    if bad.is_empty() || configuration.auth.mappings_ignore_bad_lines {
-        return Some((mappings, bad));
-    }
-    faults.extend(bad.into_iter().map(Fault::Mapping));
-    None
-}
-
 /// Addresses that lead to us: a wildcard stands for every address of this host.
 fn own_addresses(listeners: &[ListenerOptions]) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
@@ -403,6 +406,7 @@ pub struct Server {
     overrides: Vec<Override>,
     fixed: Fixed,
     in_force: Arc<ArcSwap<InForce>>,
+    follower: Mutex<Follower>,
 }
 
 /// What is taken from the configuration once, at the start.
@@ -469,6 +473,7 @@ impl Server {
             overrides,
             fixed,
             in_force: Arc::new(ArcSwap::from_pointee(in_force)),
+            follower: Mutex::default(),
         };
         Ok((own, composed.notes))
     }
@@ -483,7 +488,7 @@ impl Server {
     /// Every fault that was found; what was in force stays in force.
     pub fn reload(&self) -> Result<Reloaded, Vec<Fault>> {
         let mut current = self.files();
-        let files = Files::load(&self.path, &self.overrides, &current.checks)?;
+        let mut files = Files::load(&self.path, &self.overrides, &current.checks)?;
         let places = |files: &Files| -> Vec<_> {
             let listeners = files.configuration.listeners.iter();
             listeners
@@ -503,14 +508,69 @@ impl Server {
                     .to_owned(),
             );
         }
+        files.keep_callout(&current);
         let reloaded = self
             .put_in_force(&files, notes)
             .map_err(|fault| vec![fault])?;
         if let Some(delivery) = &self.delivery {
             delivery.follow(files.configuration.tables.silo.clone());
         }
+        if let Some(callout) = &files.callout {
+            callout.forget();
+        }
+        self.follower().retire(&current.mappings);
         *current = files;
         Ok(reloaded)
+    }
+
+    /// Looks whether the mappings file is another than the one in force, and puts it in force whole or not at all. `None` if
+    /// there is nothing new. Costs some microseconds then, and is to be called several times a second.
+    ///
+    /// # Errors
+    /// Each fault of a file that cannot be used, once; the old one stays in force.
+    pub fn follow_mappings(&self) -> Option<Result<MappingsReloaded, Vec<Fault>>> {
+        let mut follower = self.follower();
+        follower.let_go();
+        let mut current = self.files();
+        let auth = &current.configuration.auth;
+        let path = auth
+            .mappings_file
+            .as_ref()
+            .filter(|_| auth.mappings_reload)?;
+        let Look::Settled(mark) = follower.look(path, current.mappings_seen) else {
+            return None;
+        };
+        let read = match mappings_file::load(auth) {
+            Ok(read) if read.mark == mark => read,
+            // It is being written just now, or gone again: the next look tells.
+            Ok(_) => return None,
+            Err(faults) => {
+                follower.refused(mark);
+                return Some(Err(faults));
+            }
+        };
+        let old = std::mem::replace(&mut current.mappings, Arc::new(read.mappings));
+        match self.put_in_force(&current, Vec::new()) {
+            Ok(reloaded) => {
+                current.mappings_seen = mark;
+                current.mapping_faults = read.unused;
+                follower.retire(&old);
+                Some(Ok(MappingsReloaded {
+                    generation: reloaded.generation,
+                    entries: current.mappings.len(),
+                    unused: current.mapping_faults.clone(),
+                }))
+            }
+            Err(fault) => {
+                current.mappings = old;
+                follower.postponed(mark);
+                Some(Err(vec![fault]))
+            }
+        }
+    }
+
+    fn follower(&self) -> MutexGuard<'_, Follower> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up what these tables hold now; files and certificates stay as they are. `None` if nothing had to be put in

@@ -271,6 +271,41 @@ fn questions_without_room_are_answered_503_and_the_others_in_time() {
 }
 
 #[test]
+fn a_question_that_has_waited_too_long_for_a_thread_is_answered_503() {
+    let server = Running::start("NumAuthGrabberWorkerThreads = 1\n");
+    let mut streams: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        stream
+            .write_all(message("ask-late", number).as_bytes())
+            .unwrap();
+        while server.check.asked.load(Ordering::Relaxed) <= number {
+            std::thread::yield_now();
+        }
+    }
+    let datagrams = server.datagrams();
+    datagrams.send(&datagram("ask-late", 9)).unwrap();
+    // What is tested is that this much time has passed.
+    std::thread::sleep(Duration::from_millis(5_300));
+    server.check.gate.open();
+    let mut found: Vec<String> = streams
+        .iter_mut()
+        .flat_map(|stream| answers(stream, 1))
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        ["480 Temporarily Unavailable", "503 Service Unavailable"]
+    );
+    let late = received(&datagrams);
+    assert!(late.starts_with("SIP/2.0 503 "), "{late}");
+    assert!(late.contains("\r\nRetry-After: 5\r\n"), "{late}");
+    // And it is over: the next question is answered.
+    let mut next = server.connect();
+    next.write_all(message("ask-allow", 10).as_bytes()).unwrap();
+    assert_eq!(answers(&mut next, 1), ["480 Temporarily Unavailable"]);
+}
+
+#[test]
 fn one_connection_cannot_fill_the_pool_and_gets_all_its_answers() {
     let server = Running::start("MaximumPendingLookups = 100\n");
     let mut greedy = server.connect();

@@ -23,6 +23,7 @@ const KINDS: &[&str] = &[
     "data",
     "log",
     "lookup",
+    "mappings",
     "registrar",
     "resolve",
     "server",
@@ -67,7 +68,8 @@ fn an_operator_can_look_up_every_event() {
 fn events_of(path: &PathBuf) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let is_tests = path.to_string_lossy().ends_with("_tests.rs");
+    let name = path.to_string_lossy();
+    let is_tests = name.ends_with("_tests.rs") || name.ends_with("test_support.rs");
     let strings = code.split('"').skip(1).filter(|_| !is_tests);
     strings.filter_map(event).collect()
 }

@@ -51,6 +51,8 @@ pub struct Rules {
     /// repro's table of TLS peer identities, asked for a certificate that entitles to nothing by itself; `None` without
     /// a data base.
     pub table: Option<Arc<dyn Check>>,
+    /// Asked after that table about a certificate that entitles to nothing by itself (`IdentityCalloutWhen = mismatch`).
+    pub callout: Option<Arc<dyn Check>>,
 }
 
 impl Rules {
@@ -76,6 +78,7 @@ impl Rules {
             trusted: TrustedPeers::new(&options.trusted_peers),
             checks,
             table: None,
+            callout: None,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::identity_digest::IdentityDigest;
 use super::legacy_name;
 use super::mac::{Mac, is_dns_name};
-use super::peer_certificate::{PeerCertificate, SubjectAltName, oid};
+use super::peer_certificate::{CertificateName, PeerCertificate, SubjectAltName, oid};
 use super::phone::{self, Device, PhoneProfiles};
 use crate::sip::{Host, SipUri, Uri, canonical_domain, canonical_user};
 
@@ -198,6 +199,7 @@ pub struct Identities {
     legacy: Box<[Box<[u8]>]>,
     unusable: Box<[Unusable]>,
     digest: Option<IdentityDigest>,
+    certificate: Option<Arc<CertificateName>>,
 }
 
 impl Identities {
@@ -228,12 +230,18 @@ impl Identities {
             names: names.into_boxed_slice(),
             legacy: legacy_name::names(certificate, policy.email_as_sip).into_boxed_slice(),
             unusable: reader.unusable.into_boxed_slice(),
+            certificate: Some(Arc::new(CertificateName::of(certificate))),
         }
     }
 
     /// Who that is, for a later comparison; `None` for a certificate without usable names.
     pub fn digest(&self) -> Option<IdentityDigest> {
         self.digest
+    }
+
+    /// Which certificate that is.
+    pub fn certificate(&self) -> Option<&Arc<CertificateName>> {
+        self.certificate.as_ref()
     }
 
     /// The usable names, in the certificate's order.

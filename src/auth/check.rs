@@ -44,6 +44,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::vec;
 
 use super::certificate::Identities;
 use super::verdict::{IdentityPath, Role};
@@ -172,7 +173,16 @@ pub trait Check: Send + Sync {
 pub trait Question: Send {
     /// Finds the answer.
     fn answer(self: Box<Self>) -> Answer;
+
+    /// Finds the answer and gives it away, here or on a thread of one's own: whoever may wait long for it returns soon and
+    /// leaves the lookup pool to others. Nobody hears of a question whose `done` is dropped unused: it counts as failed.
+    fn hand_over(self: Box<Self>, done: Done<Answer>) {
+        done(self.answer());
+    }
 }
+
+/// What is to be done with what was waited for.
+pub type Done<T> = Box<dyn FnOnce(T) + Send>;
 
 /// A question and what it is about.
 pub(super) struct Asked {
@@ -240,6 +250,12 @@ impl Pending {
         answers
     }
 
+    /// Has all open questions answered, one after the other, and gives `done` what [`super::resume`] wants: here, or on a thread
+    /// of whoever answers. May block: call it on the lookup pool. Drops `done` unused if a question was given up.
+    pub fn begin(self, done: Done<Answers>) {
+        ask_next(self.asked.into_iter(), self.answers, done);
+    }
+
     /// How many questions are open.
     pub fn open_questions(&self) -> usize {
         self.asked.len()
@@ -249,6 +265,28 @@ impl Pending {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.asked.iter().map(|asked| asked.check.name())
     }
+}
+
+/// Asks the next one when the one before is answered. There are no more than a request has identities.
+fn ask_next(mut asked: vec::IntoIter<Asked>, mut answers: Answers, done: Done<Answers>) {
+    let Some(next) = asked.next() else {
+        return done(answers);
+    };
+    let Asked {
+        check,
+        role,
+        text,
+        question,
+    } = next;
+    question.hand_over(Box::new(move |answer| {
+        answers.0.push(Answered {
+            check,
+            role,
+            text,
+            answer,
+        });
+        ask_next(asked, answers, done);
+    }));
 }
 
 impl fmt::Debug for Pending {

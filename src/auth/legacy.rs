@@ -78,7 +78,7 @@ pub(super) fn judge<T: Trace>(case: &Case<'_>, trace: &mut T) -> Outcome {
         return Outcome::Allow(Ground::LegacyName);
     }
     trace.step(|| "  no peer name and no mapping is equal".to_owned());
-    if let Some(judgement) = case.ask_table(role, &address, trace) {
+    if let Some(judgement) = case.ask_others(role, &address, trace) {
         return outcome(judgement);
     }
     Outcome::Refuse(Refusal::forbidden(

@@ -6,6 +6,7 @@
 
 mod admit;
 mod again;
+mod callout;
 mod certificate;
 mod check;
 mod credentials;
@@ -37,8 +38,9 @@ mod verdict;
 
 pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
 pub use again::{Right, may_still_register};
+pub use callout::{BearerToken, CalloutFailure, CalloutOptions, CalloutWhen};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
-pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
+pub use check::{Answer, Answers, Check, Claim, Done, Opinion, Peer, Pending, Question, Transport};
 pub use dialog::{
     DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
 };
@@ -50,7 +52,9 @@ pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{
     AuthOptions, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer, TrustedSource,
 };
-pub use peer_certificate::{PeerCertificate, SubjectAltName, SubjectAttribute, oid};
+pub use peer_certificate::{
+    CertificateName, PeerCertificate, SubjectAltName, SubjectAttribute, oid,
+};
 pub use phone::{PhoneProfile, PhoneProfiles};
 pub use record::{AdmissionRecord, Said};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};

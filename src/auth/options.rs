@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::callout::CalloutOptions;
 use super::check::Transport;
 use super::phone::PhoneProfiles;
 use super::seal::TokenSecret;
@@ -88,6 +89,10 @@ pub struct AuthOptions {
     pub mappings_file: Option<PathBuf>,
     /// Ours: `CommonNameMappingsIgnoreBadLines`: use the good lines of a mappings file with bad ones.
     pub mappings_ignore_bad_lines: bool,
+    /// Ours: `CommonNameMappingsReload`: a mappings file that changes is put in force without a word from anybody.
+    pub mappings_reload: bool,
+    /// Ours: `IdentityCalloutURL` and its like: whom to ask about identities; `None` for nobody.
+    pub callout: Option<CalloutOptions>,
     /// repro: `TLSUseEmailAsSIP`.
     pub email_as_sip: bool,
     /// repro: `AllowWildcardCertificates`, for From checks as for servers.

@@ -60,6 +60,31 @@ pub struct PeerCertificate {
     pub anchor_fingerprint: [u8; 32],
 }
 
+/// How a certificate is told from others, for whoever is asked about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CertificateName {
+    /// Subject as one line.
+    pub subject: String,
+    /// Issuer as one line.
+    pub issuer: String,
+    /// Serial number, upper-case hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the DER encoding.
+    pub fingerprint: [u8; 32],
+}
+
+impl CertificateName {
+    /// That of this certificate.
+    pub fn of(certificate: &PeerCertificate) -> Self {
+        Self {
+            subject: certificate.subject.clone(),
+            issuer: certificate.issuer.clone(),
+            serial: certificate.serial.clone(),
+            fingerprint: certificate.fingerprint,
+        }
+    }
+}
+
 /// Object identifiers of extended key usages.
 pub mod oid {
     /// id-kp-serverAuth (RFC 5280 §4.2.1.12).

@@ -93,7 +93,7 @@ impl Case<'_> {
                 Judgement::Allow(ground)
             }
             Err(refusal) => self
-                .ask_table(role, address, trace)
+                .ask_others(role, address, trace)
                 .unwrap_or(Judgement::Refuse(refusal)),
         }
     }
@@ -113,16 +113,30 @@ impl Case<'_> {
         checks.find_map(|check| self.ask(check, &claim, trace))
     }
 
+    /// Who may know more than a certificate of which no name entitles to the claim: the table, then the callout.
+    pub(super) fn ask_others<T: Trace>(
+        &self,
+        role: Role,
+        address: &Address<'_>,
+        trace: &mut T,
+    ) -> Option<Judgement> {
+        self.peer.proved()?;
+        if let Some(judgement) = self.ask_table(role, address, trace) {
+            return Some(judgement);
+        }
+        let callout = self.rules.callout.as_ref()?;
+        self.ask(callout, &self.claim(role, address), trace)
+    }
+
     /// The table of TLS peer identities, for a certificate of which no name entitles to the claim. As in repro it is not
     /// asked where there are CommonNameMappings.
-    pub(super) fn ask_table<T: Trace>(
+    fn ask_table<T: Trace>(
         &self,
         role: Role,
         address: &Address<'_>,
         trace: &mut T,
     ) -> Option<Judgement> {
         let table = self.rules.table.as_ref()?;
-        self.peer.proved()?;
         if !self.rules.mappings.is_empty() {
             let name = table.name();
             trace.step(|| {

@@ -11,14 +11,14 @@ use lru::LruCache;
 const SHARDS: usize = 16;
 
 /// Answers by their questions.
-pub(super) struct Memory<Q> {
-    shards: Vec<Mutex<LruCache<Q, (bool, Instant)>>>,
+pub(super) struct Memory<Q, A = bool> {
+    shards: Vec<Mutex<LruCache<Q, (A, Instant)>>>,
     hasher: RandomState,
     yes: Duration,
     no: Duration,
 }
 
-impl<Q: Hash + Eq> Memory<Q> {
+impl<Q: Hash + Eq, A: Clone> Memory<Q, A> {
     /// Remembers `places` answers: a yes for this long, a no for that long.
     pub(super) fn new(places: usize, yes: Duration, no: Duration) -> Self {
         let each = NonZeroUsize::new(places.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
@@ -37,26 +37,30 @@ impl<Q: Hash + Eq> Memory<Q> {
         }
     }
 
-    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, LruCache<Q, (bool, Instant)>>> {
+    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, LruCache<Q, (A, Instant)>>> {
         let number = usize::try_from(self.hasher.hash_one(question)).unwrap_or(0) % SHARDS;
         let shard = self.shards.get(number)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The answer, if it is known and not too old.
-    pub(super) fn recall(&self, question: &Q, now: Instant) -> Option<bool> {
+    pub(super) fn recall(&self, question: &Q, now: Instant) -> Option<A> {
         let mut shard = self.shard(question)?;
-        let (answer, until) = *shard.get(question)?;
-        if until > now {
-            return Some(answer);
+        let (answer, until) = shard.get(question)?;
+        if *until > now {
+            return Some(answer.clone());
         }
         shard.pop(question);
         None
     }
 
-    /// Remembers an answer.
-    pub(super) fn remember(&self, question: Q, answer: bool, now: Instant) {
-        let time = if answer { self.yes } else { self.no };
+    /// How long such an answer is remembered that does not say so itself.
+    pub(super) fn usual(&self, is_yes: bool) -> Duration {
+        if is_yes { self.yes } else { self.no }
+    }
+
+    /// Remembers an answer for so long.
+    pub(super) fn remember_for(&self, question: Q, answer: A, time: Duration, now: Instant) {
         if time.is_zero() {
             return;
         }
@@ -70,6 +74,13 @@ impl<Q: Hash + Eq> Memory<Q> {
         for shard in &self.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+}
+
+impl<Q: Hash + Eq> Memory<Q> {
+    /// Remembers an answer.
+    pub(super) fn remember(&self, question: Q, answer: bool, now: Instant) {
+        self.remember_for(question, answer, self.usual(answer), now);
     }
 }
 

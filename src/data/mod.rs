@@ -5,6 +5,7 @@
 //! store.
 
 mod begun;
+mod callout;
 mod delivery;
 mod directory;
 mod identities;
@@ -25,6 +26,8 @@ use crate::store::embedded::{Embedded, Serving};
 use crate::store::{Error, Flow, RecordFault, Store, StoreOptions, Table};
 
 pub(crate) use begun::{Begun, remove_left};
+pub(crate) use callout::Callout;
+pub use callout::CalloutFault;
 pub(crate) use delivery::Delivery;
 use directory::Directory;
 use identities::{Asked, Identities};

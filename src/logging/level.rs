@@ -113,6 +113,8 @@ impl Shape {
             }
         }
         builder.target(env_logger::Target::Pipe(Box::new(self.pipe.clone())));
+        // At the finest level it writes what it sends, tokens among it.
+        builder.filter_module("ureq", LevelFilter::Warn);
         builder
     }
 

@@ -185,6 +185,21 @@ impl Pending {
         }
     }
 
+    /// Has what is open answered, and gives `done` what [`super::on_answers`] wants: here, or on a thread of whoever answers. May
+    /// block: call it on the lookup pool. Drops `done` unused if a question was given up.
+    pub fn begin(self, done: auth::Done<Answers>) {
+        match self.open {
+            Open::Admission(pending) => {
+                let mut answers = self.answers;
+                pending.begin(Box::new(move |admission| {
+                    answers.admission = Some(admission);
+                    done(answers);
+                }));
+            }
+            Open::Routing(..) => done(self.answer()),
+        }
+    }
+
     /// Answers what is open, and gives what [`super::on_answers`] wants. May block: call it on the lookup pool.
     pub fn answer(self) -> Answers {
         let mut answers = self.answers;

@@ -14,7 +14,7 @@ use super::exchange::answer_to;
 use super::origin::{Datagram, Origin};
 use super::stun::is_stun;
 use super::tags::Tag;
-use super::worker::{SCRATCH, Worker};
+use super::worker::{SCRATCH, Unanswered, Worker};
 use crate::proxy::{self, Answers};
 use crate::sip::{Address, Fault, HeaderName, Message, Payload, StartLine, Via, read_datagram};
 
@@ -180,7 +180,7 @@ impl Worker {
         &mut self,
         datagram: &Datagram,
         message: &Message<'_>,
-        answers: Option<Answers>,
+        answers: Result<Answers, Unanswered>,
     ) {
         self.asked.questions.remove(&datagram.question);
         let mut out = Vec::new();

@@ -9,9 +9,11 @@ use log::{debug, error, info, trace, warn};
 use super::again::Tied;
 use super::connection::{Connection, Stage};
 use super::handle::{EngineHandle, RegistrationEvent};
-use super::origin::Origin;
+use super::lookup::LONGEST_WAIT;
+use super::origin::{Name, Origin};
+use super::shared::Shared;
 use super::tags::Tag;
-use super::worker::{Answered, Asker, Fate, SCRATCH, Worker};
+use super::worker::{Answered, Asker, Fate, SCRATCH, Unanswered, Worker};
 use crate::proxy::{self, Answers, Context, Outcome, Pending, Registration, Relaying, Routed};
 use crate::registrar::Aor;
 use crate::sip::{Fault, Frame, Message, Reply, StatusCode};
@@ -478,11 +480,20 @@ impl Worker {
         let asked = asker.is_some_and(|asker| {
             let (worker, shared) = (self.number, Arc::clone(&self.shared));
             let (name, owned) = (origin.name(), message.clone().into_owned());
+            let begun = self.now;
             let job = move || {
-                let answers = catch_unwind(AssertUnwindSafe(|| pending.answer()))
-                    .inspect_err(|_| error!("lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"))
-                    .ok();
-                shared.post_answers(worker, Answered { asker, message: owned, answers });
+                let waits = Waits {
+                    worker,
+                    shared,
+                    name,
+                    asked: Some((asker, owned)),
+                };
+                if begun.elapsed() > LONGEST_WAIT {
+                    return waits.over(Err(Unanswered::Late));
+                }
+                // Whoever was asked may answer later, on another thread. A panic here drops what waits, which says so.
+                let begin = || pending.begin(Box::new(move |answers| waits.over(Ok(answers))));
+                let _ = catch_unwind(AssertUnwindSafe(begin));
             };
             self.shared.lookups.submit(job).is_ok()
         });
@@ -540,17 +551,68 @@ impl Worker {
         &mut self,
         origin: &mut Origin<'_>,
         message: &Message<'_>,
-        answers: Option<Answers>,
+        answers: Result<Answers, Unanswered>,
         out: &mut Vec<u8>,
     ) {
-        match answers {
-            Some(answers) => self.message(origin, message, Some(answers), out),
-            None => {
-                let tag = self.tag(origin);
-                proxy::answer_failed(message, &self.context(origin, &tag), out);
+        let unanswered = match answers {
+            Ok(answers) => return self.message(origin, message, Some(answers), out),
+            Err(unanswered) => unanswered,
+        };
+        let tag = self.tag(origin);
+        let context = self.context(origin, &tag);
+        match unanswered {
+            Unanswered::Failed => {
+                proxy::answer_failed(message, &context, out);
                 let status = StatusCode::SERVER_INTERNAL_ERROR;
                 self.write_undecided(origin, message, status, "lookup-failed");
             }
+            Unanswered::Late => {
+                self.shared.counters.lookups_refused.add(1);
+                proxy::answer_busy(message, &context, out);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                self.write_undecided(origin, message, status, "lookup-late");
+            }
+        }
+    }
+}
+
+/// A request whose questions are being answered. Its sender hears of them whatever becomes of them.
+struct Waits {
+    worker: usize,
+    shared: Arc<Shared>,
+    /// Of its connection, for the log.
+    name: Name,
+    /// Who asks, and the message; taken when it is over.
+    asked: Option<(Asker, Message<'static>)>,
+}
+
+impl Waits {
+    /// Gives the answers to the worker, or says why there are none.
+    fn over(mut self, answers: Result<Answers, Unanswered>) {
+        self.post(answers);
+    }
+
+    fn post(&mut self, answers: Result<Answers, Unanswered>) {
+        let Some((asker, message)) = self.asked.take() else {
+            return;
+        };
+        let answered = Answered {
+            asker,
+            message,
+            answers,
+        };
+        self.shared.post_answers(self.worker, answered);
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if self.asked.is_some() {
+            let name = &self.name;
+            error!(
+                "lookup.panicked conn={name} the request is answered 500; a check or the directory has a defect"
+            );
+            self.post(Err(Unanswered::Failed));
         }
     }
 }

@@ -11,6 +11,10 @@ use threadpool::ThreadPool;
 
 use super::places::{Place, Places};
 
+/// How long a request waits for a thread that answers its question. Each question ends in time; a thousand one behind the other
+/// do not.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// Threads that answer questions, and how many questions are with them.
 #[derive(Debug)]
 pub(crate) struct LookupPool {

@@ -79,7 +79,16 @@ pub(crate) struct Arrival {
 pub(crate) struct Answered {
     pub(super) asker: Asker,
     pub(super) message: Message<'static>,
-    pub(super) answers: Option<Answers>,
+    pub(super) answers: Result<Answers, Unanswered>,
+}
+
+/// Why questions have no answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// Whoever was asked has given up.
+    Failed,
+    /// They have waited for a thread for too long.
+    Late,
 }
 
 /// Whose message it was that had questions.

@@ -260,6 +260,13 @@ pub(crate) fn values_of_peers_are_never_text(kind: SqlKind) {
         "%",
         "ALICE\u{300}",
         "' UNION SELECT 'x' --",
+        // What stands for a value in a statement is no value of that name within a value.
+        "$user",
+        "'$domain'",
+        "$peerNames",
+        "$identities",
+        "$$ OR 1=1 $$",
+        "\0' OR 1=1 --",
     ] {
         let strings = vec![evil.to_owned()];
         let org = vec!["example.org".to_owned()];

@@ -3,6 +3,7 @@
 //! Values have been held against their kinds before, so that a wrong one here means its default: the error has been
 //! reported. What is checked here is what one setting says about another.
 
+mod callout;
 mod client_role;
 mod dns;
 mod listeners;

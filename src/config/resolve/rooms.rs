@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::super::{NoteClass, value};
+use super::callout::callout;
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
 use crate::auth::{
@@ -134,6 +135,8 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             .some_text("CommonNameMappings")
             .map(|path| paths.input(path)),
         mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
+        mappings_reload: v.bool("CommonNameMappingsReload"),
+        callout: callout(v, paths),
         email_as_sip: v.bool("TLSUseEmailAsSIP"),
         allow_wildcards: v.bool("AllowWildcardCertificates"),
         phones: phones(v),
@@ -446,7 +449,7 @@ pub(super) fn milliseconds(v: &Values<'_>, name: &str) -> Duration {
 }
 
 /// A number whose row begins at 1.
-fn positive(v: &Values<'_>, name: &str) -> NonZeroUsize {
+pub(super) fn positive(v: &Values<'_>, name: &str) -> NonZeroUsize {
     NonZeroUsize::new(v.number(name)).unwrap_or(NonZeroUsize::MIN)
 }
 

@@ -51,6 +51,12 @@ const ROWS: &[Setting] = &[
          them names a domain. generic: a CN or SAN that is a MAC address, of whatever issuer.",
     ),
     honoured(
+        "CommonNameMappingsReload",
+        Bool,
+        "true",
+        "Put that file in force whenever it changes, within a second; one with wrong lines leaves the old one in force.",
+    ),
+    honoured(
         "TrustedPeers",
         Peers,
         "",

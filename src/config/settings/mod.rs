@@ -4,6 +4,7 @@
 //! table does not allow is refused before any room sees it. One file per area; a row is one line of a manual.
 
 mod admin;
+mod callout;
 mod database;
 mod dns;
 mod engine;
@@ -180,6 +181,7 @@ pub(crate) const GROUPS: &[Group] = &[
     transport::GROUP,
     tls::GROUP,
     identity::GROUP,
+    callout::GROUP,
     registrar::GROUP,
     engine::GROUP,
     routing::GROUP,

@@ -1,5 +1,6 @@
 //! What all tests share: certificates, a server under test, and a SIP peer that sees every alert.
 
+mod backend;
 mod baresip;
 mod baresip_trace;
 mod client;
@@ -17,6 +18,7 @@ mod selfcheck;
 mod server;
 mod sipp;
 
+pub(crate) use backend::{Backend, Reply};
 pub(crate) use baresip::{Baresip, Phone, Transport};
 pub(crate) use client::{
     Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from, udp_at, udp_from,
