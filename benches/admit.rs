@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use sipvouch::auth::{
-    AuthOptions, Decision, Identities, IdentityPath, IdentityRules, Mappings, NamePolicy, Peer,
-    PeerCertificate, Rules, SubjectAltName, Transport, admit,
+    AuthOptions, Decision, Identities, IdentityPath, IdentityRules, Issuers, Mappings, NamePolicy,
+    Peer, PeerCertificate, Rules, SubjectAltName, Transport, admit,
 };
 use sipvouch::sip::{FromRule, Message, Request};
 
@@ -26,6 +26,7 @@ fn certificate(common_name: &str, alt_names: Vec<SubjectAltName>) -> PeerCertifi
         extended_key_usage: None,
         anchor_subject: String::new(),
         anchor_fingerprint: [0; 32],
+        issuers: Issuers::default(),
     }
 }
 

@@ -221,6 +221,7 @@ fn inventory(certificates: &[LoadedCertificate]) -> String {
     for certificate in certificates {
         let role = match &certificate.role {
             CertificateRole::Anchor => "anchor".to_owned(),
+            CertificateRole::ListenerAnchor => "anchor of a listener".to_owned(),
             CertificateRole::ServerAnchor => "anchor of servers".to_owned(),
             CertificateRole::Server { domain } => format!("server {domain}"),
             CertificateRole::Intermediate { domain } => format!("chain of {domain}"),
@@ -289,20 +290,17 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         Err(faults) => return fail(faults),
     };
     let mut text = String::new();
-    let tls = loaded
-        .files
-        .configuration
-        .listeners
-        .iter()
-        .find_map(|listener| listener.kind.tls());
-    let eku = tls.map(|tls| tls.eku).unwrap_or_default();
+    let mut listeners = loaded.files.configuration.listeners.iter().enumerate();
+    let first = listeners.find_map(|(number, own)| Some((number, own.kind.tls()?)));
+    let eku = first.map(|(_, tls)| tls.eku).unwrap_or_default();
+    let roots = first.map(|(_, tls)| tls.roots.clone()).unwrap_or_default();
+    let options = &loaded.files.configuration.tls;
     let mut certificate = None;
     if let Some(path) = &question.certificate {
-        let examined =
-            match read_certificate_file(path, Some((&loaded.files.configuration.tls, eku))) {
-                Ok(examined) => examined,
-                Err(faults) => return fail(faults),
-            };
+        let examined = match read_certificate_file(path, Some((options, eku, &roots))) {
+            Ok(examined) => examined,
+            Err(faults) => return fail(faults),
+        };
         match &examined.verdict {
             Some(Err(refusal)) => {
                 let _ = writeln!(text, "handshake refused: {refusal}");
@@ -332,6 +330,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         to_tag: question.to_tag,
         transport: Transport::Tls,
         source: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        listener: first.map(|(number, _)| number),
         path,
     };
     let explanation = explain(

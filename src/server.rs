@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret,
+    AuthOptions, CaRights, Check, ListenerPlace, MappingFault, Mappings, RightsFault, Rules,
+    SealFault, Sealer, TokenSecret,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
@@ -42,6 +43,17 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file of rules for CAs cannot be read.
+    #[error("CARights = {}: cannot read this file: {source}", path.display())]
+    RightsUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line of that file.
+    #[error("{0}")]
+    Rights(RightsFault),
     /// A line of the mappings file.
     #[error("{0}")]
     Mapping(MappingFault),
@@ -98,6 +110,7 @@ pub struct Files {
     /// Lines of the mappings file that are not used, because a setting allows to go on without them.
     pub mapping_faults: Vec<MappingFault>,
     mappings: Arc<Mappings>,
+    rights: Arc<CaRights>,
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
     keys: RelayKeys,
@@ -156,8 +169,9 @@ impl Files {
             faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault))));
         });
         let mappings = load_mappings(&configuration, &mut faults);
-        let (Ok(loaded), Some((mappings, mapping_faults)), true) =
-            (loaded, mappings, faults.is_empty())
+        let rights = load_rights(&configuration, &mut faults).map(Arc::new);
+        let (Ok(loaded), Some((mappings, mapping_faults)), Some(rights), true) =
+            (loaded, mappings, rights, faults.is_empty())
         else {
             return Err(faults);
         };
@@ -182,9 +196,10 @@ impl Files {
         Ok(Self {
             configuration,
             report,
-            client_role: Arc::new(client),
+            client_role: Arc::new(client.with_rights(Arc::clone(&rights))),
             mapping_faults,
             mappings: Arc::new(mappings),
+            rights,
             tls: Arc::new(tls),
             checks: checks.to_vec(),
             keys,
@@ -262,6 +277,7 @@ impl Files {
         }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
+        rules.rights = Arc::clone(&self.rights);
         let policy = Policy {
             relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),
             rules,
@@ -323,6 +339,53 @@ pub fn load(
     })
 }
 
+/// What is in a file. A reload waits for it, so it must not be one that somebody else has to write first.
+fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(std::io::Error::other("it is no regular file")),
+    }
+}
+
+/// What CAs may vouch for; files that the rules name are looked for beside theirs.
+fn load_rights(configuration: &Configuration, faults: &mut Vec<Fault>) -> Option<CaRights> {
+    let Some(path) = &configuration.auth.rights_file else {
+        return Some(CaRights::default());
+    };
+    let text = match read_regular(path) {
+        Ok(text) => text,
+        Err(source) => {
+            faults.push(Fault::RightsUnreadable {
+                path: path.clone(),
+                source,
+            });
+            return None;
+        }
+    };
+    let listeners = configuration.listeners.iter().enumerate();
+    let places: Vec<ListenerPlace> = listeners
+        .filter(|(_, listener)| listener.kind.tls().is_some())
+        .filter_map(|(number, listener)| {
+            Some(ListenerPlace {
+                number: u16::try_from(number).ok()?,
+                setting: listener.setting.clone(),
+                address: listener.address,
+            })
+        })
+        .collect();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let certificates = |file: &str| {
+        tls::fingerprints_of_file(&directory.join(file)).map_err(|fault| fault.to_string())
+    };
+    match CaRights::parse(&text, &path.display().to_string(), &places, certificates) {
+        Ok(rights) => Some(rights),
+        Err(found) => {
+            faults.extend(found.into_iter().map(Fault::Rights));
+            None
+        }
+    }
+}
+
 /// The mappings, and their lines that are left out.
 fn load_mappings(
     configuration: &Configuration,
@@ -331,12 +394,7 @@ fn load_mappings(
     let Some(path) = &configuration.auth.mappings_file else {
         return Some((Mappings::default(), Vec::new()));
     };
-    // A reload waits for this file, so it must not be one that somebody else has to write first.
-    let regular = std::fs::metadata(path).and_then(|kind| match kind.is_file() {
-        true => std::fs::read(path),
-        false => Err(std::io::Error::other("it is no regular file")),
-    });
-    let text = match regular {
+    let text = match read_regular(path) {
         Ok(text) => text,
         Err(source) => {
             faults.push(Fault::MappingsUnreadable {

@@ -130,6 +130,10 @@ fn exempt(case: &Case<'_>, exemption: Exemption, local: bool) -> Outcome {
 /// Octet by octet: a name is the address-of-record or the host, or a mapping of it is.
 fn is_authorised(case: &Case<'_>, identities: &Identities, claim: &LegacyClaim) -> bool {
     identities.legacy_names().any(|name| {
-        name == claim.aor || name == claim.host || case.rules.mappings.permits_legacy(name, claim)
+        let issuers = identities.issuers();
+        (name == claim.aor
+            || name == claim.host
+            || case.rules.mappings.permits_legacy(name, claim, issuers))
+            && identities.may_use_legacy(name, Some(&claim.aor))
     })
 }

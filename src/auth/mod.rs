@@ -14,6 +14,7 @@ mod digest;
 mod explain;
 mod flow_token;
 mod identity_digest;
+mod issuer;
 mod legacy;
 mod legacy_name;
 mod mac;
@@ -24,6 +25,7 @@ mod parity;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;
+mod rights;
 mod seal;
 mod secure;
 #[cfg(test)]
@@ -41,9 +43,11 @@ pub use digest::{Algorithm, HashDefect, HashFault, HashText, Unavailable, ha1, i
 pub use explain::{Explanation, Statement, Verdict, explain};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
+pub use issuer::{Issuer, Issuers};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
+pub use rights::{CaRights, ListenerPlace, RightsFault, RightsFaultKind};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

@@ -62,6 +62,8 @@ pub struct AuthOptions {
     pub mappings_file: Option<PathBuf>,
     /// Ours: `CommonNameMappingsIgnoreBadLines`: use the good lines of a mappings file with bad ones.
     pub mappings_ignore_bad_lines: bool,
+    /// Ours: `CARights`: what CAs may vouch for.
+    pub rights_file: Option<PathBuf>,
     /// repro: `TLSUseEmailAsSIP`.
     pub email_as_sip: bool,
     /// repro: `AllowWildcardCertificates`, for From checks as for servers.

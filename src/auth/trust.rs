@@ -92,7 +92,7 @@ impl TrustedPeers {
                 .any(|name| std::str::from_utf8(name).is_ok_and(|name| self.has_name(name)))
     }
 
-    fn has_name(&self, name: &str) -> bool {
+    pub(super) fn has_name(&self, name: &str) -> bool {
         if name.chars().any(char::is_uppercase) {
             self.names.contains(&*name.to_lowercase())
         } else {

@@ -21,7 +21,7 @@ use super::parameters::{Parameters, depth, internal, version};
 use super::store::TrustStore;
 use super::verify::{self, Judged, Verifier};
 use super::{ClientTls, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions, ffi, keylog, pem};
-use crate::auth::{Identities, NamePolicy, PeerCertificate};
+use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
 
 /// Everything that connections to other domains need; read only, shared by all threads.
 ///
@@ -33,6 +33,7 @@ pub struct ClientContext {
     anchors: HashSet<[u8; 32]>,
     own: Arc<OwnCertificates>,
     names: NamePolicy,
+    rights: Arc<CaRights>,
     destinations: Destinations,
     minimum: ProtocolVersion,
     maximum: ProtocolVersion,
@@ -83,6 +84,13 @@ impl ServerExpectation {
 }
 
 impl ClientContext {
+    /// The same, with these rules for what CAs may vouch for.
+    #[must_use]
+    pub fn with_rights(mut self, rights: Arc<CaRights>) -> Self {
+        self.rights = rights;
+        self
+    }
+
     /// What a connection to `destination` (the host of the next-hop URI, before any look-up) has to be, when we act for
     /// the domain `own`.
     #[must_use]
@@ -132,6 +140,7 @@ impl ClientContext {
         let toward = Toward::new(
             expectation.reference.clone(),
             self.names,
+            Arc::clone(&self.rights),
             expectation.verify,
             Arc::clone(&self.own),
             expectation.choice.clone(),
@@ -171,7 +180,7 @@ impl ClientContext {
         expectation: &ServerExpectation,
         certificate: &PeerCertificate,
     ) -> bool {
-        let identities = Identities::of(certificate, &self.names);
+        let identities = Identities::of_server(certificate, &self.names, &self.rights);
         expectation.verify
             && self.anchors.contains(&certificate.anchor_fingerprint)
             && verify::has_purpose_of_a_server(certificate)
@@ -232,6 +241,7 @@ pub(super) fn build(
         anchors: trust.fingerprints(),
         own: Arc::new(own),
         names: client.names,
+        rights: Arc::default(),
         destinations: Destinations::new(client.destinations.clone()),
         minimum: options.minimum,
         maximum: options.maximum,

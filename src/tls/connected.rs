@@ -11,12 +11,13 @@ use super::ReferenceName;
 use super::handshake::{self, HandshakeRefusal, Side};
 use super::own::{OwnCertificates, OwnChoice};
 use super::server_refusal::{ServerRefusal, names_of};
-use crate::auth::{Identities, NamePolicy, PeerCertificate};
+use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
 
 /// Whom a connection of ours is to meet, and what has been seen of that so far.
 pub(super) struct Toward {
     reference: ReferenceName,
     names: NamePolicy,
+    rights: Arc<CaRights>,
     /// Whether the server has to prove the name.
     verify: bool,
     own: Arc<OwnCertificates>,
@@ -31,6 +32,7 @@ impl Toward {
     pub(super) fn new(
         reference: ReferenceName,
         names: NamePolicy,
+        rights: Arc<CaRights>,
         verify: bool,
         own: Arc<OwnCertificates>,
         choice: OwnChoice,
@@ -38,6 +40,7 @@ impl Toward {
         Self {
             reference,
             names,
+            rights,
             verify,
             own,
             choice,
@@ -73,10 +76,20 @@ impl Toward {
         context: &X509StoreContextRef,
         certificate: &PeerCertificate,
     ) -> Result<(), Box<HandshakeRefusal>> {
-        let identities = Identities::of(certificate, &self.names);
+        let identities = Identities::of_server(certificate, &self.names, &self.rights);
         if let Some(proof) = self.reference.proved_by(&identities) {
             let _ = self.proof.set(proof.to_string().into());
             return Ok(());
+        }
+        if let Some(barred) = self.reference.barred_in(&identities) {
+            let reason = format!(
+                "its CA may not vouch for {barred} as a server (ca-rights): see its lines in {}",
+                self.rights.file()
+            );
+            let code = sys::X509_V_ERR_CERT_REJECTED;
+            let mut refusal = HandshakeRefusal::of_chain(context, code, Some(reason));
+            refusal.alt_names = names_of(&identities);
+            return Err(refusal);
         }
         let code = match self.reference.sni() {
             Some(_) => sys::X509_V_ERR_HOSTNAME_MISMATCH,

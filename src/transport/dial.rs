@@ -301,9 +301,10 @@ impl Worker {
         );
         connection.generation = self.snapshot.generation;
         connection.proof = established.certificate.map(|certificate| Proof {
-            identities: Arc::new(Identities::of(
+            identities: Arc::new(Identities::of_server(
                 &certificate,
                 &self.snapshot.policy.rules.names,
+                &self.snapshot.policy.rules.rights,
             )),
             certificate,
         });

@@ -333,10 +333,11 @@ impl Worker {
         if connection.generation != self.snapshot.generation
             && let Some(proof) = &mut connection.proof
         {
-            proof.identities = Arc::new(Identities::of(
-                &proof.certificate,
-                &self.snapshot.policy.rules.names,
-            ));
+            let rules = &self.snapshot.policy.rules;
+            proof.identities = Arc::new(match &connection.dial {
+                None => rules.identities(&proof.certificate, Some(connection.listener)),
+                Some(_) => Identities::of_server(&proof.certificate, &rules.names, &rules.rights),
+            });
         }
         connection.generation = self.snapshot.generation;
     }

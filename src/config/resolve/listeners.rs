@@ -9,7 +9,7 @@ use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::auth::IdentityRules;
 use crate::tls::{
-    CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, TlsOptions,
+    CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, Roots, TlsOptions,
 };
 use crate::transport::{ListenerKind, ListenerOptions};
 
@@ -22,6 +22,8 @@ struct Names {
     verification: String,
     eku: String,
     sni: String,
+    /// What the names of the settings of its trust anchors begin with, if it can have its own.
+    roots: Option<String>,
 }
 
 impl Names {
@@ -34,6 +36,7 @@ impl Names {
             verification: "TLSClientVerification".to_owned(),
             eku: "ClientCertificateEku".to_owned(),
             sni: "TLSSniDomains".to_owned(),
+            roots: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Names {
             verification: format!("Transport{number}TlsClientVerification"),
             eku: format!("Transport{number}ClientCertificateEku"),
             sni: format!("Transport{number}TlsSniDomains"),
+            roots: Some(format!("Transport{number}")),
         }
     }
 }
@@ -267,7 +271,54 @@ fn listener_tls(
         verification: verification(v, names),
         eku: eku(v, names, rules),
         sni_domains: sni_domains(v, names),
+        roots: names
+            .roots
+            .as_ref()
+            .map(|family| roots(v, family, paths))
+            .unwrap_or_default(),
+        sni_roots: sni_roots(v, paths),
     }
+}
+
+/// The trust anchors that settings of this family name.
+fn roots(v: &Values<'_>, family: &str, paths: &Paths) -> Roots {
+    let all = |member: &str| {
+        let name = format!("{family}{member}");
+        v.list(&name).map(|path| paths.input(path)).collect()
+    };
+    Roots {
+        setting: family.to_owned(),
+        ca_directories: all("CADirectory"),
+        ca_files: all("CAFile"),
+    }
+}
+
+/// The trust anchors of domains chosen by SNI.
+fn sni_roots(v: &mut Values<'_>, paths: &Paths) -> Vec<(String, Roots)> {
+    let mut found: Vec<(String, Roots)> = Vec::new();
+    for number in v.numbers("TLSSniDomain", "TLSSniDomain1Name") {
+        let family = format!("TLSSniDomain{number}");
+        let name = format!("{family}Name");
+        let domain = v.some_text(&name).and_then(|text| value::domain(text).ok());
+        let Some(domain) = domain else {
+            if v.is_acceptable(&name) {
+                v.fault(
+                    &name,
+                    "missing: other settings of this domain are there; say which domain they are for",
+                );
+            }
+            continue;
+        };
+        if found.iter().any(|(known, _)| *known == domain) {
+            v.fault(
+                &name,
+                format!("{domain} has settings of another number; keep one"),
+            );
+            continue;
+        }
+        found.push((domain, roots(v, &family, paths)));
+    }
+    found
 }
 
 fn verification(v: &mut Values<'_>, names: &Names) -> ClientVerification {

@@ -127,6 +127,7 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
             .some_text("CommonNameMappings")
             .map(|path| paths.input(path)),
         mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
+        rights_file: v.some_text("CARights").map(|path| paths.input(path)),
         email_as_sip: v.bool("TLSUseEmailAsSIP"),
         allow_wildcards: v.bool("AllowWildcardCertificates"),
         trusted_peers: v

@@ -43,6 +43,13 @@ const ROWS: &[Setting] = &[
          the others.",
     ),
     honoured(
+        "CARights",
+        Path,
+        "",
+        "File of rules that say what a CA may vouch for: names, users, domains, listeners, roles. A CA with a rule may \
+         vouch for nothing else; a CA without one is trusted as ever (docs/trust.md).",
+    ),
+    honoured(
         "TrustedPeers",
         Peers,
         "",
