@@ -13,6 +13,9 @@ use super::own::{OwnCertificates, OwnChoice};
 use super::server_refusal::{ServerRefusal, names_of};
 use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
 
+/// The fault that rules about CAs find, among the numbers of x509_vfy.h, which has no such.
+pub(super) const CA_RIGHTS: i32 = 10_000;
+
 /// Whom a connection of ours is to meet, and what has been seen of that so far.
 pub(super) struct Toward {
     reference: ReferenceName,
@@ -82,12 +85,9 @@ impl Toward {
             return Ok(());
         }
         if let Some(barred) = self.reference.barred_in(&identities) {
-            let reason = format!(
-                "its CA may not vouch for {barred} as a server (ca-rights): see its lines in {}",
-                self.rights.file()
-            );
-            let code = sys::X509_V_ERR_CERT_REJECTED;
-            let mut refusal = HandshakeRefusal::of_chain(context, code, Some(reason));
+            let file = self.rights.file();
+            let reason = format!("{file} does not let its CA vouch for {barred} as a server");
+            let mut refusal = HandshakeRefusal::of_chain(context, CA_RIGHTS, Some(reason));
             refusal.alt_names = names_of(&identities);
             return Err(refusal);
         }
