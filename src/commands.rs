@@ -124,9 +124,14 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     let _ = writeln!(text, "store     {}: {counts}", loaded.data.place());
     let _ = writeln!(
         text,
-        "identity  rules {:?}, {} mappings",
+        "identity  rules {:?}, {} mappings{}",
         configuration.auth.rules,
-        loaded.composed.snapshot.policy.rules.mappings.len()
+        loaded.composed.snapshot.policy.rules.mappings.len(),
+        match loaded.files.ca_rules() {
+            0 => String::new(),
+            1 => ", 1 rule for CAs".to_owned(),
+            rules => format!(", {rules} rules for CAs"),
+        }
     );
     let _ = write!(text, "{}", inventory(&loaded.files.report.certificates));
     let honoured = config::honoured(path, overrides);
@@ -143,6 +148,10 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     for fault in &loaded.files.mapping_faults {
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
+    }
+    for note in loaded.files.notes_of_rights() {
+        to_mend += 1;
+        let _ = writeln!(text, "{note}");
     }
     for note in loaded.composed.notes.iter().chain(&faulty) {
         to_mend += 1;

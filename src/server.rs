@@ -116,6 +116,9 @@ pub struct Files {
     keys: RelayKeys,
 }
 
+/// Most lines of the rules for CAs that are told to name no CA of ours.
+const MOST_STRANGERS: usize = 16;
+
 /// What this process knows its own by, whatever is loaded anew.
 struct Process {
     secret: TokenSecret,
@@ -219,7 +222,23 @@ impl Files {
             .mapping_faults
             .iter()
             .map(|fault| format!("{fault}; this line is not used"));
-        of_config.chain(of_tls).chain(of_mappings).collect()
+        of_config
+            .chain(of_tls)
+            .chain(of_mappings)
+            .chain(self.notes_of_rights())
+            .collect()
+    }
+
+    /// Sentences about rules for CAs that are not among our trust anchors.
+    pub fn notes_of_rights(&self) -> impl Iterator<Item = String> {
+        let lines = self.rights.strangers(&self.report.anchors);
+        lines.take(MOST_STRANGERS).map(|line| {
+            format!(
+                "{}:{line}: no trust anchor is that CA; if it is an intermediate, name it by file=, and if it is a slip, \
+                 the CA that was meant may vouch for everything",
+                self.rights.file()
+            )
+        })
     }
 
     /// Asks for a user, and for what else requests ask one by one, before any request does. Answers with what will not be
@@ -248,6 +267,11 @@ impl Files {
                 file.display()
             )
         })
+    }
+
+    /// Number of rules for CAs.
+    pub fn ca_rules(&self) -> usize {
+        self.rights.len()
     }
 
     /// Number of mappings.

@@ -9,6 +9,7 @@ use super::context::{self, Identities, Place, ServerContext};
 use super::fault::{Faults, LoadFault};
 use super::identity::{self, Identity};
 use super::inventory::{CertificateRole, LoadedCertificate};
+use super::issuers::issuer;
 use super::own::Own;
 use super::parameters::Parameters;
 use super::roots::OwnRoots;
@@ -16,8 +17,9 @@ use super::store::{LegacyDirectory, TrustStore};
 use super::verify::now;
 use super::{
     CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase, Roots,
-    TlsOptions, client,
+    TlsOptions, client, peer,
 };
+use crate::auth::Issuer;
 
 /// The TLS side of all listeners.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Every certificate in use: ours, then the anchors.
     pub certificates: Vec<LoadedCertificate>,
+    /// The anchors, as rules about CAs name them.
+    pub anchors: Vec<Issuer>,
 }
 
 /// Everything that settings and files gave.
@@ -393,7 +397,12 @@ impl<'a> Load<'a> {
     fn report(self, generation: u64) -> Report {
         let now = self.now;
         let mut certificates = self.ours;
+        let mut anchors = Vec::new();
         let mut list = |role: CertificateRole, trust: &TrustStore| {
+            anchors.extend(trust.anchors.iter().filter_map(|anchor| {
+                let fingerprint = peer::fingerprint(&anchor.certificate).ok()?;
+                Some(issuer(&anchor.certificate, fingerprint))
+            }));
             certificates.extend(trust.anchors.iter().map(|anchor| {
                 LoadedCertificate::new(role.clone(), &anchor.file, &anchor.certificate, now)
             }));
@@ -410,6 +419,7 @@ impl<'a> Load<'a> {
             warnings: self.faults.found,
             notes: self.faults.notes,
             certificates,
+            anchors,
         }
     }
 }

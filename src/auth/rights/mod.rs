@@ -20,7 +20,7 @@ use index::{CaRules, Claimed};
 use line::Ca;
 
 use super::certificate::{Identity, IdentityKind};
-use super::issuer::{CaName, Issuers};
+use super::issuer::{CaName, Issuer, Issuers};
 use super::mac::is_dns_name;
 use crate::sip::SipUri;
 
@@ -89,6 +89,8 @@ pub struct CaRights {
     by_fingerprint: HashMap<[u8; 32], u32>,
     by_key_id: HashMap<Box<[u8]>, u32>,
     by_subject: HashMap<Box<str>, u32>,
+    /// CAs that the file describes rather than shows, with the first line of each.
+    described: Vec<(u32, CaName)>,
 }
 
 impl CaRights {
@@ -152,10 +154,12 @@ impl CaRights {
         &self.file
     }
 
-    /// Whether a rule names this CA.
-    #[must_use]
-    pub fn has_rules_of(&self, issuers: &Issuers) -> bool {
-        !self.limits(issuers, Side::Connected).is_free()
+    /// Lines that name none of these CAs by fingerprint, key or subject: an intermediate, or a slip of the pen that leaves
+    /// the CA that was meant without limits.
+    pub fn strangers<'r>(&'r self, anchors: &'r [Issuer]) -> impl Iterator<Item = u32> + 'r {
+        let known = |name: &CaName| anchors.iter().any(|anchor| name.is(anchor));
+        let described = self.described.iter();
+        described.filter_map(move |(line, name)| (!known(name)).then_some(*line))
     }
 
     /// What limits the certificates of this chain.
@@ -217,7 +221,13 @@ impl Reading {
         }
         self.rights.rules += 1;
         match ca {
-            Ca::Named(name) => self.add(name, rule),
+            Ca::Named(name) => {
+                let before = self.cas.len();
+                self.add(name.clone(), rule);
+                if self.cas.len() > before {
+                    self.rights.described.push((number, name));
+                }
+            }
             Ca::File(path) => {
                 let wrong = |reason: String| RightsFaultKind::File {
                     path: path.clone(),

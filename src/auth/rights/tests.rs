@@ -553,6 +553,19 @@ fn every_fault_of_a_rules_file_is_told_with_its_line_and_nothing_is_used() {
 }
 
 #[test]
+fn a_line_that_describes_no_anchor_is_known() {
+    let text = format!(
+        "sha256={} names=x\nsha256={} names=y\nkeyid=0909 names=x\nsubject=CN=No names=x\nfile=x.pem names=x\n\
+         sha256={} names=x\n",
+        print(PHONES),
+        print(BELOW_PHONES),
+        print(BELOW_PHONES)
+    );
+    let found: Vec<u32> = rights(&text).strangers(&[issuer(PHONES)]).collect();
+    assert_eq!(found, [2, 3, 4], "a CA once");
+}
+
+#[test]
 fn more_rules_than_are_taken_end_the_reading() {
     let line = format!("sha256={} names=x\n", print(PHONES));
     let most = line.repeat(MAX_RULES);

@@ -107,7 +107,7 @@ impl Meeting {
         self.ask(server, &request)
     }
 
-    /// MESSAGE in the name of this URI to nobody: 404 if the peer may use that identity.
+    /// MESSAGE in the name of this URI to nobody: 480 if the peer may use that identity.
     pub(super) fn message(&self, server: SocketAddr, uri: &str) -> Met {
         self.ask(
             server,

@@ -111,10 +111,10 @@ fn example_of_the_federation_of_two_companies() {
             "their proxy for their users",
             "server-partner",
             "sip:carol@kama.test",
-            "404",
+            "480",
         ),
         ("for ours", "server-partner", "sip:alice@example.org", "403"),
-        ("their user", "carol-partner", "sip:carol@kama.test", "404"),
+        ("their user", "carol-partner", "sip:carol@kama.test", "480"),
         (
             "their CA for a third domain",
             "server-partner-other",
@@ -127,7 +127,7 @@ fn example_of_the_federation_of_two_companies() {
             "sip:x@other.example.net",
             "403",
         ),
-        ("our user", "alice-uri", "sip:alice@example.org", "404"),
+        ("our user", "alice-uri", "sip:alice@example.org", "480"),
     ] {
         for (program, version) in [(PROGRAMS[0], "1.2"), (PROGRAMS[1], "1.3")] {
             let meeting = Meeting::new(program, certificate).version(version);
@@ -151,7 +151,7 @@ fn example_of_a_public_ca_without_client_auth() {
             "a domain by serverAuth",
             "eku-server",
             "sip:x@other.example.net",
-            "404",
+            "480",
         ),
         (
             "a user of another domain",
@@ -171,7 +171,7 @@ fn example_of_a_public_ca_without_client_auth() {
             "sip:alice@example.org",
             "403",
         ),
-        ("an IP address", "ip-san", "sip:x@127.0.0.9", "404"),
+        ("an IP address", "ip-san", "sip:x@127.0.0.9", "480"),
     ] {
         for (program, version) in [(PROGRAMS[0], "1.3"), (PROGRAMS[1], "1.2")] {
             let meeting = Meeting::new(program, certificate).version(version);
