@@ -24,7 +24,7 @@ use super::issuer::{CaName, Issuer, Issuers};
 use super::mac::is_dns_name;
 use crate::sip::SipUri;
 
-/// Most rules of a file.
+/// Most rules of a file; one that names a file of several CAs counts once for each.
 const MAX_RULES: usize = 65_536;
 
 /// Most certificates of one file that a rule names.
@@ -111,6 +111,8 @@ impl CaRights {
                 ..Self::default()
             },
             cas: Vec::new(),
+            files: HashMap::new(),
+            placed: 0,
         };
         let mut faults = Vec::new();
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
@@ -131,7 +133,9 @@ impl CaRights {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let Reading { mut rights, cas } = reading;
+        let Reading {
+            mut rights, cas, ..
+        } = reading;
         rights.cas = cas.into_iter().map(Arc::new).collect();
         Ok(rights)
     }
@@ -199,6 +203,10 @@ impl fmt::Debug for CaRights {
 struct Reading {
     rights: CaRights,
     cas: Vec<CaRules>,
+    /// What is in the files that rules name, each read once.
+    files: HashMap<String, Vec<[u8; 32]>>,
+    /// Number of rules, for each CA.
+    placed: usize,
 }
 
 impl Reading {
@@ -216,14 +224,11 @@ impl Reading {
         }
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         let (ca, rule) = line::read(line, number, listeners)?;
-        if self.rights.rules == MAX_RULES {
-            return Err(RightsFaultKind::TooMany(MAX_RULES));
-        }
         self.rights.rules += 1;
         match ca {
             Ca::Named(name) => {
                 let before = self.cas.len();
-                self.add(name.clone(), rule);
+                self.add(name.clone(), rule)?;
                 if self.cas.len() > before {
                     self.rights.described.push((number, name));
                 }
@@ -233,7 +238,10 @@ impl Reading {
                     path: path.clone(),
                     reason,
                 };
-                let found = certificates(&path).map_err(wrong)?;
+                let found = match self.files.get(&path) {
+                    Some(known) => known.clone(),
+                    None => certificates(&path).map_err(wrong)?,
+                };
                 if found.is_empty() {
                     return Err(wrong("holds no certificate".to_owned()));
                 }
@@ -242,15 +250,20 @@ impl Reading {
                         "holds more than {MAX_CERTIFICATES} certificates"
                     )));
                 }
-                for fingerprint in found {
-                    self.add(CaName::Fingerprint(fingerprint), rule.clone());
+                for fingerprint in &found {
+                    self.add(CaName::Fingerprint(*fingerprint), rule.clone())?;
                 }
+                self.files.insert(path, found);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, name: CaName, rule: index::Rule) {
+    fn add(&mut self, name: CaName, rule: index::Rule) -> Result<(), RightsFaultKind> {
+        if self.placed == MAX_RULES {
+            return Err(RightsFaultKind::TooMany(MAX_RULES));
+        }
+        self.placed += 1;
         let next = u32::try_from(self.cas.len()).unwrap_or(u32::MAX);
         let shown = match &name {
             CaName::Fingerprint(fingerprint) => format!("sha256={}", hex(fingerprint)),
@@ -271,6 +284,7 @@ impl Reading {
         if let Some(rules) = self.cas.get_mut(at as usize) {
             rules.add(rule);
         }
+        Ok(())
     }
 }
 
