@@ -24,8 +24,8 @@ const MAX_SHOWN: usize = 8;
 /// What a connection remembers of its handshake; it hangs on the `SSL` object.
 pub(super) struct Slot {
     verifier: Arc<Verifier>,
-    /// The domain that the client asks for, where it is not the listener's own, with its verifier.
-    chosen: OnceLock<Option<(Box<[u8]>, Arc<Verifier>)>>,
+    /// That of the domain that the client asks for; within, `None` for the listener's own.
+    chosen: OnceLock<Option<Arc<Verifier>>>,
     pub(super) side: Side,
     /// Number of the key log that takes its secrets; 0 for none.
     pub(super) key_log: u64,
@@ -60,18 +60,18 @@ impl Slot {
     }
 
     /// Has the domain that the client asks for decide what its certificate is held against; without one, the listener's own
-    /// does. `false` if it has asked for another one before.
-    pub(super) fn choose(&self, domain: Option<(&[u8], &Arc<Verifier>)>) -> bool {
-        let asked = domain.map(|(name, _)| name);
-        let chosen = self
-            .chosen
-            .get_or_init(|| domain.map(|(name, verifier)| (name.into(), Arc::clone(verifier))));
-        chosen.as_ref().map(|(name, _)| &**name) == asked
+    /// does. `false` if it has asked for one with other anchors before.
+    pub(super) fn choose(&self, verifier: Option<&Arc<Verifier>>) -> bool {
+        match (self.chosen.get_or_init(|| verifier.cloned()), verifier) {
+            (Some(chosen), Some(asked)) => Arc::ptr_eq(chosen, asked),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     fn verifier(&self) -> &Verifier {
         match self.chosen.get() {
-            Some(Some((_, verifier))) => verifier,
+            Some(Some(verifier)) => verifier,
             _ => &self.verifier,
         }
     }

@@ -72,8 +72,8 @@ impl OwnRoots {
 ///
 /// # Errors
 /// A file that cannot be read, or a certificate in it that is none.
-pub fn fingerprints_of_file(path: &Path) -> Result<Vec<[u8; 32]>, LoadFault> {
-    let text = store::read(path).map_err(|fault| *fault)?;
+pub fn fingerprints_of_file(path: &Path) -> Result<Vec<[u8; 32]>, Box<LoadFault>> {
+    let text = store::read(path)?;
     let mut found = Vec::new();
     for block in pem::blocks(&text) {
         if !block.is_certificate() {
@@ -81,11 +81,9 @@ pub fn fingerprints_of_file(path: &Path) -> Result<Vec<[u8; 32]>, LoadFault> {
         }
         let wrong = |reason: String| {
             let mend = "get this CA certificate again, as PEM";
-            LoadFault::file(path, reason, mend).in_block(&block.place)
+            Box::new(LoadFault::file(path, reason, mend).in_block(&block.place))
         };
-        let certificate = block
-            .certificate()
-            .map_err(|reason| wrong(reason.to_string()))?;
+        let certificate = block.certificate().map_err(wrong)?;
         let fingerprint = peer::fingerprint(&certificate);
         found.push(fingerprint.map_err(|_| wrong("cannot be encoded".to_owned()))?);
     }

@@ -34,7 +34,7 @@ pub(super) fn choose(
         let others = Arc::clone(&others);
         builder.set_client_hello_callback(move |ssl, alert| {
             let name = ffi::hello_server_name(ssl).and_then(host_name).map(folded);
-            let domain = name.and_then(|name| others.get_key_value(&name));
+            let domain = name.and_then(|name| others.get(&name));
             hand_over(ssl, alert, domain)
         });
     }
@@ -50,16 +50,15 @@ pub(super) fn choose(
 fn hand_over(
     ssl: &mut SslRef,
     alert: &mut SslAlert,
-    domain: Option<(&Vec<u8>, &Domain)>,
+    domain: Option<&Domain>,
 ) -> Result<ClientHelloResponse, ErrorStack> {
-    let chosen = domain.map(|(name, domain)| (name.as_slice(), &domain.verifier));
     let slot = handshake::slot(ssl).ok_or_else(ErrorStack::get)?;
     // A second ClientHello, after a HelloRetryRequest, asks for what the first did (RFC 8446 §4.1.2).
-    if !slot.choose(chosen) {
+    if !slot.choose(domain.map(|domain| &domain.verifier)) {
         *alert = SslAlert::ILLEGAL_PARAMETER;
         return Err(ErrorStack::get());
     }
-    if let Some((_, domain)) = domain {
+    if let Some(domain) = domain {
         ssl.set_ssl_context(&domain.context)?;
     }
     Ok(ClientHelloResponse::SUCCESS)
