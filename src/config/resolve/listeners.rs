@@ -61,7 +61,7 @@ pub(super) fn listeners(
     rules: IdentityRules,
 ) -> Vec<ListenerOptions> {
     let numbers = v.numbers("Transport", "Transport1Interface");
-    let found = if numbers.is_empty() {
+    let mut found = if numbers.is_empty() {
         simple(v, paths, tls, rules)
     } else {
         let mut found = Vec::new();
@@ -71,6 +71,12 @@ pub(super) fn listeners(
         ignored_simple_ports(v);
         found
     };
+    let sni_roots = sni_roots(v, paths);
+    for listener in &mut found {
+        if let ListenerKind::Tls(tls) = &mut listener.kind {
+            tls.sni_roots.clone_from(&sni_roots);
+        }
+    }
     if found.is_empty() && v.is_faultless() {
         let name = if numbers.is_empty() {
             "TLSPort"
@@ -276,7 +282,7 @@ fn listener_tls(
             .as_ref()
             .map(|family| roots(v, family, paths))
             .unwrap_or_default(),
-        sni_roots: sni_roots(v, paths),
+        sni_roots: Vec::new(),
     }
 }
 
@@ -301,10 +307,16 @@ fn sni_roots(v: &mut Values<'_>, paths: &Paths) -> Vec<(String, Roots)> {
         let name = format!("{family}Name");
         let domain = v.some_text(&name).and_then(|text| value::domain(text).ok());
         let Some(domain) = domain else {
-            if v.is_acceptable(&name) {
+            if v.find(&name).is_none() {
                 v.fault(
                     &name,
                     "missing: other settings of this domain are there; say which domain they are for",
+                );
+            } else if v.is_acceptable(&name) {
+                v.note(
+                    NoteClass::Info,
+                    &name,
+                    "empty: the other settings of this number are for no domain",
                 );
             }
             continue;
