@@ -1,12 +1,14 @@
-//! Time of one admission with 100,000 mappings: `cargo bench --bench admit`. Budget: 1 µs a decision.
+//! Time of one admission with 100,000 mappings, and with 10,000 rules of CAs beside them: `cargo bench --bench admit`.
+//! Budget: 1 µs a decision.
 #![expect(clippy::unwrap_used, reason = "a bench may stop at the first surprise")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sipvouch::auth::{
-    AuthOptions, Decision, Identities, IdentityPath, IdentityRules, Mappings, NamePolicy, Peer,
-    PeerCertificate, Rules, SubjectAltName, Transport, admit,
+    AuthOptions, CaRights, Decision, Identities, IdentityPath, IdentityRules, Issuer, Issuers,
+    Mappings, Peer, PeerCertificate, Rules, SubjectAltName, Transport, admit,
 };
 use sipvouch::sip::{FromRule, Message, Request};
 
@@ -27,7 +29,45 @@ fn certificate(common_name: &str, alt_names: Vec<SubjectAltName>) -> PeerCertifi
         extended_key_usage: None,
         anchor_subject: String::new(),
         anchor_fingerprint: [0; 32],
+        issuers: Issuers::default(),
     }
+}
+
+/// A certificate of these CAs: number 1 is a phone maker's, below number 0; number 2 is one for domains.
+fn issued_by(numbers: &[u16], certificate: PeerCertificate) -> PeerCertificate {
+    let issuer = |number: &u16| {
+        let mut fingerprint = [0; 32];
+        let [high, low] = number.to_be_bytes();
+        fingerprint[0] = high;
+        fingerprint[1] = low;
+        Issuer {
+            subject: format!("CN=CA {number},O=Example").into(),
+            key_id: Box::new([1; 20]),
+            fingerprint,
+        }
+    };
+    PeerCertificate {
+        issuers: Issuers::new(numbers.iter().map(issuer).collect()),
+        ..certificate
+    }
+}
+
+/// 5,000 rules for the phone maker's CA, and one for each of 5,000 others.
+fn rules_file() -> String {
+    let mut file = String::new();
+    for n in 0..PEERS {
+        let mac = n * (100_000 / PEERS) * 7;
+        file.push_str(&format!("subject=\"CN=CA 1,O=Example\" names={mac:012X}\n"));
+    }
+    let zeros = "0".repeat(60);
+    for n in (0..5_001_u16).filter(|n| *n != 1) {
+        let what = match n {
+            0 => "roles=phone",
+            _ => "domains=example.org,.example.org",
+        };
+        file.push_str(&format!("sha256={n:04x}{zeros} {what}\n"));
+    }
+    file
 }
 
 fn main() {
@@ -46,11 +86,20 @@ fn main() {
         ..AuthOptions::default()
     };
     let mut rules = Rules::new(&options, mappings, Vec::new());
-    let policy = NamePolicy::default();
     let known = |n: u64| certificate(&format!("{:012x}", n * 7), vec![]);
     let san = |name: SubjectAltName| certificate("", vec![name]);
     type Make<'f> = &'f dyn Fn(u64) -> (PeerCertificate, String);
-    let cases: [(&str, Make<'_>, bool); 4] = [
+    let start = Instant::now();
+    let rights = CaRights::parse(rules_file().as_bytes(), "rights", &[], |_| Ok(Vec::new()));
+    rules.rights = Arc::new(rights.unwrap());
+    println!(
+        "{} rules of CAs read in {:?}",
+        rules.rights.len(),
+        start.elapsed()
+    );
+    let phone = |n| issued_by(&[1, 0], known(n));
+    let domain = |by: &[u16]| issued_by(by, san(SubjectAltName::Dns(b"example.org".to_vec())));
+    let cases: [(&str, Make<'_>, bool); 8] = [
         (
             "MAC in the CN, mapped",
             &|n| (known(n), format!("user{n}@example.org")),
@@ -80,6 +129,26 @@ fn main() {
             },
             true,
         ),
+        (
+            "MAC, CA with 5,000 rules",
+            &|n| (phone(n), format!("user{n}@example.org")),
+            true,
+        ),
+        (
+            "MAC that no rule names",
+            &|n| (phone(n + 1), format!("user{}@example.org", n + 1)),
+            false,
+        ),
+        (
+            "domain, CA with a rule",
+            &|n| (domain(&[2]), format!("user{n}@Example.ORG")),
+            true,
+        ),
+        (
+            "domain, CA of phones",
+            &|n| (domain(&[1, 0]), format!("user{n}@Example.ORG")),
+            false,
+        ),
     ];
     for (what, make, passes) in cases {
         // Peers all over the table, so that it is not always in the cache.
@@ -90,7 +159,7 @@ fn main() {
                     "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.7;branch=z9hG4bK1\r\n\
                      From: <sip:{uri}>;tag=f\r\nTo: <sip:{uri}>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n"
                 );
-                (Identities::of(&certificate, &policy), text)
+                (rules.identities(&certificate, Some(0)), text)
             })
             .collect();
         let messages: Vec<Message<'_>> = peers

@@ -126,9 +126,14 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     let _ = writeln!(text, "store     {}: {counts}", loaded.data.place());
     let _ = writeln!(
         text,
-        "identity  rules {:?}, {} mappings",
+        "identity  rules {:?}, {} mappings{}",
         configuration.auth.rules,
-        loaded.composed.snapshot.policy.rules.mappings.len()
+        loaded.composed.snapshot.policy.rules.mappings.len(),
+        match loaded.files.ca_rules() {
+            0 => String::new(),
+            1 => ", 1 rule for CAs".to_owned(),
+            rules => format!(", {rules} rules for CAs"),
+        }
     );
     let _ = write!(text, "{}", inventory(&loaded.files.report.certificates));
     let honoured = config::honoured(path, overrides);
@@ -145,6 +150,10 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
     for fault in &loaded.files.mapping_faults {
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
+    }
+    for note in loaded.files.notes_of_rights() {
+        to_mend += 1;
+        let _ = writeln!(text, "{note}");
     }
     for note in loaded.composed.notes.iter().chain(&faulty) {
         to_mend += 1;
@@ -223,6 +232,7 @@ fn inventory(certificates: &[LoadedCertificate]) -> String {
     for certificate in certificates {
         let role = match &certificate.role {
             CertificateRole::Anchor => "anchor".to_owned(),
+            CertificateRole::ListenerAnchor => "anchor of a listener".to_owned(),
             CertificateRole::ServerAnchor => "anchor of servers".to_owned(),
             CertificateRole::Server { domain } => format!("server {domain}"),
             CertificateRole::Intermediate { domain } => format!("chain of {domain}"),
@@ -291,20 +301,17 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         Err(faults) => return fail(faults),
     };
     let mut text = String::new();
-    let tls = loaded
-        .files
-        .configuration
-        .listeners
-        .iter()
-        .find_map(|listener| listener.kind.tls());
-    let eku = tls.map(|tls| tls.eku).unwrap_or_default();
+    let mut listeners = loaded.files.configuration.listeners.iter().enumerate();
+    let first = listeners.find_map(|(number, own)| Some((number, own.kind.tls()?)));
+    let eku = first.map(|(_, tls)| tls.eku).unwrap_or_default();
+    let roots = first.map(|(_, tls)| tls.roots.clone()).unwrap_or_default();
+    let options = &loaded.files.configuration.tls;
     let mut certificate = None;
     if let Some(path) = &question.certificate {
-        let examined =
-            match read_certificate_file(path, Some((&loaded.files.configuration.tls, eku))) {
-                Ok(examined) => examined,
-                Err(faults) => return fail(faults),
-            };
+        let examined = match read_certificate_file(path, Some((options, eku, &roots))) {
+            Ok(examined) => examined,
+            Err(faults) => return fail(faults),
+        };
         match &examined.verdict {
             Some(Err(refusal)) => {
                 let _ = writeln!(text, "handshake refused: {refusal}");
@@ -325,6 +332,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     let Question {
         source, transport, ..
     } = *question;
+    let listener = first.map(|(number, _)| number);
     let certificate = certificate.as_deref();
     let explanation = match &question.request {
         Asked::Stated {
@@ -341,6 +349,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
                 to_tag: *to_tag,
                 transport,
                 source,
+                listener,
                 path: match method.as_str() {
                     "REGISTER" => IdentityPath::Registrar,
                     _ => IdentityPath::Proxy,
@@ -364,6 +373,7 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
             let scene = Scene {
                 transport,
                 source,
+                listener,
                 path,
             };
             explain_message(certificate, &message, &scene, &policy.rules)

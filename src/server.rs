@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret,
+    AuthOptions, CaRights, Check, ListenerPlace, MappingFault, Mappings, RightsFault, Rules,
+    SealFault, Sealer, TokenSecret,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Callout, CalloutFault, Data, Delivery, Tables};
@@ -43,6 +44,17 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file of rules for CAs cannot be read.
+    #[error("CARights = {}: cannot read this file: {source}", path.display())]
+    RightsUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line of that file.
+    #[error("{0}")]
+    Rights(RightsFault),
     /// A line of the mappings file.
     #[error("{0}")]
     Mapping(MappingFault),
@@ -115,10 +127,14 @@ pub struct Files {
     /// What the mappings file was when it was read.
     mappings_seen: Option<FileMark>,
     callout: Option<Arc<Callout>>,
+    rights: Arc<CaRights>,
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
     keys: RelayKeys,
 }
+
+/// Most lines of the rules for CAs that are told to name no CA of ours.
+const MOST_STRANGERS: usize = 16;
 
 /// What this process knows its own by, whatever is loaded anew.
 struct Process {
@@ -173,11 +189,13 @@ impl Files {
             faults.extend(found.into_iter().map(|fault| Fault::Tls(Box::new(fault))));
         });
         let read = mappings_file::load(&configuration.auth).map_err(|found| faults.extend(found));
+        let rights = load_rights(&configuration, &mut faults).map(Arc::new);
         let callout = configuration.auth.callout.as_ref().map(Callout::new);
         let callout = callout
             .transpose()
             .map_err(|fault| faults.push(fault.into()));
-        let (Ok(loaded), Ok(read), Ok(callout), true) = (loaded, read, callout, faults.is_empty())
+        let (Ok(loaded), Ok(read), Some(rights), Ok(callout), true) =
+            (loaded, read, rights, callout, faults.is_empty())
         else {
             return Err(faults);
         };
@@ -202,11 +220,12 @@ impl Files {
         Ok(Self {
             configuration,
             report,
-            client_role: Arc::new(client),
+            client_role: Arc::new(client.with_rights(Arc::clone(&rights))),
             mapping_faults: read.unused,
             mappings: Arc::new(read.mappings),
             mappings_seen: read.mark,
             callout: callout.map(Arc::new),
+            rights,
             tls: Arc::new(tls),
             checks: checks.to_vec(),
             keys,
@@ -242,7 +261,23 @@ impl Files {
             .mapping_faults
             .iter()
             .map(|fault| format!("{fault}; this line is not used"));
-        of_config.chain(of_tls).chain(of_mappings).collect()
+        of_config
+            .chain(of_tls)
+            .chain(of_mappings)
+            .chain(self.notes_of_rights())
+            .collect()
+    }
+
+    /// Sentences about rules for CAs that are not among our trust anchors.
+    pub fn notes_of_rights(&self) -> impl Iterator<Item = String> {
+        let lines = self.rights.strangers(&self.report.anchors);
+        lines.take(MOST_STRANGERS).map(|line| {
+            format!(
+                "{}:{line}: no trust anchor is that CA; if it is an intermediate, name it by file=, and if it is a slip, \
+                 the CA that was meant may vouch for everything",
+                self.rights.file()
+            )
+        })
     }
 
     /// Asks for a user, and for what else requests ask one by one, before any request does. Answers with what will not be
@@ -273,6 +308,11 @@ impl Files {
         })
     }
 
+    /// Number of rules for CAs.
+    pub fn ca_rules(&self) -> usize {
+        self.rights.len()
+    }
+
     /// Number of mappings.
     pub fn mappings(&self) -> usize {
         self.mappings.len()
@@ -300,6 +340,7 @@ impl Files {
         }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
+        rules.rights = Arc::clone(&self.rights);
         if let Some(callout) = &self.callout {
             callout.add_to(&mut rules);
         }
@@ -362,6 +403,53 @@ pub fn load(
         composed,
         data,
     })
+}
+
+/// What is in a file. A reload waits for it, so it must not be one that somebody else has to write first.
+fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(std::io::Error::other("it is no regular file")),
+    }
+}
+
+/// What CAs may vouch for; files that the rules name are looked for beside theirs.
+fn load_rights(configuration: &Configuration, faults: &mut Vec<Fault>) -> Option<CaRights> {
+    let Some(path) = &configuration.auth.rights_file else {
+        return Some(CaRights::default());
+    };
+    let text = match read_regular(path) {
+        Ok(text) => text,
+        Err(source) => {
+            faults.push(Fault::RightsUnreadable {
+                path: path.clone(),
+                source,
+            });
+            return None;
+        }
+    };
+    let listeners = configuration.listeners.iter().enumerate();
+    let places: Vec<ListenerPlace> = listeners
+        .filter(|(_, listener)| listener.kind.tls().is_some())
+        .filter_map(|(number, listener)| {
+            Some(ListenerPlace {
+                number: u16::try_from(number).ok()?,
+                setting: listener.setting.clone(),
+                address: listener.address,
+            })
+        })
+        .collect();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let certificates = |file: &str| {
+        tls::fingerprints_of_file(&directory.join(file)).map_err(|fault| fault.to_string())
+    };
+    match CaRights::parse(&text, &path.display().to_string(), &places, certificates) {
+        Ok(rights) => Some(rights),
+        Err(found) => {
+            faults.extend(found.into_iter().map(Fault::Rights));
+            None
+        }
+    }
 }
 
 /// Addresses that lead to us: a wildcard stands for every address of this host.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipvouch::auth::Mappings;
+use sipvouch::auth::{Issuers, Mappings};
 
 fuzz_target!(|text: &[u8]| {
     let (mappings, faults) = Mappings::parse(text, "file");
@@ -18,7 +18,7 @@ fuzz_target!(|text: &[u8]| {
             continue;
         };
         if let Ok(key) = std::str::from_utf8(key) {
-            let _ = mappings.find(key);
+            let _ = mappings.find(key, &Issuers::default());
         }
     }
 });

@@ -6,12 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::certificate::NamePolicy;
+use super::certificate::{Identities, NamePolicy};
 use super::check::{Answers, Asked, Check, Peer, Pending};
 use super::dialog::{Leg, ProvenLeg, Sender};
 use super::legacy;
 use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules, OnIdentityLost};
+use super::peer_certificate::PeerCertificate;
+use super::rights::CaRights;
 use super::trust::{DomainSet, TrustedPeers};
 use super::verdict::{Ground, IdentityPath, Refusal};
 use crate::sip::{FromRule, Method, Request};
@@ -36,10 +38,12 @@ pub struct Rules {
     pub digest: bool,
     /// A From outside our domains needs a certificate.
     pub third_party_requires_certificate: bool,
-    /// How names of certificates are read; whoever makes [`super::Identities`] for these rules uses this.
+    /// How names of certificates are read; see [`Rules::identities`].
     pub names: NamePolicy,
     /// What becomes of a live connection whose peer would not be let in any more.
     pub on_identity_lost: OnIdentityLost,
+    /// What CAs may vouch for. Ours: `CARights`.
+    pub rights: Arc<CaRights>,
     /// The domains that we serve.
     pub domains: DomainSet,
     /// What names of certificates may use besides their own.
@@ -73,6 +77,7 @@ impl Rules {
                 phones: options.phones,
             },
             on_identity_lost: options.on_identity_lost,
+            rights: Arc::default(),
             domains: DomainSet::new(&options.domains, &options.domain_suffixes),
             mappings: mappings.into(),
             trusted: TrustedPeers::new(&options.trusted_peers),
@@ -80,6 +85,11 @@ impl Rules {
             table: None,
             callout: None,
         }
+    }
+
+    /// Who the holder of this certificate is under these rules, on a connection to the listener of this number.
+    pub fn identities(&self, certificate: &PeerCertificate, listener: Option<usize>) -> Identities {
+        Identities::of_client(certificate, &self.names, &self.rights, listener)
     }
 
     /// Whether this peer is one of the trusted ones, by a name of its certificate or by where it connects from: what it says

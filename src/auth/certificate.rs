@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::identity_digest::IdentityDigest;
+use super::issuer::Issuers;
 use super::legacy_name;
 use super::mac::{Mac, is_dns_name};
 use super::peer_certificate::{CertificateName, PeerCertificate, SubjectAltName, oid};
 use super::phone::{self, Device, PhoneProfiles};
+use super::rights::{CaRights, Limits, Side, Word};
 use crate::sip::{Host, SipUri, Uri, canonical_domain, canonical_user};
 
 /// Names of one certificate that are looked at; the rest entitles to nothing. A certificate of a megabyte with 20,000
@@ -128,6 +130,17 @@ impl Identity {
         &self.text
     }
 
+    /// The texts under which a mapping may name it.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let other = self.written.as_deref().filter(|w| *w != &*self.text);
+        let canonical = match self.kind {
+            // `*.example.org` must not be found under `example.org`.
+            IdentityKind::Wildcard => None,
+            _ => Some(&*self.text),
+        };
+        other.into_iter().chain(canonical)
+    }
+
     /// Whether this name entitles to `claim` without a mapping.
     fn entitles(&self, claim: &SipUri<'_>, secure: bool) -> bool {
         if self.secure_only && !secure {
@@ -200,6 +213,8 @@ pub struct Identities {
     unusable: Box<[Unusable]>,
     digest: Option<IdentityDigest>,
     certificate: Option<Arc<CertificateName>>,
+    issuers: Issuers,
+    limits: Limits,
 }
 
 impl Identities {
@@ -231,6 +246,77 @@ impl Identities {
             legacy: legacy_name::names(certificate, policy.email_as_sip).into_boxed_slice(),
             unusable: reader.unusable.into_boxed_slice(),
             certificate: Some(Arc::new(CertificateName::of(certificate))),
+            issuers: certificate.issuers.clone(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// [`Identities::of`] a client that came to this listener, as far as its CAs may vouch for them.
+    pub fn of_client(
+        certificate: &PeerCertificate,
+        policy: &NamePolicy,
+        rights: &CaRights,
+        listener: Option<usize>,
+    ) -> Self {
+        let listener = listener.and_then(|number| u16::try_from(number).ok());
+        Self::of(certificate, policy).limited(rights, Side::Accepted(listener))
+    }
+
+    /// [`Identities::of`] a server that we connect to, as far as its CAs may vouch for them.
+    pub fn of_server(
+        certificate: &PeerCertificate,
+        policy: &NamePolicy,
+        rights: &CaRights,
+    ) -> Self {
+        Self::of(certificate, policy).limited(rights, Side::Connected)
+    }
+
+    fn limited(mut self, rights: &CaRights, side: Side) -> Self {
+        self.limits = rights.limits(&self.issuers, side);
+        if self.limits.is_free() {
+            return self;
+        }
+        // Nobody is told apart from others by a name that his CA may not give him.
+        if !self.names.iter().any(|name| self.vouches_for(name)) {
+            self.digest = None;
+        }
+        let legacy = std::mem::take(&mut self.legacy);
+        self.legacy = legacy
+            .into_iter()
+            .filter(|name| self.may_use_legacy(name, None))
+            .collect();
+        self
+    }
+
+    fn vouches_for(&self, name: &Identity) -> bool {
+        self.limits.for_some_claim(name).allows()
+    }
+
+    /// Whether one of its CAs has rules.
+    pub(super) fn are_limited(&self) -> bool {
+        !self.limits.is_free()
+    }
+
+    /// The CAs with rules, for a trace.
+    pub(super) fn limited_by(&self) -> String {
+        let cas: Vec<String> = self.limits.cas().map(|ca| format!("{ca:?}")).collect();
+        cas.join(", ")
+    }
+
+    /// The CAs of the verified chain.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// Whether repro's rules may take this name of the list for a claimed `user@host` or `host`, or for any.
+    pub(super) fn may_use_legacy(&self, name: &[u8], claim: Option<&[u8]>) -> bool {
+        if self.limits.is_free() {
+            return true;
+        }
+        let claim = claim.map(std::str::from_utf8).transpose();
+        match (std::str::from_utf8(name), claim) {
+            (Ok(name), Ok(claim)) => self.limits.for_plain_name(name, claim).allows(),
+            _ => false,
         }
     }
 
@@ -262,7 +348,9 @@ impl Identities {
     /// Whether the certificate speaks for any whole domain: the peer is a server.
     pub fn has_domain(&self) -> bool {
         let is_domain = |name: &Identity| name.kind == IdentityKind::Domain;
-        self.names.iter().any(is_domain)
+        self.names
+            .iter()
+            .any(|name| is_domain(name) && self.vouches_for(name))
     }
 
     /// Whether the certificate speaks for this whole domain.
@@ -273,33 +361,76 @@ impl Identities {
     /// The name by which the certificate speaks for this whole domain, or this address (RFC 5922 §7.2): what a client
     /// asks of a server. Every such connection is over TLS, so that a `sips:` name counts.
     pub fn domain_identity(&self, host: &Host<'_>) -> Option<&Identity> {
-        self.names.iter().find(|name| name.speaks_for(host))
-    }
-
-    /// The name that entitles to `claim` by itself, without a mapping.
-    pub(super) fn entitling(&self, claim: &SipUri<'_>, secure: bool) -> Option<&Identity> {
-        self.names.iter().find(|name| name.entitles(claim, secure))
-    }
-
-    /// The texts under which a mapping, or the table of TLS peer identities, may name this peer.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().flat_map(|name| {
-            let other = name.written.as_deref().filter(|w| *w != &*name.text);
-            let canonical = match name.kind {
-                // `*.example.org` must not be found under `example.org`.
-                IdentityKind::Wildcard => None,
-                _ => Some(&*name.text),
-            };
-            other.into_iter().chain(canonical)
+        self.names.iter().find(|name| {
+            name.speaks_for(host) && self.limits.for_domain(name, &host.canonical()).allows()
         })
+    }
+
+    /// The name by which it would speak for that if its CA might vouch for it.
+    pub fn barred_domain_identity(&self, host: &Host<'_>) -> Option<&Identity> {
+        self.names.iter().find(|name| {
+            name.speaks_for(host) && !self.limits.for_domain(name, &host.canonical()).allows()
+        })
+    }
+
+    /// The name that entitles to `claim` by itself, without a mapping, and by what rule its CA may vouch for that.
+    pub(super) fn entitling(
+        &self,
+        claim: &SipUri<'_>,
+        secure: bool,
+    ) -> Option<(&Identity, Option<u32>)> {
+        self.names
+            .iter()
+            .filter(|name| name.entitles(claim, secure))
+            .find_map(|name| Some((name, self.may_use(name, claim)?)))
+    }
+
+    /// By what rule this name may be used for this claim; the outer `None` if it may not.
+    #[expect(
+        clippy::option_option,
+        reason = "allowed without a rule is not refused"
+    )]
+    pub(super) fn may_use(&self, name: &Identity, claim: &SipUri<'_>) -> Option<Option<u32>> {
+        match self.limits.for_claim(name, claim) {
+            Word::Free => Some(None),
+            Word::Rule(line) => Some(Some(line)),
+            Word::No => None,
+        }
+    }
+
+    /// A name that would entitle to `claim` if its CA might vouch for that.
+    pub(super) fn barred(&self, claim: &SipUri<'_>, secure: bool) -> Option<&Identity> {
+        let mut names = self.names.iter();
+        names.find(|name| name.entitles(claim, secure) && self.may_use(name, claim).is_none())
+    }
+
+    /// The texts under which a mapping, or the table of TLS peer identities, may name this peer: of the names that its CA
+    /// may vouch for at all.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let names = self.names.iter().filter(|name| self.vouches_for(name));
+        names.flat_map(Identity::keys)
+    }
+
+    /// Those of the names that its CA may vouch for when they are used for this claim.
+    pub fn keys_for(&self, claim: &SipUri<'_>) -> impl Iterator<Item = &str> {
+        let names = self.names.iter();
+        names
+            .filter(|name| self.may_use(name, claim).is_some())
+            .flat_map(Identity::keys)
     }
 
     /// The texts under which the operator may trust this peer: domains and labels, never a user of a domain.
     pub(super) fn trust_names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter_map(|name| match name.kind {
-            IdentityKind::Domain | IdentityKind::Label => Some(&*name.text),
-            _ => None,
-        })
+        self.all_trust_names()
+            .filter(|name| self.limits.for_itself(name).allows())
+            .map(Identity::text)
+    }
+
+    /// Those that the CA may not vouch for among them.
+    pub(super) fn all_trust_names(&self) -> impl Iterator<Item = &Identity> {
+        self.names
+            .iter()
+            .filter(|name| matches!(name.kind, IdentityKind::Domain | IdentityKind::Label))
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Statement<'a> {
     pub transport: Transport,
     /// Where it comes from.
     pub source: SocketAddr,
+    /// Number of the listener that it comes to, for rules of CAs that are bound to one.
+    pub listener: Option<usize>,
     /// Who handles it.
     pub path: IdentityPath,
 }
@@ -45,6 +47,8 @@ pub struct Scene {
     pub transport: Transport,
     /// Where from.
     pub source: SocketAddr,
+    /// Number of the listener that it comes to, for rules of CAs that are bound to one.
+    pub listener: Option<usize>,
     /// Who handles it.
     pub path: IdentityPath,
 }
@@ -137,12 +141,14 @@ pub fn explain(
     let Statement {
         transport,
         source,
+        listener,
         path,
         ..
     } = *statement;
     let scene = Scene {
         transport,
         source,
+        listener,
         path,
     };
     match write_request(statement) {
@@ -166,7 +172,7 @@ pub fn explain_message(
     scene: &Scene,
     rules: &Rules,
 ) -> Explanation {
-    let identities = certificate.map(|c| Identities::of(c, &rules.names));
+    let identities = certificate.map(|c| rules.identities(c, scene.listener));
     let mut steps = Vec::new();
     describe(certificate, identities.as_ref(), &mut steps);
     steps.push(format!(
@@ -268,11 +274,26 @@ fn describe(
         };
         steps.push(format!("  {name}: {meaning}"));
     }
+    for issuer in identities.issuers().iter() {
+        steps.push(format!(
+            "  CA {:?}, keyid {}, sha256 {}",
+            issuer.subject,
+            hex(&issuer.key_id),
+            hex(&issuer.fingerprint)
+        ));
+    }
     for name in identities.unusable() {
         steps.push(format!("  {name} (entitles to nothing)"));
     }
     if identities.names().is_empty() {
         steps.push("  no usable name".to_owned());
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    match octets {
+        [] => "none".to_owned(),
+        octets => octets.iter().map(|octet| format!("{octet:02X}")).collect(),
     }
 }
 
@@ -325,7 +346,8 @@ fn remedies(
             _ => return vec![refusal.hint().to_owned()],
         },
     };
-    if matches!(refusal.reason, Reason::CheckDenied | Reason::SeveralFrom) {
+    let final_reasons = [Reason::CheckDenied, Reason::SeveralFrom, Reason::CaRights];
+    if final_reasons.contains(&refusal.reason) {
         return vec![refusal.hint().to_owned()];
     }
     let Some(claimed) = claimed.sip() else {
@@ -387,7 +409,9 @@ fn mapping(
     let Some(identities) = identities else {
         return;
     };
-    if let Some((key, line)) = identities.keys().find_map(|key| rules.mappings.find(key)) {
+    let issuers = identities.issuers();
+    let mut keys = identities.keys();
+    if let Some((key, line)) = keys.find_map(|key| rules.mappings.find(key, issuers)) {
         remedies.push(format!(
             "CommonNameMappings line {line} ({key:?}) with {aor} added after a comma"
         ));
@@ -421,6 +445,7 @@ mod tests {
             to_tag: false,
             transport: Transport::Tls,
             source: "127.0.0.3:5060".parse().unwrap(),
+            listener: None,
             path: IdentityPath::Proxy,
         }
     }

@@ -146,7 +146,11 @@ pub(super) fn authorising<'i>(
     mappings: &Mappings,
     claim: &LegacyClaim,
 ) -> Option<&'i [u8]> {
+    let issuers = identities.issuers();
     identities.legacy_names().find(|name| {
-        *name == claim.aor || *name == claim.host || mappings.permits_legacy(name, claim)
+        (*name == claim.aor
+            || *name == claim.host
+            || mappings.permits_legacy(name, claim, issuers))
+            && identities.may_use_legacy(name, Some(&claim.aor))
     })
 }

@@ -45,6 +45,11 @@ impl Mac {
         }
         (digits == 12).then_some(Self(value))
     }
+
+    /// Its twelve digits, in lower case.
+    pub(super) fn digits(self) -> String {
+        format!("{:012x}", self.0)
+    }
 }
 
 /// What stands behind a prefix, at the start or behind a model name and a dash (`CP-8845-SEP0004F22B3EB5`).

@@ -2,6 +2,9 @@
 //!
 //! One entry a line, `key<TAB>user@domain,domain …`, in repro's grammar. Leading white space, empty lines and lines that
 //! begin with `#` do not count; values stand apart by commas, blanks or CR.
+//!
+//! Ours: `key@@sha256=…`, `key@@keyid=…` or `key@@subject=…` holds for certificates only that have this CA in their chain.
+//! No name of a certificate that repro could have mapped has `@@` in it and `=` behind.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -12,9 +15,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::certificate::{host_is, user_and_host_are, user_at_host};
+use super::issuer::{CaName, Issuers};
 use super::legacy_name::LegacyClaim;
 use super::mac::{Mac, is_dns_name};
 use crate::sip::{SipUri, canonical_domain};
+
+/// Most CAs that one name is bound to, each by an entry of its own; they are tried in turn.
+const MAX_PINS: usize = 64;
 
 /// What is wrong with one line of a mappings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +50,25 @@ pub enum MappingFaultKind {
         /// Line of the first one.
         first: usize,
     },
+    /// What stands behind `@@` names no CA.
+    Pin {
+        /// The key.
+        key: String,
+        /// What was expected instead.
+        hint: &'static str,
+    },
+    /// The key stands both with a CA and without.
+    HalfPinned {
+        /// The key here.
+        key: String,
+        /// Line of the other one.
+        first: usize,
+    },
+    /// The key is bound to more CAs than are looked at.
+    TooManyCas {
+        /// The key.
+        key: String,
+    },
     /// A value that is neither `user@domain` nor `domain`.
     UnusableValue {
         /// The value.
@@ -65,6 +91,17 @@ impl fmt::Display for MappingFault {
                 f,
                 "{key:?} repeated, it stands in line {first}: put all its identities on one line"
             ),
+            MappingFaultKind::Pin { key, hint } => {
+                write!(f, "{key:?}: no CA is named behind @@: {hint}")
+            }
+            MappingFaultKind::HalfPinned { key, first } => write!(
+                f,
+                "{key:?}: the same name stands in line {first}, one of them bound to a CA and the other to none; name the \
+                 CA in both"
+            ),
+            MappingFaultKind::TooManyCas { key } => {
+                write!(f, "{key:?}: one name is bound to {MAX_PINS} CAs at most")
+            }
             MappingFaultKind::UnusableValue { value, hint } => write!(f, "{value:?}: {hint}"),
         }
     }
@@ -114,9 +151,31 @@ impl Value {
 
 #[derive(Debug, Clone)]
 struct Entry {
+    /// As the file has it, with the CA that it is bound to.
     key: Arc<str>,
+    /// Octets of the key that are the name.
+    name: u32,
     line: u32,
     values: SmallVec<[Value; 1]>,
+    /// The CA that has to be in the chain, and the next entry for the same name and another CA.
+    pin: Option<Box<Pin>>,
+}
+
+#[derive(Debug, Clone)]
+struct Pin {
+    ca: CaName,
+    next: Option<u32>,
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        self.key.get(..self.name as usize).unwrap_or(&self.key)
+    }
+
+    fn holds_for(&self, issuers: &Issuers) -> bool {
+        let pin = self.pin.as_ref();
+        pin.is_none_or(|pin| issuers.iter().any(|issuer| pin.ca.is(issuer)))
+    }
 }
 
 /// The entries of a mappings file. Looking one up takes the same time for one entry and for 100,000.
@@ -175,40 +234,73 @@ impl Mappings {
                 })?,
             );
         }
-        self.insert(key, number, values)
+        let (name, pin) = match pin(key) {
+            Some((name, field, text)) => match CaName::parse(field, text) {
+                Ok(ca) => (name, Some(ca)),
+                Err(hint) => {
+                    let key = key.to_owned();
+                    return Err(MappingFaultKind::Pin { key, hint });
+                }
+            },
+            None => (key, None),
+        };
+        self.insert(key, name, pin, number, values)
     }
 
     fn insert(
         &mut self,
         key: &str,
+        name: &str,
+        pin: Option<CaName>,
         line: usize,
         values: SmallVec<[Value; 1]>,
     ) -> Result<(), MappingFaultKind> {
         let at = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let mac = Mac::of_key(key);
-        let repeated = mac
+        let mac = Mac::of_key(name);
+        let first = mac
             .and_then(|mac| self.by_mac.get(&mac))
-            .or_else(|| self.by_text.get(key))
-            .and_then(|first| self.entries.get(*first as usize));
-        if let Some(first) = repeated {
-            return Err(MappingFaultKind::Repeated {
-                key: key.to_owned(),
-                first: first.line as usize,
-            });
+            .or_else(|| self.by_text.get(name))
+            .copied();
+        let mut last = None;
+        let mut seen = first;
+        let mut pins = 0_usize;
+        while let Some(entry) = seen.and_then(|at| self.entries.get(at as usize)) {
+            let (key, first) = (key.to_owned(), entry.line as usize);
+            pins += 1;
+            if pins == MAX_PINS {
+                return Err(MappingFaultKind::TooManyCas { key });
+            }
+            match (&entry.pin, &pin) {
+                (Some(own), Some(other)) if own.ca != *other => {
+                    last = seen;
+                    seen = own.next;
+                }
+                (Some(_), None) | (None, Some(_)) => {
+                    return Err(MappingFaultKind::HalfPinned { key, first });
+                }
+                _ => return Err(MappingFaultKind::Repeated { key, first }),
+            }
         }
-        let key: Arc<str> = key.into();
-        // A key that is a MAC address to the operator and a host name to a CA (`dead.beef.cafe`) is found as both.
-        let also_a_name = Mac::of_name(&key).is_none();
-        if let Some(Slot::Vacant(slot)) = mac.map(|mac| self.by_mac.entry(mac)) {
-            slot.insert(at);
-        }
-        if also_a_name {
-            self.by_text.insert(Arc::clone(&key), at);
+        if let Some(before) = last.and_then(|last| self.entries.get_mut(last as usize))
+            && let Some(pin) = &mut before.pin
+        {
+            pin.next = Some(at);
+        } else {
+            // A key that is a MAC address to the operator and a host name to a CA (`dead.beef.cafe`) is found as both.
+            let also_a_name = Mac::of_name(name).is_none();
+            if let Some(Slot::Vacant(slot)) = mac.map(|mac| self.by_mac.entry(mac)) {
+                slot.insert(at);
+            }
+            if also_a_name {
+                self.by_text.insert(name.into(), at);
+            }
         }
         self.entries.push(Entry {
-            key,
+            key: key.into(),
+            name: u32::try_from(name.len()).unwrap_or(u32::MAX),
             line: u32::try_from(line).unwrap_or(u32::MAX),
             values,
+            pin: pin.map(|ca| Box::new(Pin { ca, next: None })),
         });
         Ok(())
     }
@@ -223,22 +315,33 @@ impl Mappings {
         self.entries.is_empty()
     }
 
-    fn entry(&self, name: &str) -> Option<&Entry> {
-        let at = match self.by_text.get(name) {
+    /// The entry for this name; of several the first that is bound to one of these CAs.
+    fn entry(&self, name: &str, issuers: &Issuers) -> Option<&Entry> {
+        let first = match self.by_text.get(name) {
             Some(at) => at,
             None => self.by_mac.get(&Mac::of_name(name)?)?,
         };
-        self.entries.get(*at as usize)
+        let mut entry = self.entries.get(*first as usize)?;
+        while !entry.holds_for(issuers) {
+            entry = self.entries.get(entry.pin.as_ref()?.next? as usize)?;
+        }
+        Some(entry)
     }
 
-    /// Key and line of the entry that this name of a certificate finds, whatever it permits.
-    pub fn find(&self, name: &str) -> Option<(&str, u32)> {
-        self.entry(name).map(|entry| (&*entry.key, entry.line))
+    /// Key and line of the entry that this name of a certificate with these CAs finds, whatever it permits.
+    pub fn find(&self, name: &str, issuers: &Issuers) -> Option<(&str, u32)> {
+        let entry = self.entry(name, issuers)?;
+        Some((&*entry.key, entry.line))
     }
 
-    /// The key of the entry by which a peer of this name may use `claim`.
-    pub(super) fn permitting(&self, name: &str, claim: &SipUri<'_>) -> Option<&Arc<str>> {
-        let entry = self.entry(name)?;
+    /// The key of the entry by which a peer of this name under these CAs may use `claim`.
+    pub(super) fn permitting(
+        &self,
+        name: &str,
+        issuers: &Issuers,
+        claim: &SipUri<'_>,
+    ) -> Option<&Arc<str>> {
+        let entry = self.entry(name, issuers)?;
         entry
             .values
             .iter()
@@ -247,16 +350,32 @@ impl Mappings {
     }
 
     /// repro's comparison, octet by octet.
-    pub(super) fn permits_legacy(&self, name: &[u8], claim: &LegacyClaim) -> bool {
-        let Some(entry) = std::str::from_utf8(name).ok().and_then(|n| self.entry(n)) else {
+    pub(super) fn permits_legacy(
+        &self,
+        name: &[u8],
+        claim: &LegacyClaim,
+        issuers: &Issuers,
+    ) -> bool {
+        let name = std::str::from_utf8(name);
+        let Some((name, entry)) = name
+            .ok()
+            .and_then(|name| Some((name, self.entry(name, issuers)?)))
+        else {
             return false;
         };
-        entry.key.as_bytes() == name
+        entry.name() == name
             && entry.values.iter().any(|value| {
                 let text = value.written.as_deref().unwrap_or(&value.text).as_bytes();
                 text == claim.aor || text == claim.host
             })
     }
+}
+
+/// Name, field and text of a key that is bound to a CA.
+fn pin(key: &str) -> Option<(&str, &str, &str)> {
+    let (name, ca) = key.split_once("@@")?;
+    let (field, text) = ca.split_once('=')?;
+    Some((name, field, text))
 }
 
 /// What to do about an unusable value.
@@ -283,7 +402,8 @@ mod tests {
         let (mappings, faults) = Mappings::parse(file.as_bytes(), "m");
         assert_eq!(faults, [], "{file:?}");
         let claim = SipUri::parse(claim).unwrap();
-        mappings.permitting(name, &claim).is_some()
+        let issuers = Issuers::default();
+        mappings.permitting(name, &issuers, &claim).is_some()
     }
 
     #[test]
@@ -400,7 +520,7 @@ mod tests {
             ("0004F22B3EB5", "sip:x@Other.example", true),
             ("0004F22B3EB5", "sip:x@other.example", false),
         ] {
-            let found = mappings.permits_legacy(name.as_bytes(), &claim(from));
+            let found = mappings.permits_legacy(name.as_bytes(), &claim(from), &Issuers::default());
             assert_eq!(found, allowed, "{name} {from}");
         }
     }
@@ -418,12 +538,12 @@ mod tests {
             let claim = SipUri::parse(&text).unwrap();
             assert!(
                 mappings
-                    .permitting(&format!("{:012x}", n * 7), &claim)
+                    .permitting(&format!("{:012x}", n * 7), &Issuers::default(), &claim)
                     .is_some()
             );
             assert!(
                 mappings
-                    .permitting(&format!("{:012x}", n * 7 + 1), &claim)
+                    .permitting(&format!("{:012x}", n * 7 + 1), &Issuers::default(), &claim)
                     .is_none()
             );
         }

@@ -17,6 +17,7 @@ mod digest;
 mod explain;
 mod flow_token;
 mod identity_digest;
+mod issuer;
 mod legacy;
 mod legacy_name;
 mod mac;
@@ -29,6 +30,7 @@ mod phone;
 #[cfg(test)]
 mod properties;
 mod record;
+mod rights;
 mod seal;
 mod secure;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use digest::{Algorithm, HashDefect, HashFault, HashText, Unavailable, ha1, i
 pub use explain::{Explanation, Scene, Statement, Verdict, explain, explain_message};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
+pub use issuer::{Issuer, Issuers};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{
     AuthOptions, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer, TrustedSource,
@@ -57,6 +60,7 @@ pub use peer_certificate::{
 };
 pub use phone::{PhoneProfile, PhoneProfiles};
 pub use record::{AdmissionRecord, Said};
+pub use rights::{CaRights, ListenerPlace, RightsFault, RightsFaultKind};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};

@@ -93,6 +93,8 @@ pub struct AuthOptions {
     pub mappings_reload: bool,
     /// Ours: `IdentityCalloutURL` and its like: whom to ask about identities; `None` for nobody.
     pub callout: Option<CalloutOptions>,
+    /// Ours: `CARights`: what CAs may vouch for.
+    pub rights_file: Option<PathBuf>,
     /// repro: `TLSUseEmailAsSIP`.
     pub email_as_sip: bool,
     /// repro: `AllowWildcardCertificates`, for From checks as for servers.

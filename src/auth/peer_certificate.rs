@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::issuer::Issuers;
+
 /// One subjectAltName entry, typed as the certificate has it and in its order (RFC 5280 §4.2.1.6).
 ///
 /// Text is kept as the raw octets: a NUL or a control character must stay visible to the rules that refuse it.
@@ -58,6 +60,8 @@ pub struct PeerCertificate {
     pub anchor_subject: String,
     /// SHA-256 of that anchor's DER encoding.
     pub anchor_fingerprint: [u8; 32],
+    /// The CAs of the verified chain; none if nothing was verified.
+    pub issuers: Issuers,
 }
 
 /// How a certificate is told from others, for whoever is asked about it.

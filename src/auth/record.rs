@@ -88,15 +88,17 @@ fn used(admitted: &Admitted<'_>, peer: &Peer<'_>, rules: &Rules) -> Option<Strin
         | Ground::Email
         | Ground::CommonName => {
             let claim = request.from.uri.sip()?;
-            let name = identities?.entitling(claim, peer.transport.is_secure())?;
+            let (name, _rule) = identities?.entitling(claim, peer.transport.is_secure())?;
             Some(name.to_string())
         }
         Ground::Mapping(key) => {
+            let identities = identities?;
+            let issuers = identities.issuers();
             let is_of_key = |name: &&str| {
-                let found = rules.mappings.find(name);
+                let found = rules.mappings.find(name, issuers);
                 found.is_some_and(|(own, _)| own == &**key)
             };
-            identities?.keys().find(is_of_key).map(str::to_owned)
+            identities.keys().find(is_of_key).map(str::to_owned)
         }
         Ground::TrustedName => {
             let identities = identities?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::admit::{Case, Outcome, Trace};
-use super::certificate::Identities;
+use super::certificate::{Identities, Identity};
 use super::check::{Answer, Asked, Check, Claim, Opinion};
 use super::options::IdentityRules;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role};
@@ -223,6 +223,7 @@ impl Case<'_> {
                 trace.step(|| format!("  trusted by name {name:?}: any identity"));
                 return Ok(Ground::TrustedName);
             }
+            self.trace_limits(identities, trace);
             trace.step(|| "  no name of the certificate is a trusted peer".to_owned());
             if let Some(ground) = sip.and_then(|sip| self.entitled(identities, sip, secure, trace))
             {
@@ -258,12 +259,20 @@ impl Case<'_> {
             None => Reason::NoCertificate,
             Some(_) if sip.is_none() => Reason::NotSipUri,
             Some(identities) if identities.names().is_empty() => Reason::NoUsableName,
+            Some(identities) if self.is_barred(identities, sip, secure) => Reason::CaRights,
             Some(_) => Reason::CertMismatch,
         };
         let phrase = match proved {
             None => MUTUAL_TLS,
             Some(_) => self.mismatch_phrase(),
         };
+        if reason == Reason::CaRights {
+            let identities = proved.map(Identities::limited_by).unwrap_or_default();
+            return Err(Refusal {
+                detail: Some(format!("{}: {identities}", rules.rights.file()).into()),
+                ..Refusal::forbidden(phrase, reason, role)
+            });
+        }
         let reason = match role {
             Role::From => reason,
             Role::ReferredBy => Reason::ReferredByNotYours,
@@ -299,9 +308,9 @@ impl Case<'_> {
         secure: bool,
         trace: &mut T,
     ) -> Option<Ground> {
-        if let Some(identity) = identities.entitling(claim, secure) {
-            trace.step(|| format!("  {identity} entitles to it"));
-            return Some(Ground::of(identity));
+        if let Some((identity, line)) = identities.entitling(claim, secure) {
+            trace.step(|| format!("  {identity} entitles to it{}", by_rule(line)));
+            return Some(Ground::of(identity).by_ca_rule(line));
         }
         trace.step(|| "  no name of the certificate entitles to it".to_owned());
         let mappings = &self.rules.mappings;
@@ -309,19 +318,54 @@ impl Case<'_> {
             trace.step(|| "  no CommonNameMappings".to_owned());
             return None;
         }
-        let found = identities
-            .keys()
-            .find_map(|key| mappings.permitting(key, claim));
+        let issuers = identities.issuers();
+        let found = identities.names().iter().find_map(|name| {
+            let key = name
+                .keys()
+                .find_map(|key| mappings.permitting(key, issuers, claim))?;
+            Some((key, identities.may_use(name, claim)?))
+        });
         trace.step(|| match found {
-            Some(key) => format!("  CommonNameMappings {key:?} permits it"),
-            None => match identities.keys().find_map(|key| mappings.find(key)) {
+            Some((key, line)) => {
+                format!("  CommonNameMappings {key:?} permits it{}", by_rule(line))
+            }
+            None => match identities
+                .keys()
+                .find_map(|key| mappings.find(key, issuers))
+            {
                 Some((key, line)) => {
                     format!("  CommonNameMappings {key:?} (line {line}) does not permit it")
                 }
                 None => "  CommonNameMappings has none of the certificate's names".to_owned(),
             },
         });
-        found.map(|key| Ground::Mapping(Arc::clone(key)))
+        found.map(|(key, line)| Ground::Mapping(Arc::clone(key)).by_ca_rule(line))
+    }
+
+    /// Tells which CAs have rules.
+    fn trace_limits<T: Trace>(&self, identities: &Identities, trace: &mut T) {
+        if identities.are_limited() {
+            trace.step(|| {
+                let (file, cas) = (self.rules.rights.file(), identities.limited_by());
+                format!("  CARights {file:?} says what its CA may vouch for ({cas})")
+            });
+        }
+    }
+
+    /// Whether a name would do if its CA might vouch for that.
+    fn is_barred(&self, identities: &Identities, claim: Option<&SipUri<'_>>, secure: bool) -> bool {
+        let Some(claim) = claim.filter(|_| identities.are_limited()) else {
+            return false;
+        };
+        let (rules, issuers) = (self.rules, identities.issuers());
+        let trusted = |name: &Identity| rules.trusted.has_name(name.text());
+        let mapped = |name: &Identity| {
+            let permits = |key| rules.mappings.permitting(key, issuers, claim).is_some();
+            name.keys().any(permits)
+        };
+        identities.barred(claim, secure).is_some()
+            || identities.all_trust_names().any(trusted)
+            || identities.names().iter().any(mapped)
     }
 
     /// Whether the source address is trusted. A datagram's proves nothing.
@@ -346,6 +390,11 @@ impl Case<'_> {
             IdentityPath::Registrar => "Authorization Failed for peer cert",
         }
     }
+}
+
+/// For a trace.
+fn by_rule(line: Option<u32>) -> String {
+    line.map_or_else(String::new, |line| format!(", by line {line} of CARights"))
 }
 
 /// The one Referred-By of a request, if it has one.

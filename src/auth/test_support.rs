@@ -5,7 +5,7 @@ use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 use super::peer_certificate::{PeerCertificate, SubjectAltName};
 use super::{
-    Decision, Identities, IdentityPath, NamePolicy, Peer, Refusal, Rules, Transport, admit,
+    Decision, Identities, IdentityPath, Issuers, NamePolicy, Peer, Refusal, Rules, Transport, admit,
 };
 use crate::sip::{Message, Request};
 
@@ -39,6 +39,7 @@ pub(super) fn cert(common_name: &str, alt_names: &[&str]) -> PeerCertificate {
         extended_key_usage: None,
         anchor_subject: "CN=Root".into(),
         anchor_fingerprint: [0; 32],
+        issuers: Issuers::default(),
     }
 }
 

@@ -94,7 +94,7 @@ impl TrustedPeers {
         identities.legacy_names().find(|name| is_trusted(name))
     }
 
-    fn has_name(&self, name: &str) -> bool {
+    pub(super) fn has_name(&self, name: &str) -> bool {
         if name.chars().any(char::is_uppercase) {
             self.names.contains(&*name.to_lowercase())
         } else {

@@ -67,6 +67,13 @@ pub enum Ground {
     CommonName,
     /// The entry with this key permits it.
     Mapping(Arc<str>),
+    /// One of those, and the rule in this line of the file of `CARights` lets the CA vouch for it.
+    ByCaRule {
+        /// What it is without the rule.
+        ground: Box<Ground>,
+        /// Line of the rule.
+        line: u32,
+    },
     /// The source address is trusted.
     TrustedAddress,
     /// A name of the certificate is trusted.
@@ -97,9 +104,21 @@ impl Ground {
         }
     }
 
+    /// This ground, by the rule in this line if there is one.
+    pub(super) fn by_ca_rule(self, line: Option<u32>) -> Self {
+        match line {
+            Some(line) => Self::ByCaRule {
+                ground: Box::new(self),
+                line,
+            },
+            None => self,
+        }
+    }
+
     /// A stable word for logs and counters.
     pub fn id(&self) -> &'static str {
         match self {
+            Self::ByCaRule { ground, .. } => ground.id(),
             Self::DomainIdentity => "domain-identity",
             Self::Wildcard => "wildcard",
             Self::UserIdentity => "user-identity",
@@ -138,6 +157,7 @@ impl fmt::Display for Ground {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mapping(key) => write!(f, "mapping({key:?})"),
+            Self::ByCaRule { ground, line } => write!(f, "{ground} ca-rule({line})"),
             Self::Custom(name) => write!(f, "check({name:?})"),
             Self::DialogLeg(sender) => write!(f, "dialog-leg({})", sender.as_str()),
             _ => f.write_str(self.id()),
@@ -150,6 +170,8 @@ impl fmt::Display for Ground {
 pub enum Reason {
     /// The certificate names somebody else.
     CertMismatch,
+    /// A name of the certificate would do, and the CA may not vouch for it.
+    CaRights,
     /// The certificate has no usable name at all.
     NoUsableName,
     /// The identity is no SIP URI, so no certificate can name it.
@@ -181,6 +203,7 @@ impl Reason {
     pub fn id(self) -> &'static str {
         match self {
             Self::CertMismatch => "cert-mismatch",
+            Self::CaRights => "ca-rights",
             Self::NoUsableName => "no-usable-name",
             Self::NotSipUri => "not-sip-uri",
             Self::NoCertificate => "no-certificate",
@@ -199,6 +222,9 @@ impl Reason {
     /// What the operator can do about it.
     pub fn hint(self) -> &'static str {
         match self {
+            Self::CaRights => {
+                "the CA of the certificate may not vouch for that: see its lines in the file of CARights"
+            }
             Self::CertMismatch => {
                 "give the peer a certificate with that identity, or add a CommonNameMappings line"
             }

@@ -47,7 +47,11 @@ impl Check for Identities {
             identities.push(uri.address_of_record());
         }
         identities.push(host);
-        let mut names: Vec<String> = peer.keys().flat_map(spellings).take(MOST_NAMES).collect();
+        let mut names: Vec<String> = peer
+            .keys_for(uri)
+            .flat_map(spellings)
+            .take(MOST_NAMES)
+            .collect();
         names.sort_unstable();
         names.dedup();
         if names.is_empty() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use openssl::sha::Sha256;
+use openssl::ssl::{NameType, SslRef};
 use openssl::stack::{Stack, StackRef};
 use openssl::x509::{X509, X509Ref, X509StoreContext};
 
@@ -19,7 +20,7 @@ use super::store::TrustStore;
 use super::stream::TlsStream;
 use super::verified::Anchor;
 use super::verify::{self, Verifier};
-use super::{ClientVerification, ServerExpectation, peer};
+use super::{ClientVerification, ServerExpectation, peer, sni};
 use crate::auth::{Identities, PeerCertificate};
 
 /// What the certificate of a live connection is worth now.
@@ -122,7 +123,19 @@ impl ServerContext {
     #[must_use]
     pub fn basis(&self) -> u64 {
         // None, Optional and Mandatory differ in what becomes of a client without a certificate.
-        self.verifier.basis().wrapping_add(self.verification as u64)
+        let own = self.verifier.basis().wrapping_add(self.verification as u64);
+        let others = self.sni_verifiers.values();
+        others.fold(own, |sum, verifier| {
+            sum.rotate_left(1).wrapping_add(verifier.basis())
+        })
+    }
+
+    /// The verifier of the domain that a client has asked for.
+    fn verifier_of(&self, ssl: &SslRef) -> &Verifier {
+        let asked = ssl.servername_raw(NameType::HOST_NAME).map(sni::folded);
+        let asked = asked.and_then(|name| String::from_utf8(name).ok());
+        let chosen = asked.and_then(|name| self.sni_verifiers.get(&name));
+        chosen.unwrap_or(&self.verifier)
     }
 
     /// The last second in which a certificate is good that a handshake of this context has just verified, since 1970-01-01 UTC.
@@ -134,6 +147,11 @@ impl ServerContext {
     /// Comes in the place of `earlier`: what was learnt there of intermediates is needed here to judge its connections.
     pub fn succeeds(&self, earlier: &Self) {
         self.verifier.take_over(&earlier.verifier);
+        for (name, verifier) in &self.sni_verifiers {
+            if let Some(earlier) = earlier.sni_verifiers.get(name) {
+                verifier.take_over(earlier);
+            }
+        }
     }
 }
 
@@ -141,7 +159,7 @@ impl ClientContext {
     /// As [`ServerContext::basis`], of servers.
     #[must_use]
     pub fn basis(&self) -> u64 {
-        self.verifier.basis()
+        self.verifier.basis().wrapping_add(self.rights.mark())
     }
 
     /// As [`ServerContext::holds_until`], of servers.
@@ -169,7 +187,8 @@ impl<S> TlsStream<S> {
         let ssl = self.ssl();
         match ssl.peer_certificate() {
             Some(leaf) => {
-                let standing = context.verifier.again(&leaf, ssl.peer_cert_chain(), 0);
+                let verifier = context.verifier_of(ssl);
+                let standing = verifier.again(&leaf, ssl.peer_cert_chain(), 0);
                 standing.map(Some).map_err(|refusal| told(refusal, &leaf))
             }
             None if context.verification == ClientVerification::Mandatory => Err(
@@ -202,7 +221,8 @@ impl<S> TlsStream<S> {
             .verifier
             .again(&leaf, ssl.peer_cert_chain(), 1)
             .map_err(|refusal| told(refusal, &leaf))?;
-        let identities = Identities::of(&standing.certificate, &context.names);
+        let identities =
+            Identities::of_server(&standing.certificate, &context.names, &context.rights);
         match expectation.reference().proved_by(&identities) {
             Some(_) => Ok(Some(standing)),
             None => {

@@ -23,7 +23,7 @@ use super::verify::{self, Judged, Verifier};
 use super::{
     ClientTls, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions, again, ffi, keylog, pem,
 };
-use crate::auth::{Identities, NamePolicy, PeerCertificate};
+use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
 
 /// Everything that connections to other domains need; read only, shared by all threads.
 ///
@@ -35,6 +35,7 @@ pub struct ClientContext {
     anchors: HashSet<[u8; 32]>,
     own: Arc<OwnCertificates>,
     pub(super) names: NamePolicy,
+    pub(super) rights: Arc<CaRights>,
     destinations: Destinations,
     minimum: ProtocolVersion,
     maximum: ProtocolVersion,
@@ -85,6 +86,13 @@ impl ServerExpectation {
 }
 
 impl ClientContext {
+    /// The same, with these rules for what CAs may vouch for.
+    #[must_use]
+    pub fn with_rights(mut self, rights: Arc<CaRights>) -> Self {
+        self.rights = rights;
+        self
+    }
+
     /// What a connection to `destination` (the host of the next-hop URI, before any look-up) has to be, when we act for
     /// the domain `own`.
     #[must_use]
@@ -134,6 +142,7 @@ impl ClientContext {
         let toward = Toward::new(
             expectation.reference.clone(),
             self.names,
+            Arc::clone(&self.rights),
             expectation.verify,
             Arc::clone(&self.own),
             expectation.choice.clone(),
@@ -173,7 +182,7 @@ impl ClientContext {
         expectation: &ServerExpectation,
         certificate: &PeerCertificate,
     ) -> bool {
-        let identities = Identities::of(certificate, &self.names);
+        let identities = Identities::of_server(certificate, &self.names, &self.rights);
         expectation.verify
             && self.anchors.contains(&certificate.anchor_fingerprint)
             && verify::has_purpose_of_a_server(certificate)
@@ -234,6 +243,7 @@ pub(super) fn build(
         anchors: trust.fingerprints(),
         own: Arc::new(own),
         names: client.names,
+        rights: Arc::default(),
         destinations: Destinations::new(client.destinations.clone()),
         minimum: options.minimum,
         maximum: options.maximum,

@@ -11,12 +11,16 @@ use super::ReferenceName;
 use super::handshake::{self, HandshakeRefusal, Side};
 use super::own::{OwnCertificates, OwnChoice};
 use super::server_refusal::{ServerRefusal, names_of};
-use crate::auth::{Identities, NamePolicy, PeerCertificate};
+use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
+
+/// The fault that rules about CAs find, among the numbers of x509_vfy.h, which has no such.
+pub(super) const CA_RIGHTS: i32 = 10_000;
 
 /// Whom a connection of ours is to meet, and what has been seen of that so far.
 pub(super) struct Toward {
     reference: ReferenceName,
     names: NamePolicy,
+    rights: Arc<CaRights>,
     /// Whether the server has to prove the name.
     verify: bool,
     own: Arc<OwnCertificates>,
@@ -31,6 +35,7 @@ impl Toward {
     pub(super) fn new(
         reference: ReferenceName,
         names: NamePolicy,
+        rights: Arc<CaRights>,
         verify: bool,
         own: Arc<OwnCertificates>,
         choice: OwnChoice,
@@ -38,6 +43,7 @@ impl Toward {
         Self {
             reference,
             names,
+            rights,
             verify,
             own,
             choice,
@@ -73,10 +79,17 @@ impl Toward {
         context: &X509StoreContextRef,
         certificate: &PeerCertificate,
     ) -> Result<(), Box<HandshakeRefusal>> {
-        let identities = Identities::of(certificate, &self.names);
+        let identities = Identities::of_server(certificate, &self.names, &self.rights);
         if let Some(proof) = self.reference.proved_by(&identities) {
             let _ = self.proof.set(proof.to_string().into());
             return Ok(());
+        }
+        if let Some(barred) = self.reference.barred_in(&identities) {
+            let file = self.rights.file();
+            let reason = format!("{file} does not let its CA vouch for {barred} as a server");
+            let mut refusal = HandshakeRefusal::of_chain(context, CA_RIGHTS, Some(reason));
+            refusal.alt_names = names_of(&identities);
+            return Err(refusal);
         }
         let code = match self.reference.sni() {
             Some(_) => sys::X509_V_ERR_HOSTNAME_MISMATCH,

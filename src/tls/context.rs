@@ -1,6 +1,6 @@
 //! Options → SSL contexts: versions, ciphers, tickets, verification, SNI; one [`ServerContext`] for each listener.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use openssl::sha::Sha256;
 use openssl::ssl::{
-    AlpnError, NameType, SniError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext,
-    SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    AlpnError, Ssl, SslAcceptor, SslAcceptorBuilder, SslContext, SslContextBuilder, SslMethod,
+    SslOptions, SslSessionCacheMode, SslVerifyMode,
 };
 use openssl::x509::X509PurposeId;
 use openssl::x509::verify::X509VerifyParam;
@@ -18,6 +18,7 @@ use super::fault::LoadFault;
 use super::handshake::{self, Side, Slot};
 use super::identity::Identity;
 use super::parameters::{Parameters, depth, internal};
+use super::sni::{self, Domain};
 use super::store::TrustStore;
 use super::verify::{Judged, Verifier};
 use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, again, ffi, keylog, pem};
@@ -35,6 +36,8 @@ pub struct ServerContext {
     generation: u64,
     domain: String,
     sni_domains: Vec<String>,
+    /// Of the domains chosen by SNI that have anchors of their own.
+    pub(super) sni_verifiers: BTreeMap<String, Arc<Verifier>>,
 }
 
 impl ServerContext {
@@ -121,6 +124,10 @@ pub(super) struct Identities {
     pub(super) own: Vec<Identity>,
     /// For domains chosen by SNI.
     pub(super) by_sni: Vec<(String, Vec<Identity>)>,
+    /// The anchors of the listener, if it has its own.
+    pub(super) roots: Option<Arc<TrustStore>>,
+    /// The anchors of domains chosen by SNI that have their own.
+    pub(super) sni_roots: HashMap<String, Arc<TrustStore>>,
 }
 
 /// Number of a listener in its load, and the load's own.
@@ -130,7 +137,8 @@ pub(super) struct Place {
     pub(super) generation: u64,
 }
 
-/// Builds the contexts of one listener: one for each domain, all of the same settings and the same anchors.
+/// Builds the contexts of one listener: one for each domain, all of the same settings. `trust` is for those without
+/// anchors of their own.
 pub(super) fn build(
     options: &TlsOptions,
     parameters: &Parameters,
@@ -144,24 +152,33 @@ pub(super) fn build(
         options,
         parameters,
         listener,
-        trust,
-        session_context: session_context(listener, &domain, place),
+        place,
     };
-    let mut own = maker.settings()?;
-    let verifier = maker
-        .verifier(ffi::security_level(&own))
-        .map_err(|e| internal(&e))?;
-    maker.finish(&mut own, &domain, &identities.own, &verifier)?;
+    let trust = identities.roots.as_deref().unwrap_or(trust);
+    let mut own = maker.settings(&domain, false)?;
+    let level = ffi::security_level(&own);
+    let verifier = maker.verifier(level, trust).map_err(|e| internal(&e))?;
+    maker.finish(&mut own, &domain, &identities.own, &verifier, trust)?;
 
-    let mut others: HashMap<Vec<u8>, SslContext> = HashMap::new();
+    let mut others: HashMap<Vec<u8>, Domain> = HashMap::new();
     let mut sni_domains = Vec::new();
-    for (name, identities) in &identities.by_sni {
-        let mut other = maker.settings()?;
-        maker.finish(&mut other, name, identities, &verifier)?;
-        others.insert(name.clone().into_bytes(), other.build().into_context());
+    let mut sni_verifiers = BTreeMap::new();
+    for (name, own) in &identities.by_sni {
+        let mut other = maker.settings(name, true)?;
+        let (verifier, trust) = match identities.sni_roots.get(name) {
+            Some(trust) => {
+                let verifier = maker.verifier(level, trust).map_err(|e| internal(&e))?;
+                sni_verifiers.insert(name.clone(), Arc::clone(&verifier));
+                (verifier, &**trust)
+            }
+            None => (Arc::clone(&verifier), trust),
+        };
+        maker.finish(&mut other, name, own, &verifier, trust)?;
+        let context = other.build().into_context();
+        others.insert(name.clone().into_bytes(), Domain { context, verifier });
         sni_domains.push(name.clone());
     }
-    choose_by_sni(&mut own, domain.clone().into_bytes(), others);
+    sni::choose(&mut own, domain.clone().into_bytes(), others);
     Ok(ServerContext {
         context: own.build().into_context(),
         verifier,
@@ -169,64 +186,52 @@ pub(super) fn build(
         generation: place.generation,
         domain,
         sni_domains,
+        sni_verifiers,
     })
 }
 
-/// Sessions of another listener, another verification mode or another load are not resumed here.
-fn session_context(listener: &ListenerTls, domain: &str, place: Place) -> [u8; 32] {
+/// Sessions of another listener, another domain of it, another verification mode or another load are not resumed here.
+fn session_context(
+    listener: &ListenerTls,
+    domain: &str,
+    is_by_sni: bool,
+    place: Place,
+) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(&place.listener.to_be_bytes());
     digest.update(&place.generation.to_be_bytes());
-    digest.update(&[listener.verification as u8, listener.eku as u8]);
+    digest.update(&[
+        listener.verification as u8,
+        listener.eku as u8,
+        u8::from(is_by_sni),
+    ]);
     digest.update(domain.as_bytes());
     digest.finish()
-}
-
-fn choose_by_sni(
-    builder: &mut SslContextBuilder,
-    own: Vec<u8>,
-    others: HashMap<Vec<u8>, SslContext>,
-) {
-    builder.set_servername_callback(move |ssl, _alert| {
-        let Some(name) = ssl.servername_raw(NameType::HOST_NAME) else {
-            return Err(SniError::NOACK);
-        };
-        let mut name = name.to_ascii_lowercase();
-        if name.last() == Some(&b'.') {
-            name.pop();
-        }
-        if let Some(other) = others.get(&name) {
-            return ssl
-                .set_ssl_context(other)
-                .map_err(|_| SniError::ALERT_FATAL);
-        }
-        // An unknown name is served the default: phones are often set to an address or an alias.
-        if name == own {
-            Ok(())
-        } else {
-            Err(SniError::NOACK)
-        }
-    });
 }
 
 struct Maker<'a> {
     options: &'a TlsOptions,
     parameters: &'a Parameters,
     listener: &'a ListenerTls,
-    trust: &'a TrustStore,
-    session_context: [u8; 32],
+    place: Place,
 }
 
 impl Maker<'_> {
     /// A context with everything but certificates and anchors.
-    fn settings(&self) -> Result<SslAcceptorBuilder, Box<LoadFault>> {
+    fn settings(
+        &self,
+        domain: &str,
+        is_by_sni: bool,
+    ) -> Result<SslAcceptorBuilder, Box<LoadFault>> {
         // The acceptor that changes least: versions and suites, which are set again. Its `intermediate` brings groups
         // and DH parameters that could not be taken back.
         let mut builder =
             SslAcceptor::mozilla_modern_v5(SslMethod::tls_server()).map_err(|e| internal(&e))?;
         builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
         self.parameters.apply(self.options, &mut builder)?;
-        self.sessions(&mut builder).map_err(|e| internal(&e))?;
+        let session_context = session_context(self.listener, domain, is_by_sni, self.place);
+        self.sessions(&mut builder, &session_context)
+            .map_err(|e| internal(&e))?;
         builder.set_alpn_select_callback(|_ssl, offered| {
             alpn_protocols(offered)
                 .find(|protocol| *protocol == ALPN_SIP)
@@ -235,9 +240,13 @@ impl Maker<'_> {
         Ok(builder)
     }
 
-    fn sessions(&self, builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    fn sessions(
+        &self,
+        builder: &mut SslContextBuilder,
+        session_context: &[u8],
+    ) -> Result<(), ErrorStack> {
         builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-        builder.set_session_id_context(&self.session_context)?;
+        builder.set_session_id_context(session_context)?;
         ffi::set_session_lifetime(builder, self.options.session_lifetime);
         if self.options.session_tickets {
             // OpenSSL sends two, each of which costs as much as a small handshake message.
@@ -257,17 +266,17 @@ impl Maker<'_> {
         }
     }
 
-    fn verifier(&self, level: u32) -> Result<Arc<Verifier>, ErrorStack> {
+    fn verifier(&self, level: u32, trust: &TrustStore) -> Result<Arc<Verifier>, ErrorStack> {
         let mut param = X509VerifyParam::new()?;
         param.set_purpose(self.purpose())?;
         param.set_depth(depth(self.options));
         param.set_auth_level(i32::try_from(level).unwrap_or(i32::MAX));
         ffi::trust_for_clients(&mut param);
-        let store = self.trust.build(&param)?;
+        let store = trust.build(&param)?;
         Ok(Arc::new(Verifier::new(
             Judged::Clients(self.listener.eku),
             store,
-            again::basis(self.trust, &self.rules(level)),
+            again::basis(trust, &self.rules(level)),
             self.options.verified_chain_cache,
         )))
     }
@@ -287,8 +296,10 @@ impl Maker<'_> {
         domain: &str,
         identities: &[Identity],
         verifier: &Verifier,
+        trust: &TrustStore,
     ) -> Result<(), Box<LoadFault>> {
-        self.judge(builder, verifier).map_err(|e| internal(&e))?;
+        self.judge(builder, verifier, trust)
+            .map_err(|e| internal(&e))?;
         for identity in identities {
             present(builder, identity).map_err(|e| {
                 LoadFault::file(
@@ -309,12 +320,13 @@ impl Maker<'_> {
         &self,
         builder: &mut SslContextBuilder,
         verifier: &Verifier,
+        trust: &TrustStore,
     ) -> Result<(), ErrorStack> {
         builder.set_cert_store(ffi::share_store(verifier.store()));
         let param = builder.verify_param_mut();
         param.set_purpose(self.purpose())?;
         param.set_depth(depth(self.options));
-        if let Some(names) = self.trust.ca_names()? {
+        if let Some(names) = trust.ca_names()? {
             builder.set_client_ca_list(names);
         }
         ffi::judge_certificates(builder);

@@ -12,7 +12,7 @@ use super::fault::{Faults, LoadFault};
 use super::handshake::HandshakeRefusal;
 use super::server::Load;
 use super::verify::{Judged, Verifier};
-use super::{EkuPolicy, TlsOptions, ffi, identity, peer};
+use super::{EkuPolicy, Roots, TlsOptions, ffi, identity, peer};
 use crate::auth::PeerCertificate;
 
 /// Security level that a handshake has unless `OpenSSLCipherList` says otherwise.
@@ -36,13 +36,13 @@ pub struct ExaminedCertificate {
 }
 
 /// Reads a PEM file (the client's certificate first, then intermediates, keys passed over) and, given the trust
-/// settings, verifies it as a client's.
+/// settings, verifies it as a client's; by the roots of a listener, if it has its own.
 ///
 /// # Errors
 /// The faults of the file, or of the anchors.
 pub fn read_certificate_file(
     path: &Path,
-    trust: Option<(&TlsOptions, EkuPolicy)>,
+    trust: Option<(&TlsOptions, EkuPolicy, &Roots)>,
 ) -> Result<ExaminedCertificate, Vec<LoadFault>> {
     let mut faults = Faults::default();
     let chain = identity::read_chain(path, &mut faults);
@@ -56,14 +56,15 @@ pub fn read_certificate_file(
     let certificate = peer::peer_certificate(&leaf, fingerprint, None)
         .map(Arc::new)
         .map_err(|e| unusable(e.to_string()))?;
-    let Some((options, policy)) = trust else {
+    let Some((options, policy, roots)) = trust else {
         return Ok(ExaminedCertificate {
             certificate,
             verdict: None,
             warnings: Vec::new(),
         });
     };
-    let load = Load::start(options);
+    let mut load = Load::start(options);
+    load.take_roots(roots);
     if load.faults.any_error() {
         return Err(load.faults.found);
     }

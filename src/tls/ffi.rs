@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use libc::{c_int, c_long, c_uchar, c_void};
+use libc::{c_int, c_long, c_uchar, c_uint, c_void};
 use openssl::asn1::{Asn1Object, Asn1ObjectRef, Asn1StringRef};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
@@ -105,6 +105,23 @@ unsafe extern "C" fn asked(ssl: *mut sys::SSL, _argument: *mut c_void) -> c_int 
     // A panic must not unwind into C; it ends the handshake.
     let shown = catch_unwind(AssertUnwindSafe(|| super::own::show(ssl)));
     c_int::from(shown.unwrap_or(false))
+}
+
+/// The server_name extension of the ClientHello at hand, as it came (RFC 6066 §3); within a callback for it only.
+pub(super) fn hello_server_name(ssl: &SslRef) -> Option<&[u8]> {
+    /// `TLSEXT_TYPE_server_name` of tls1.h.
+    const SERVER_NAME: c_uint = 0;
+    let mut octets: *const c_uchar = ptr::null();
+    let mut length = 0;
+    // SAFETY: OpenSSL gives the octets and their number, which live until the callback ends; outside of one it gives none.
+    unsafe {
+        let found =
+            sys::SSL_client_hello_get0_ext(ssl.as_ptr(), SERVER_NAME, &mut octets, &mut length);
+        if found != 1 || octets.is_null() {
+            return None;
+        }
+        Some(std::slice::from_raw_parts(octets, length))
+    }
 }
 
 /// Names of the CAs that the server would have our certificate from; on a client's connection, once it has asked.

@@ -24,6 +24,8 @@ const MAX_SHOWN: usize = 8;
 /// What a connection remembers of its handshake; it hangs on the `SSL` object.
 pub(super) struct Slot {
     verifier: Arc<Verifier>,
+    /// That of the domain that the client asks for; within, `None` for the listener's own.
+    chosen: OnceLock<Option<Arc<Verifier>>>,
     pub(super) side: Side,
     /// Number of the key log that takes its secrets; 0 for none.
     pub(super) key_log: u64,
@@ -50,9 +52,27 @@ impl Slot {
     pub(super) fn new(verifier: Arc<Verifier>, side: Side, key_log: u64) -> Self {
         Self {
             verifier,
+            chosen: OnceLock::new(),
             side,
             key_log,
             outcome: Mutex::default(),
+        }
+    }
+
+    /// Has the domain that the client asks for decide what its certificate is held against; without one, the listener's own
+    /// does. `false` if it has asked for one with other anchors before.
+    pub(super) fn choose(&self, verifier: Option<&Arc<Verifier>>) -> bool {
+        match (self.chosen.get_or_init(|| verifier.cloned()), verifier) {
+            (Some(chosen), Some(asked)) => Arc::ptr_eq(chosen, asked),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn verifier(&self) -> &Verifier {
+        match self.chosen.get() {
+            Some(Some(verifier)) => verifier,
+            _ => &self.verifier,
         }
     }
 
@@ -61,11 +81,11 @@ impl Slot {
         let verdict = match &self.side {
             // A setting says so, and then nothing is known of the server.
             Side::Client(toward) if !toward.verifies() => return Ok(()),
-            Side::Client(toward) => self.verifier.verify(context).and_then(|certificate| {
+            Side::Client(toward) => self.verifier().verify(context).and_then(|certificate| {
                 toward.check_name(context, &certificate)?;
                 Ok(certificate)
             }),
-            Side::Server(_) => self.verifier.verify(context),
+            Side::Server(_) => self.verifier().verify(context),
         };
         match verdict {
             Ok(certificate) => {
@@ -174,7 +194,7 @@ fn identity(
     }
     match ssl.peer_certificate() {
         Some(leaf) if resumed => slot
-            .verifier
+            .verifier()
             .resumed(&leaf)
             .map(Some)
             .map_err(|mut refusal| {

@@ -12,6 +12,8 @@ use super::{identity, peer};
 pub enum CertificateRole {
     /// Certificates of clients may end in it; those of servers too, unless there are anchors for these alone.
     Anchor,
+    /// Certificates of clients may end in it, at some listener or domain that has its own.
+    ListenerAnchor,
     /// Certificates of servers that we connect to may end in it, and no others.
     ServerAnchor,
     /// Shown to clients that ask for this domain, and to servers when we act for it.
@@ -31,6 +33,7 @@ impl CertificateRole {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Anchor => "anchor",
+            Self::ListenerAnchor => "listener-anchor",
             Self::ServerAnchor => "server-anchor",
             Self::Server { .. } => "server",
             Self::Intermediate { .. } => "intermediate",
@@ -40,7 +43,7 @@ impl CertificateRole {
     /// The domain that it is for; an anchor is for all.
     pub fn domain(&self) -> Option<&str> {
         match self {
-            Self::Anchor | Self::ServerAnchor => None,
+            Self::Anchor | Self::ListenerAnchor | Self::ServerAnchor => None,
             Self::Server { domain } | Self::Intermediate { domain } => Some(domain),
         }
     }

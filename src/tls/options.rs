@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::ReferenceName;
+use super::{ReferenceName, Roots};
 use crate::auth::NamePolicy;
 
 /// A pass phrase; its `Debug` shows nothing of it.
@@ -105,6 +105,10 @@ pub struct ListenerTls {
     pub eku: EkuPolicy,
     /// Further domains chosen by SNI: `None` is every domain that the certificate directory has a chain and a key for.
     pub sni_domains: Option<Vec<String>>,
+    /// Ours: `Transport<N>CAFile`, `Transport<N>CADirectory`: its own trust anchors; without any, those that all share.
+    pub roots: Roots,
+    /// Ours: `TLSSniDomain<N>…`: trust anchors of domains chosen by SNI; others have those of the listener.
+    pub sni_roots: Vec<(String, Roots)>,
 }
 
 /// TLS settings that all listeners share.

@@ -11,7 +11,7 @@ use openssl_sys as sys;
 
 use super::ffi;
 use super::verified::Anchor;
-use crate::auth::{PeerCertificate, SubjectAltName, SubjectAttribute};
+use crate::auth::{Issuers, PeerCertificate, SubjectAltName, SubjectAttribute};
 
 /// Most subjectAltName entries kept; a certificate with more is cut there, and says so in its last entry.
 pub const MAX_ALT_NAMES: usize = 1_000;
@@ -72,6 +72,7 @@ pub(super) fn peer_certificate(
         extended_key_usage: extended_key_usage(leaf)?,
         anchor_subject: anchor.map_or_else(String::new, |a| a.subject.clone()),
         anchor_fingerprint: anchor.map_or([0; 32], |a| a.fingerprint),
+        issuers: anchor.map_or_else(Issuers::default, |a| a.issuers.clone()),
     })
 }
 

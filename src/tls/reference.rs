@@ -52,6 +52,11 @@ impl ReferenceName {
         }
     }
 
+    /// A name that would prove it if its CA might vouch for that.
+    pub(super) fn barred_in<'i>(&self, identities: &'i Identities) -> Option<&'i Identity> {
+        identities.barred_domain_identity(&self.host())
+    }
+
     /// The name of a certificate that proves this one.
     pub(super) fn proved_by<'i>(&self, identities: &'i Identities) -> Option<&'i Identity> {
         identities.domain_identity(&self.host())

@@ -1,20 +1,25 @@
 //! Loading, whole or not at all: settings and files → one context for each listener and one for the client role. A
 //! reload is the same call again.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::{self, Identities, Place, ServerContext};
 use super::fault::{Faults, LoadFault};
 use super::identity::{self, Identity};
 use super::inventory::{CertificateRole, LoadedCertificate};
+use super::issuers::issuer;
 use super::own::Own;
 use super::parameters::Parameters;
+use super::roots::OwnRoots;
 use super::store::{LegacyDirectory, TrustStore};
 use super::verify::now;
 use super::{
-    CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase,
-    TlsOptions, client,
+    CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase, Roots,
+    TlsOptions, client, peer,
 };
+use crate::auth::Issuer;
 
 /// The TLS side of all listeners.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Every certificate in use: ours, then the anchors.
     pub certificates: Vec<LoadedCertificate>,
+    /// The anchors, as rules about CAs name them.
+    pub anchors: Vec<Issuer>,
 }
 
 /// Everything that settings and files gave.
@@ -98,9 +105,11 @@ impl ServerTls {
 pub(super) struct Load<'a> {
     options: &'a TlsOptions,
     directory: LegacyDirectory,
-    pub(super) trust: TrustStore,
+    pub(super) trust: Arc<TrustStore>,
     /// Anchors of the client role, where it has its own.
     client_trust: Option<TrustStore>,
+    /// Anchors of listeners and domains that have their own.
+    own_roots: OwnRoots,
     pub(super) faults: Faults,
     ours: Vec<LoadedCertificate>,
     now: i64,
@@ -125,11 +134,20 @@ impl<'a> Load<'a> {
         Self {
             options,
             directory,
-            trust,
+            trust: Arc::new(trust),
             client_trust: None,
+            own_roots: OwnRoots::default(),
             faults,
             ours: Vec::new(),
             now,
+        }
+    }
+
+    /// Has anchors of a listener's own stand for those that all share.
+    pub(super) fn take_roots(&mut self, roots: &Roots) {
+        let own = self.own_roots.load(roots, self.now, &mut self.faults);
+        if let Some(own) = own {
+            self.trust = own;
         }
     }
 
@@ -140,13 +158,13 @@ impl<'a> Load<'a> {
         parameters: &Parameters,
         generation: u64,
     ) -> (Vec<ServerContext>, Vec<(String, Vec<Identity>)>) {
-        self.check_trust(listeners);
         let mut contexts = Vec::with_capacity(listeners.len());
         let (mut own, mut by_sni) = (Vec::new(), Vec::new());
         for (index, listener) in listeners.iter().enumerate() {
             let Some((domain, identities)) = self.identities(listener) else {
                 continue;
             };
+            self.check_trust(listener, &identities);
             own.push((domain.clone(), identities.own.clone()));
             by_sni.extend(identities.by_sni.iter().cloned());
             let place = Place {
@@ -166,6 +184,7 @@ impl<'a> Load<'a> {
                 Err(fault) => self.faults.push(*fault),
             }
         }
+        self.check_sni_roots(listeners, &by_sni);
         own.extend(by_sni);
         (contexts, own)
     }
@@ -216,19 +235,41 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn check_trust(&mut self, listeners: &[&ListenerTls]) {
-        let asked = listeners
-            .iter()
-            .any(|listener| listener.verification != ClientVerification::None);
-        if asked && self.trust.anchors.is_empty() {
-            self.faults.push(
-                LoadFault::setting(
-                    "TLSClientVerification",
-                    "there is no trust anchor, so every client certificate is refused",
-                    "set CADirectory or CAFile, or put root_cert_*.pem into CertificatePath",
-                )
-                .warning(),
-            );
+    /// Names domains that have trust anchors of their own and are chosen by SNI nowhere.
+    fn check_sni_roots(&mut self, listeners: &[&ListenerTls], by_sni: &[(String, Vec<Identity>)]) {
+        let Some(listener) = listeners.first() else {
+            return;
+        };
+        for (name, roots) in &listener.sni_roots {
+            let name = lower_domain(name);
+            if !by_sni.iter().any(|(known, _)| *known == name) {
+                let fault = LoadFault::setting(
+                    "TLSSniDomain<N>Name",
+                    format!(
+                        "{}: no listener shows a certificate of {name:?} to who asks for it (SNI)",
+                        roots.setting
+                    ),
+                    "give the domain a certificate, or take these settings out; a listener's own domain has the anchors of \
+                     the listener",
+                );
+                self.faults.push(fault.warning());
+            }
+        }
+    }
+
+    fn check_trust(&mut self, listener: &ListenerTls, identities: &Identities) {
+        if listener.verification == ClientVerification::None {
+            return;
+        }
+        let trust = identities.roots.as_deref().unwrap_or(&self.trust);
+        let fault = LoadFault::setting(
+            "TLSClientVerification",
+            "there is no trust anchor, so every client certificate is refused",
+            "set CADirectory or CAFile, or put root_cert_*.pem into CertificatePath",
+        )
+        .warning();
+        if trust.anchors.is_empty() && !self.faults.found.contains(&fault) {
+            self.faults.push(fault);
         }
     }
 
@@ -269,7 +310,25 @@ impl<'a> Load<'a> {
                 by_sni.push((name, identities));
             }
         }
-        (!own.is_empty()).then_some((domain, Identities { own, by_sni }))
+        let roots = self
+            .own_roots
+            .load(&listener.roots, self.now, &mut self.faults);
+        let mut sni_roots = HashMap::new();
+        for (name, roots) in &listener.sni_roots {
+            let name = lower_domain(name);
+            if by_sni.iter().any(|(known, _)| *known == name)
+                && let Some(trust) = self.own_roots.load(roots, self.now, &mut self.faults)
+            {
+                sni_roots.insert(name, trust);
+            }
+        }
+        let identities = Identities {
+            own,
+            by_sni,
+            roots,
+            sni_roots,
+        };
+        (!identities.own.is_empty()).then_some((domain, identities))
     }
 
     fn load_domain(
@@ -338,12 +397,20 @@ impl<'a> Load<'a> {
     fn report(self, generation: u64) -> Report {
         let now = self.now;
         let mut certificates = self.ours;
+        let mut anchors = Vec::new();
         let mut list = |role: CertificateRole, trust: &TrustStore| {
+            anchors.extend(trust.anchors.iter().filter_map(|anchor| {
+                let fingerprint = peer::fingerprint(&anchor.certificate).ok()?;
+                Some(issuer(&anchor.certificate, fingerprint))
+            }));
             certificates.extend(trust.anchors.iter().map(|anchor| {
                 LoadedCertificate::new(role.clone(), &anchor.file, &anchor.certificate, now)
             }));
         };
         list(CertificateRole::Anchor, &self.trust);
+        for trust in self.own_roots.all() {
+            list(CertificateRole::ListenerAnchor, trust);
+        }
         if let Some(trust) = &self.client_trust {
             list(CertificateRole::ServerAnchor, trust);
         }
@@ -352,6 +419,7 @@ impl<'a> Load<'a> {
             warnings: self.faults.found,
             notes: self.faults.notes,
             certificates,
+            anchors,
         }
     }
 }

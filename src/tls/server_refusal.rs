@@ -5,6 +5,7 @@ use std::fmt;
 use openssl::ssl::{Error, ErrorCode};
 use openssl_sys as sys;
 
+use super::connected::CA_RIGHTS;
 use super::handshake::HandshakeRefusal;
 use super::{ReferenceName, Shown};
 use crate::auth::{Identities, IdentityKind};
@@ -24,6 +25,8 @@ pub enum ServerFault {
     Purpose,
     /// Its certificate is good, and not for the name that was asked for.
     Name,
+    /// Its certificate is for that name, and its CA may not vouch for it (`CARights`).
+    CaRights,
     /// It refused us, by this alert (RFC 8446 §6.2).
     RefusedUs(u8),
     /// It does not speak a TLS that we speak, or no TLS at all.
@@ -39,6 +42,7 @@ impl ServerFault {
             Self::Chain(_) => "chain",
             Self::Purpose => "purpose",
             Self::Name => "name",
+            Self::CaRights => "ca-rights",
             Self::RefusedUs(_) => "refused-us",
             Self::Protocol => "protocol",
             Self::Broken => "broken",
@@ -49,7 +53,7 @@ impl ServerFault {
     pub fn reason_phrase(self) -> Option<&'static str> {
         match self {
             Self::Chain(_) | Self::Purpose => Some("Certificate Validation Failure"),
-            Self::Name => Some("Certificate Name Mismatch"),
+            Self::Name | Self::CaRights => Some("Certificate Name Mismatch"),
             Self::RefusedUs(_) | Self::Protocol | Self::Broken => None,
         }
     }
@@ -138,6 +142,7 @@ impl ServerRefusal {
             Some(sys::X509_V_ERR_HOSTNAME_MISMATCH | sys::X509_V_ERR_IP_ADDRESS_MISMATCH) => {
                 ServerFault::Name
             }
+            Some(CA_RIGHTS) => ServerFault::CaRights,
             Some(sys::X509_V_ERR_INVALID_PURPOSE) => ServerFault::Purpose,
             code => ServerFault::Chain(code.unwrap_or(sys::X509_V_ERR_APPLICATION_VERIFICATION)),
         };
@@ -228,6 +233,9 @@ fn hint_for_fault(fault: ServerFault) -> &'static str {
         ServerFault::Name => {
             "the server needs a certificate for the name that was asked for, not for its host or address; \
              TLSDestination<N>ExpectedName asks for another"
+        }
+        ServerFault::CaRights => {
+            "add a rule with roles=server to the lines of this CA in that file, if it is to be believed"
         }
         ServerFault::Purpose => {
             "a certificate for clients alone is no server's; have it issued for serverAuth or sipDomain"

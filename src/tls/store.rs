@@ -221,18 +221,33 @@ impl TrustStore {
         if client.ca_directories.is_empty() && client.ca_files.is_empty() {
             return None;
         }
-        let mut loader = Loader::new(now, faults);
-        loader.directories(
+        Some(Self::of(
             "TLSClientRoleCADirectory",
             "TLSClientRoleCAFile",
             &client.ca_directories,
-        );
-        for file in &client.ca_files {
+            &client.ca_files,
+            now,
+            faults,
+        ))
+    }
+
+    /// The anchors in these directories and files, which settings of these names give.
+    pub(super) fn of(
+        directory_setting: &str,
+        file_setting: &str,
+        directories: &[PathBuf],
+        files: &[PathBuf],
+        now: i64,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut loader = Loader::new(now, faults);
+        loader.directories(directory_setting, file_setting, directories);
+        for file in files {
             loader.file(file, Asked::ByName);
         }
-        Some(Self {
+        Self {
             anchors: loader.anchors,
-        })
+        }
     }
 
     /// SHA-256 of each.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Ref};
 
+use super::issuers::Paths;
 use super::peer;
+use crate::auth::Issuers;
 
 /// Most intermediates kept for the identities of resumed sessions.
 const MAX_INTERMEDIATES: usize = 64;
@@ -18,6 +20,8 @@ pub(super) struct Anchor {
     pub(super) subject: String,
     /// SHA-256 of its DER encoding.
     pub(super) fingerprint: [u8; 32],
+    /// It and the intermediates below it.
+    pub(super) issuers: Issuers,
 }
 
 /// A certificate that was verified, and when that holds. Its names are not here but read again from the certificate at
@@ -43,8 +47,8 @@ pub(super) struct VerifiedChains {
     young: HashMap<[u8; 32], Verified>,
     old: HashMap<[u8; 32], Verified>,
     intermediates: Vec<([u8; 32], X509)>,
-    /// Those that chains have ended in; no more than are configured.
-    anchors: Vec<Arc<Anchor>>,
+    /// Those that chains have ended in, with the ways there.
+    paths: Paths,
     #[cfg(test)]
     pub(super) found: usize,
 }
@@ -56,7 +60,7 @@ impl VerifiedChains {
             young: HashMap::new(),
             old: HashMap::new(),
             intermediates: Vec::new(),
-            anchors: Vec::new(),
+            paths: Paths::default(),
             #[cfg(test)]
             found: 0,
         }
@@ -103,19 +107,13 @@ impl VerifiedChains {
         Some(found)
     }
 
-    /// The anchor of this certificate, one value for all chains that end in it.
-    pub(super) fn anchor(&mut self, certificate: &X509Ref) -> Result<Arc<Anchor>, ErrorStack> {
-        let fingerprint = peer::fingerprint(certificate)?;
-        if let Some(known) = self.anchors.iter().find(|a| a.fingerprint == fingerprint) {
-            return Ok(Arc::clone(known));
-        }
-        let subject = peer::name_line(certificate.subject_name());
-        let anchor = Arc::new(Anchor {
-            subject,
-            fingerprint,
-        });
-        self.anchors.push(Arc::clone(&anchor));
-        Ok(anchor)
+    /// The anchor of a chain of these CAs, one value for all such chains.
+    pub(super) fn anchor(
+        &mut self,
+        certificate: &X509Ref,
+        cas: &[&X509Ref],
+    ) -> Result<Arc<Anchor>, ErrorStack> {
+        self.paths.anchor(certificate, cas)
     }
 
     pub(super) fn remember(&mut self, entry: Verified) {
@@ -172,6 +170,7 @@ mod tests {
             anchor: Arc::new(Anchor {
                 subject: number.to_string(),
                 fingerprint: [number; 32],
+                issuers: Issuers::default(),
             }),
         }
     }

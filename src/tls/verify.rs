@@ -204,7 +204,12 @@ impl Verifier {
         let (Some(leaf), Some(anchor)) = (chain.first(), chain.last()) else {
             return Err(HandshakeRefusal::internal("an empty chain was built"));
         };
-        let Ok(anchor) = self.chains().anchor(anchor) else {
+        // A certificate that is trusted itself is its own CA.
+        let cas = chain
+            .get(1..)
+            .filter(|cas| !cas.is_empty())
+            .unwrap_or(&chain);
+        let Ok(anchor) = self.chains().anchor(anchor, cas) else {
             return Err(HandshakeRefusal::internal(
                 "the trust anchor cannot be encoded",
             ));

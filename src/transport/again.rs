@@ -16,7 +16,9 @@ use super::deadline::Limit;
 use super::shared::Snapshot;
 use super::wire::Wire;
 use super::worker::{Fate, Mail, Worker};
-use crate::auth::{self, Answers, Identities, OnIdentityLost, Pending, Refusal, Right};
+use crate::auth::{
+    self, Answers, Identities, OnIdentityLost, PeerCertificate, Pending, Refusal, Right, Rules,
+};
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::tls::{HandshakeRefusal, Standing};
 
@@ -195,10 +197,24 @@ impl Snapshot {
         if connection.generation != self.generation
             && let Some(proof) = &mut connection.proof
         {
-            let names = &self.policy.rules.names;
-            proof.identities = Arc::new(Identities::of(&proof.certificate, names));
+            let rules = &self.policy.rules;
+            let of = (&*proof.certificate, connection.listener);
+            proof.identities = Arc::new(names(rules, of, connection.dial.is_some()));
         }
         connection.generation = self.generation;
+    }
+}
+
+/// What a certificate names that came to this listener, or is that of a server, as far as its CAs may vouch for it.
+fn names(
+    rules: &Rules,
+    (certificate, listener): (&PeerCertificate, usize),
+    is_server: bool,
+) -> Identities {
+    if is_server {
+        Identities::of_server(certificate, &rules.names, &rules.rights)
+    } else {
+        rules.identities(certificate, Some(listener))
     }
 }
 
@@ -433,12 +449,12 @@ impl Worker {
 
     /// The peer is who it was; its chain may end in another anchor.
     fn stands(&self, connection: &mut Connection, standing: Standing) {
-        let anchor = standing.certificate.anchor_fingerprint;
         let known = connection.proof.as_ref();
-        if known.is_some_and(|proof| proof.certificate.anchor_fingerprint != anchor) {
-            let names = &self.snapshot.policy.rules.names;
+        if known.is_some_and(|proof| proof.certificate != standing.certificate) {
+            let rules = &self.snapshot.policy.rules;
+            let of = (&*standing.certificate, connection.listener);
             connection.proof = Some(Proof {
-                identities: Arc::new(Identities::of(&standing.certificate, names)),
+                identities: Arc::new(names(rules, of, connection.dial.is_some())),
                 certificate: standing.certificate,
             });
         }

@@ -121,7 +121,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::auth::{NamePolicy, PeerCertificate, SubjectAltName};
+    use crate::auth::{Issuers, NamePolicy, PeerCertificate, SubjectAltName};
 
     fn identities(name: SubjectAltName) -> Identities {
         let certificate = PeerCertificate {
@@ -137,6 +137,7 @@ mod tests {
             extended_key_usage: None,
             anchor_subject: "CN=Root".to_owned(),
             anchor_fingerprint: [0; 32],
+            issuers: Issuers::default(),
         };
         Identities::of(&certificate, &NamePolicy::default())
     }

@@ -314,9 +314,10 @@ impl Worker {
             connection.footing.holds_until(until);
         }
         connection.proof = established.certificate.map(|certificate| Proof {
-            identities: Arc::new(Identities::of(
+            identities: Arc::new(Identities::of_server(
                 &certificate,
                 &self.snapshot.policy.rules.names,
+                &self.snapshot.policy.rules.rights,
             )),
             certificate,
         });

@@ -12,7 +12,6 @@ use super::proxy_protocol::{self, ProxyHeader};
 use super::socket::Socket;
 use super::wire::Wire;
 use super::worker::{Fate, Worker};
-use crate::auth::Identities;
 use crate::tls::{Established, HandshakeStep, TlsStream};
 
 /// Reads of what nobody wants any more.
@@ -222,10 +221,12 @@ impl Worker {
                 .holds_until(until.unwrap_or(certificate.not_after));
         }
         connection.proof = established.certificate.map(|certificate| Proof {
-            identities: Arc::new(Identities::of(
-                &certificate,
-                &self.snapshot.policy.rules.names,
-            )),
+            identities: Arc::new(
+                self.snapshot
+                    .policy
+                    .rules
+                    .identities(&certificate, Some(connection.listener)),
+            ),
             certificate,
         });
         let patience = self.shared.options.deadlines.first_message;

@@ -38,4 +38,5 @@ mod silo;
 mod startup;
 mod store_file;
 mod torture;
+mod trust;
 mod udp;

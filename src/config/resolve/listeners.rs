@@ -9,7 +9,7 @@ use super::super::{NoteClass, value};
 use super::{Paths, Values};
 use crate::auth::IdentityRules;
 use crate::tls::{
-    CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, TlsOptions,
+    CertificateFiles, ClientVerification, EkuPolicy, ListenerTls, PassPhrase, Roots, TlsOptions,
 };
 use crate::transport::{ListenerKind, ListenerOptions};
 
@@ -22,6 +22,8 @@ struct Names {
     verification: String,
     eku: String,
     sni: String,
+    /// What the names of the settings of its trust anchors begin with, if it can have its own.
+    roots: Option<String>,
 }
 
 impl Names {
@@ -34,6 +36,7 @@ impl Names {
             verification: "TLSClientVerification".to_owned(),
             eku: "ClientCertificateEku".to_owned(),
             sni: "TLSSniDomains".to_owned(),
+            roots: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Names {
             verification: format!("Transport{number}TlsClientVerification"),
             eku: format!("Transport{number}ClientCertificateEku"),
             sni: format!("Transport{number}TlsSniDomains"),
+            roots: Some(format!("Transport{number}")),
         }
     }
 }
@@ -57,7 +61,7 @@ pub(super) fn listeners(
     rules: IdentityRules,
 ) -> Vec<ListenerOptions> {
     let numbers = v.numbers("Transport", "Transport1Interface");
-    let found = if numbers.is_empty() {
+    let mut found = if numbers.is_empty() {
         simple(v, paths, tls, rules)
     } else {
         let mut found = Vec::new();
@@ -67,6 +71,12 @@ pub(super) fn listeners(
         ignored_simple_ports(v);
         found
     };
+    let sni_roots = sni_roots(v, paths);
+    for listener in &mut found {
+        if let ListenerKind::Tls(tls) = &mut listener.kind {
+            tls.sni_roots.clone_from(&sni_roots);
+        }
+    }
     if found.is_empty() && v.is_faultless() {
         let name = if numbers.is_empty() {
             "TLSPort"
@@ -267,7 +277,60 @@ fn listener_tls(
         verification: verification(v, names),
         eku: eku(v, names, rules),
         sni_domains: sni_domains(v, names),
+        roots: names
+            .roots
+            .as_ref()
+            .map(|family| roots(v, family, paths))
+            .unwrap_or_default(),
+        sni_roots: Vec::new(),
     }
+}
+
+/// The trust anchors that settings of this family name.
+fn roots(v: &Values<'_>, family: &str, paths: &Paths) -> Roots {
+    let all = |member: &str| {
+        let name = format!("{family}{member}");
+        v.list(&name).map(|path| paths.input(path)).collect()
+    };
+    Roots {
+        setting: family.to_owned(),
+        ca_directories: all("CADirectory"),
+        ca_files: all("CAFile"),
+    }
+}
+
+/// The trust anchors of domains chosen by SNI.
+fn sni_roots(v: &mut Values<'_>, paths: &Paths) -> Vec<(String, Roots)> {
+    let mut found: Vec<(String, Roots)> = Vec::new();
+    for number in v.numbers("TLSSniDomain", "TLSSniDomain1Name") {
+        let family = format!("TLSSniDomain{number}");
+        let name = format!("{family}Name");
+        let domain = v.some_text(&name).and_then(|text| value::domain(text).ok());
+        let Some(domain) = domain else {
+            if v.find(&name).is_none() {
+                v.fault(
+                    &name,
+                    "missing: other settings of this domain are there; say which domain they are for",
+                );
+            } else if v.is_acceptable(&name) {
+                v.note(
+                    NoteClass::Info,
+                    &name,
+                    "empty: the other settings of this number are for no domain",
+                );
+            }
+            continue;
+        };
+        if found.iter().any(|(known, _)| *known == domain) {
+            v.fault(
+                &name,
+                format!("{domain} has settings of another number; keep one"),
+            );
+            continue;
+        }
+        found.push((domain, roots(v, &family, paths)));
+    }
+    found
 }
 
 fn verification(v: &mut Values<'_>, names: &Names) -> ClientVerification {

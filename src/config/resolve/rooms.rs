@@ -137,6 +137,7 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
         mappings_ignore_bad_lines: v.bool("CommonNameMappingsIgnoreBadLines"),
         mappings_reload: v.bool("CommonNameMappingsReload"),
         callout: callout(v, paths),
+        rights_file: v.some_text("CARights").map(|path| paths.input(path)),
         email_as_sip: v.bool("TLSUseEmailAsSIP"),
         allow_wildcards: v.bool("AllowWildcardCertificates"),
         phones: phones(v),

@@ -57,6 +57,13 @@ const ROWS: &[Setting] = &[
         "Put that file in force whenever it changes, within a second; one with wrong lines leaves the old one in force.",
     ),
     honoured(
+        "CARights",
+        Path,
+        "",
+        "File of rules that say what a CA may vouch for: names, users, domains, listeners, roles. A CA with a rule may \
+         vouch for nothing else; a CA without one is trusted as ever (docs/trust.md).",
+    ),
+    honoured(
         "TrustedPeers",
         Peers,
         "",

@@ -216,7 +216,7 @@ pub(crate) fn canonical(name: &str) -> String {
 
 /// Parts a member of a family: `Transport07Type` is (`Transport`, `7`, `Type`).
 pub(crate) fn split_family(name: &str) -> Option<(&str, &str, &str)> {
-    for family in ["transport", "database", "tlsdestination"] {
+    for family in ["transport", "database", "tlsdestination", "tlssnidomain"] {
         let Some((prefix, rest)) = name.split_at_checked(family.len()) else {
             continue;
         };
@@ -501,6 +501,11 @@ mod tests {
                 "TlsDestination02Domains",
                 "tlsdestination2domains",
                 Some("TLSDestination<N>Domains"),
+            ),
+            (
+                "TLSSniDomain1Name",
+                "tlssnidomain1name",
+                Some("TLSSniDomain<N>Name"),
             ),
             ("DatabasePath", "databasepath", Some("DatabasePath")),
             ("Transport1Nothing", "transport1nothing", None),

@@ -129,6 +129,39 @@ const ROWS: &[Setting] = &[
     ),
     honoured("CAFile", PathList, "", "PEM files of trust anchors."),
     honoured(
+        "Transport<N>CADirectory",
+        PathList,
+        "",
+        "As CADirectory, for clients of listener N. With this or Transport<N>CAFile, none of CADirectory, CAFile and \
+         CertificatePath counts for them; without, all do.",
+    ),
+    honoured(
+        "Transport<N>CAFile",
+        PathList,
+        "",
+        "PEM files of trust anchors for clients of listener N; see Transport<N>CADirectory.",
+    ),
+    honoured(
+        "TLSSniDomain<N>Name",
+        Domain,
+        "",
+        "Domain chosen by SNI that the other settings of TLSSniDomain<N> are for, at every listener that has another domain \
+         of its own.",
+    ),
+    honoured(
+        "TLSSniDomain<N>CADirectory",
+        PathList,
+        "",
+        "As CADirectory, for clients that ask for that domain. With this or TLSSniDomain<N>CAFile, no other trust anchors \
+         count for them.",
+    ),
+    honoured(
+        "TLSSniDomain<N>CAFile",
+        PathList,
+        "",
+        "PEM files of trust anchors for clients that ask for that domain; see TLSSniDomain<N>CADirectory.",
+    ),
+    honoured(
         "TLSClientRoleCADirectory",
         PathList,
         "",

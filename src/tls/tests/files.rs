@@ -410,7 +410,7 @@ fn an_expired_anchor_is_loaded_and_told() {
 #[test]
 fn a_certificate_file_is_examined_as_a_client_would_be() {
     let file = |name: &str| pki().join("clients").join(format!("{name}.pem"));
-    let options = options();
+    let (options, shared) = (options(), Roots::default());
     for (name, code) in [
         ("alice-uri", None),
         ("alice-int-chain", None),
@@ -420,7 +420,7 @@ fn a_certificate_file_is_examined_as_a_client_would_be() {
         ("eku-email", Some(26)),
         ("alice-rsa1024", Some(66)),
     ] {
-        let trust = Some((&options, EkuPolicy::Rfc5924));
+        let trust = Some((&options, EkuPolicy::Rfc5924, &shared));
         let examined = read_certificate_file(&file(name), trust).unwrap();
         let found = examined
             .verdict

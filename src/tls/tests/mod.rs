@@ -99,6 +99,8 @@ pub(super) fn listener(verification: ClientVerification) -> ListenerTls {
         verification,
         eku: EkuPolicy::Rfc5924,
         sni_domains: Some(Vec::new()),
+        roots: Roots::default(),
+        sni_roots: Vec::new(),
     }
 }
 

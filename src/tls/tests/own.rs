@@ -3,6 +3,7 @@
 use super::remote::*;
 use super::serving::directory;
 use super::*;
+use crate::auth::CaRights;
 
 const ORG: &str = "CN=example.org,O=Example Organisation";
 const COM: &str = "CN=example.com,O=Example Com";
@@ -341,6 +342,36 @@ fn an_accepted_connection_is_taken_for_a_server_that_its_certificate_proves() {
             loaded.client.is_proved_by(&expectation, &certificate),
             wanted,
             "{situation}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_of_a_peer_is_used_only_if_its_ca_may_vouch_for_servers() {
+    let listener = listener(ClientVerification::Mandatory);
+    for (rule, wanted) in [
+        ("", true),
+        ("roles=server", true),
+        ("roles=phone,domain", false),
+        ("domains=other.example.net", true),
+        ("domains=example.org", false),
+    ] {
+        let text = match rule {
+            "" => String::new(),
+            rule => format!("subject=\"CN=Example Root,O=Example Organisation\" {rule}\n"),
+        };
+        let rights = CaRights::parse(text.as_bytes(), "rights", &[], |_| Ok(Vec::new())).unwrap();
+        let loaded = load(&options(), &[&listener], &ClientTls::default()).unwrap();
+        let client = loaded.client.with_rights(Arc::new(rights));
+        let met = meet(&loaded.listeners[0], &Client::with("other-dns"));
+        let certificate = met.server.unwrap().certificate.unwrap();
+        assert_eq!(certificate.issuers.iter().count(), 1);
+        let name = ReferenceName::parse("other.example.net").unwrap();
+        let expectation = client.expectation(&name, None);
+        assert_eq!(
+            client.is_proved_by(&expectation, &certificate),
+            wanted,
+            "{rule}"
         );
     }
 }

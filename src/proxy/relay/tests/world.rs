@@ -13,7 +13,7 @@ use super::super::{
     RelayPolicy, Sent, home_of,
 };
 use crate::auth::{
-    AuthOptions, Identities, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
+    AuthOptions, Identities, Issuers, Mappings, NamePolicy, Peer, PeerCertificate, Rules, Sealer,
     SubjectAltName, TokenSecret, Transport, TrustedPeer,
 };
 use crate::proxy::{
@@ -573,6 +573,7 @@ fn identities(name: SubjectAltName) -> Identities {
         extended_key_usage: None,
         anchor_subject: "CN=Root".to_owned(),
         anchor_fingerprint: [0; 32],
+        issuers: Issuers::default(),
     };
     Identities::of(&certificate, &NamePolicy::default())
 }
