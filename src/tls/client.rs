@@ -258,11 +258,10 @@ fn judged(
     ffi::choose_own_certificate(builder);
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_options(SslOptions::NO_TICKET);
-    Ok(Arc::new(Verifier::new(
-        Judged::Servers,
-        store,
-        options.verified_chain_cache,
-    )))
+    let verifier = Verifier::new(Judged::Servers, store, options.verified_chain_cache);
+    Ok(Arc::new(
+        verifier.with_revocation(trust.revocation.clone()),
+    ))
 }
 
 /// What OpenSSL would say about this certificate of ours once a server asks for it.

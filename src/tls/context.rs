@@ -264,11 +264,13 @@ impl Maker<'_> {
         param.set_auth_level(i32::try_from(level).unwrap_or(i32::MAX));
         ffi::trust_for_clients(&mut param);
         let store = self.trust.build(&param)?;
-        Ok(Arc::new(Verifier::new(
+        let verifier = Verifier::new(
             Judged::Clients(self.listener.eku),
             store,
             self.options.verified_chain_cache,
-        )))
+        );
+        let verifier = verifier.with_revocation(self.trust.revocation.clone());
+        Ok(Arc::new(verifier))
     }
 
     /// Adds anchors and certificates.

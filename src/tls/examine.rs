@@ -97,5 +97,7 @@ fn verify(
     param.set_auth_level(own_level(&options.cipher_list).unwrap_or(SECURITY_LEVEL));
     ffi::trust_for_clients(&mut param);
     let store = load.trust.build(&param)?;
-    Verifier::new(Judged::Clients(policy), store, 0).check(leaf, intermediates)
+    Verifier::new(Judged::Clients(policy), store, 0)
+        .with_revocation(load.trust.revocation.clone())
+        .check(leaf, intermediates)
 }

@@ -336,6 +336,12 @@ fn hint_for_code(code: i32) -> &'static str {
             "its issuer is not among the trust anchors, or the client did not send the intermediate: add the CA to \
              CADirectory, CAFile or root_cert_*.pem, or have the client send its whole chain"
         }
+        3 | 44 => {
+            "there is no CRL of this issuer: put it into CRLFile or CRLDirectory; CRLMissing = warn lets such clients in"
+        }
+        8 => "the CRL of this issuer is damaged or another's: get it again",
+        12 => "the CRL of this issuer is over: get the next one; CRLStale = warn lets such clients in",
+        23 => "its CA has taken the certificate back; the client needs another one",
         9 => "compare the clocks of this machine and of the CA",
         10 => "renew the client's certificate, or the CA's if depth is above 0",
         18 => "a self-signed certificate passes only if it is itself a trust anchor",

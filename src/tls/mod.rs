@@ -8,6 +8,8 @@
 mod client;
 mod connected;
 mod context;
+mod crl;
+mod crl_files;
 mod destinations;
 mod examine;
 mod fault;
@@ -22,6 +24,7 @@ mod parameters;
 mod peer;
 mod pem;
 mod reference;
+mod revocation;
 mod server;
 mod server_refusal;
 mod ssl_options;
@@ -41,8 +44,9 @@ pub use fault::{LoadFault, Severity};
 pub use handshake::{Established, HandshakeRefusal, established, refusal};
 pub use inventory::{CertificateRole, LoadedCertificate};
 pub use options::{
-    CertificateFiles, ClientTls, ClientVerification, DestinationProfile, EkuPolicy, ListenerTls,
-    OwnIdentity, PassPhrase, ProtocolVersion, TlsOptions,
+    CertificateFiles, ClientTls, ClientVerification, CrlCheck, CrlFiles, DestinationProfile,
+    EkuPolicy, ListenerTls, OwnIdentity, PassPhrase, ProtocolVersion, RevocationOptions,
+    TlsOptions, WithoutCrl,
 };
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;

@@ -1,6 +1,7 @@
 //! Loading, whole or not at all: settings and files → one context for each listener and one for the client role. A
 //! reload is the same call again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::{self, Identities, Place, ServerContext};
@@ -9,6 +10,7 @@ use super::identity::{self, Identity};
 use super::inventory::{CertificateRole, LoadedCertificate};
 use super::own::Own;
 use super::parameters::Parameters;
+use super::revocation::Revocation;
 use super::store::{LegacyDirectory, TrustStore};
 use super::verify::now;
 use super::{
@@ -101,6 +103,7 @@ pub(super) struct Load<'a> {
     pub(super) trust: TrustStore,
     /// Anchors of the client role, where it has its own.
     client_trust: Option<TrustStore>,
+    client_revocation: Option<Arc<Revocation>>,
     pub(super) faults: Faults,
     ours: Vec<LoadedCertificate>,
     now: i64,
@@ -121,12 +124,16 @@ impl<'a> Load<'a> {
         let now = now();
         let mut faults = Faults::default();
         let directory = LegacyDirectory::scan(options, &mut faults);
-        let trust = TrustStore::load(options, &directory, now, &mut faults);
+        let mut trust = TrustStore::load(options, &directory, now, &mut faults);
+        let revocation = &options.revocation;
+        let known = trust.certificates();
+        trust.revocation = Revocation::load(&revocation.crls, revocation, known, now, &mut faults);
         Self {
             options,
             directory,
             trust,
             client_trust: None,
+            client_revocation: None,
             faults,
             ours: Vec::new(),
             now,
@@ -198,6 +205,22 @@ impl<'a> Load<'a> {
             }
         }
         let trust = self.client_trust.as_ref().unwrap_or(&self.trust);
+        // The CRLs of the listeners count for this role too, unless it has its own.
+        let revocation = match client.crls.is_empty() {
+            true => self.trust.revocation.clone(),
+            false => Revocation::load(
+                &client.crls,
+                &self.options.revocation,
+                trust.certificates(),
+                self.now,
+                &mut self.faults,
+            ),
+        };
+        self.client_revocation.clone_from(&revocation);
+        let trust = &TrustStore {
+            anchors: trust.anchors.clone(),
+            revocation,
+        };
         if trust.anchors.is_empty() {
             self.faults.note(
                 "there is no trust anchor for the servers of other domains, so that none is talked to over TLS; \

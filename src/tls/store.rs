@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use openssl::stack::Stack;
@@ -13,6 +14,7 @@ use openssl::x509::{X509, X509Name};
 
 use super::fault::{Faults, LoadFault};
 use super::options::{ClientTls, TlsOptions};
+use super::revocation::Revocation;
 use super::{CertificateFiles, peer, pem};
 
 /// Largest file read; a certificate bundle of the web is under 1 MiB.
@@ -22,6 +24,7 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_CA_NAMES: usize = 32;
 
 /// A certificate that chains may end in (or pass through, if it is not self-signed).
+#[derive(Clone)]
 pub(super) struct Anchor {
     pub(super) certificate: X509,
     pub(super) file: PathBuf,
@@ -30,6 +33,8 @@ pub(super) struct Anchor {
 /// Every anchor of `CertificatePath`, `CADirectory` and `CAFile`; all sources add up.
 pub(super) struct TrustStore {
     pub(super) anchors: Vec<Anchor>,
+    /// Which certificates below them are revoked; `None` if nobody is asked.
+    pub(super) revocation: Option<Arc<Revocation>>,
 }
 
 /// What a file of the certificate directory is, by its name.
@@ -209,6 +214,7 @@ impl TrustStore {
         }
         Self {
             anchors: loader.anchors,
+            revocation: None,
         }
     }
 
@@ -232,7 +238,13 @@ impl TrustStore {
         }
         Some(Self {
             anchors: loader.anchors,
+            revocation: None,
         })
+    }
+
+    pub(super) fn certificates(&self) -> Vec<X509> {
+        let anchors = self.anchors.iter();
+        anchors.map(|anchor| anchor.certificate.clone()).collect()
     }
 
     /// SHA-256 of each.
@@ -383,7 +395,7 @@ impl<'a> Loader<'a> {
 }
 
 /// Regular files of a directory in the order of their names; links are followed, dangling ones and folders passed over.
-fn files_of(path: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+pub(super) fn files_of(path: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) => {
@@ -420,7 +432,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Box<LoadFault>> {
     fs::read(path).map_err(|e| refuse(io_reason(&e), permission))
 }
 
-fn io_reason(error: &io::Error) -> String {
+pub(super) fn io_reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),

@@ -87,6 +87,7 @@ pub(super) fn options() -> TlsOptions {
         session_tickets: true,
         session_lifetime: 3_600,
         verified_chain_cache: 1_000,
+        revocation: RevocationOptions::default(),
     }
 }
 
