@@ -22,7 +22,7 @@ use std::time::Duration;
 use sipvouch::auth::NamePolicy;
 use sipvouch::tls::{
     self, ClientContext, ClientTls, ConnectStep, OwnIdentity, Progress, ProtocolVersion,
-    ReferenceName, ServerFault, ServerRefusal, RevocationOptions, TlsOptions, TlsStream,
+    ReferenceName, RevocationOptions, ServerFault, ServerRefusal, TlsOptions, TlsStream,
 };
 use tempfile::TempDir;
 

@@ -19,6 +19,8 @@ pub(super) struct Toward {
     names: NamePolicy,
     /// Whether the server has to prove the name.
     verify: bool,
+    /// Whether it has to send an OCSP response about its certificate.
+    require_staple: bool,
     own: Arc<OwnCertificates>,
     choice: OwnChoice,
     /// Domain of the certificate that we have shown; set when the server asks.
@@ -39,11 +41,21 @@ impl Toward {
             reference,
             names,
             verify,
+            require_staple: false,
             own,
             choice,
             shown: OnceLock::new(),
             proof: OnceLock::new(),
         }
+    }
+
+    pub(super) fn requiring_staple(mut self, required: bool) -> Self {
+        self.require_staple = required;
+        self
+    }
+
+    pub(super) fn requires_staple(&self) -> bool {
+        self.require_staple
     }
 
     pub(super) fn verifies(&self) -> bool {

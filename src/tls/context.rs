@@ -18,6 +18,7 @@ use super::fault::LoadFault;
 use super::handshake::{self, Side, Slot};
 use super::identity::Identity;
 use super::parameters::{Parameters, depth, internal};
+use super::staple::Staples;
 use super::store::TrustStore;
 use super::verify::{Judged, Verifier};
 use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, ffi, keylog, pem};
@@ -121,6 +122,8 @@ pub(super) struct Identities {
     pub(super) own: Vec<Identity>,
     /// For domains chosen by SNI.
     pub(super) by_sni: Vec<(String, Vec<Identity>)>,
+    /// What OCSP says of them.
+    pub(super) staples: Arc<Staples>,
 }
 
 /// Number of a listener in its load, and the load's own.
@@ -145,6 +148,7 @@ pub(super) fn build(
         parameters,
         listener,
         trust,
+        staples: &identities.staples,
         session_context: session_context(listener, &domain, place),
     };
     let mut own = maker.settings()?;
@@ -214,6 +218,7 @@ struct Maker<'a> {
     parameters: &'a Parameters,
     listener: &'a ListenerTls,
     trust: &'a TrustStore,
+    staples: &'a Arc<Staples>,
     session_context: [u8; 32],
 }
 
@@ -232,6 +237,10 @@ impl Maker<'_> {
                 .find(|protocol| *protocol == ALPN_SIP)
                 .ok_or(AlpnError::NOACK)
         });
+        let staples = Arc::clone(self.staples);
+        builder
+            .set_status_callback(move |ssl| Ok(staples.show(ssl)))
+            .map_err(|e| internal(&e))?;
         Ok(builder)
     }
 

@@ -225,7 +225,9 @@ fn der_length(octets: &[u8]) -> Option<usize> {
         return None;
     }
     let length = octets.get(2..2 + count)?;
-    let length = length.iter().fold(0_usize, |sum, o| sum << 8 | usize::from(*o));
+    let length = length
+        .iter()
+        .fold(0_usize, |sum, o| sum << 8 | usize::from(*o));
     length.checked_add(2 + count)
 }
 
@@ -258,16 +260,35 @@ mod tests {
     fn what_is_no_crl_gives_none_or_a_reason_and_never_its_text() {
         for (situation, text, wanted) in [
             ("empty", &b""[..], Ok(0)),
-            ("a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", Ok(0)),
-            ("cut off", b"-----BEGIN X509 CRL-----\nU0VD", Err("its END line is missing")),
-            ("no CRL inside", b"-----BEGIN X509 CRL-----\nU0VDUkVU\n-----END X509 CRL-----\n", Err("it is not a CRL")),
+            (
+                "a certificate",
+                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                Ok(0),
+            ),
+            (
+                "cut off",
+                b"-----BEGIN X509 CRL-----\nU0VD",
+                Err("its END line is missing"),
+            ),
+            (
+                "no CRL inside",
+                b"-----BEGIN X509 CRL-----\nU0VDUkVU\n-----END X509 CRL-----\n",
+                Err("it is not a CRL"),
+            ),
             ("DER cut off", &[0x30, 0x82, 1, 0, 0], Err("it is cut off")),
-            ("DER of another kind", &[0x30, 3, 2, 1, 5], Err("it is not a CRL")),
+            (
+                "DER of another kind",
+                &[0x30, 3, 2, 1, 5],
+                Err("it is not a CRL"),
+            ),
         ] {
             match (parse(text), wanted) {
                 (Ok(found), Ok(count)) => assert_eq!(found.len(), count, "{situation}"),
                 (Err((reason, _)), Err(wanted)) => {
-                    assert!(reason.starts_with(wanted) && !reason.contains("SEC"), "{situation}: {reason}");
+                    assert!(
+                        reason.starts_with(wanted) && !reason.contains("SEC"),
+                        "{situation}: {reason}"
+                    );
                 }
                 (found, _) => unreachable!("{situation}: {:?}", found.map(|f| f.len())),
             }

@@ -19,7 +19,7 @@ const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
 
 /// By what a file is seen to have changed, without reading it.
 #[derive(Clone, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -28,7 +28,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(kind: &Metadata) -> Self {
+    pub(super) fn of(kind: &Metadata) -> Self {
         Self {
             device: kind.dev(),
             inode: kind.ino(),

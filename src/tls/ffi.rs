@@ -13,7 +13,9 @@ use std::sync::OnceLock;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
 use libc::{c_int, c_long, c_uchar, c_ulong, c_void};
-use openssl::asn1::{Asn1Object, Asn1ObjectRef, Asn1StringRef};
+use openssl::asn1::{
+    Asn1GeneralizedTimeRef, Asn1Object, Asn1ObjectRef, Asn1StringRef, Asn1TimeRef,
+};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::ssl::{SslContextBuilder, SslRef};
@@ -353,6 +355,12 @@ pub(super) fn extension_octets(certificate: &X509Ref, extension: Nid) -> Option<
         }
         Some(std::slice::from_raw_parts(octets, length))
     }
+}
+
+/// A time of OCSP as one of certificates.
+pub(super) fn as_time(time: &Asn1GeneralizedTimeRef) -> &Asn1TimeRef {
+    // SAFETY: both are the same structure of OpenSSL; an ASN1_TIME is either of two kinds and says which.
+    unsafe { Asn1TimeRef::from_ptr(time.as_ptr().cast()) }
 }
 
 /// Whether a CRL has an extension of this type.

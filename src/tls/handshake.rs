@@ -80,6 +80,11 @@ impl Slot {
         }
     }
 
+    /// Something came out after its certificate was found good.
+    pub(super) fn refuse(&self, refusal: Box<HandshakeRefusal>) {
+        self.set(Outcome::Refused(refusal));
+    }
+
     fn set(&self, outcome: Outcome) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
@@ -340,7 +345,9 @@ fn hint_for_code(code: i32) -> &'static str {
             "there is no CRL of this issuer: put it into CRLFile or CRLDirectory; CRLMissing = warn lets such clients in"
         }
         8 => "the CRL of this issuer is damaged or another's: get it again",
-        12 => "the CRL of this issuer is over: get the next one; CRLStale = warn lets such clients in",
+        12 => {
+            "the CRL of this issuer is over: get the next one; CRLStale = warn lets such clients in"
+        }
         23 => "its CA has taken the certificate back; the client needs another one",
         9 => "compare the clocks of this machine and of the CA",
         10 => "renew the client's certificate, or the CA's if depth is above 0",

@@ -20,6 +20,7 @@ use super::crl::{Crl, Revoked, Signature};
 use super::crl_files::{self, Look, Source};
 use super::fault::{Faults, LoadFault};
 use super::ffi::{self, CrlStack};
+use super::upkeep::LoadedCrl;
 use super::{CrlCheck, CrlFiles, RevocationOptions, WithoutCrl, peer};
 
 /// How long before the earliest nextUpdate files are read that do not seem to have changed.
@@ -39,17 +40,15 @@ impl CrlSet {
     fn new(sources: &[Source]) -> Result<Self, ErrorStack> {
         static GENERATION: AtomicU64 = AtomicU64::new(0);
         let lists: Vec<Arc<Crl>> = sources.iter().flat_map(|s| s.lists.clone()).collect();
-        let by_address = lists.iter().map(|list| (address(list.list()), Arc::clone(list)));
+        let by_address = lists
+            .iter()
+            .map(|list| (address(list.list()), Arc::clone(list)));
         Ok(Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed).saturating_add(1),
             by_address: by_address.collect(),
             stack: CrlStack::new(lists.iter().map(|list| list.list()))?,
             lists,
         })
-    }
-
-    pub(super) fn lists(&self) -> &[Arc<Crl>] {
-        &self.lists
     }
 
     fn is_of(&self, sources: &[Source]) -> bool {
@@ -117,9 +116,9 @@ impl Revocation {
         live.retain(|one| one.strong_count() > 0);
         let all: Vec<Arc<Self>> = live.iter().filter_map(Weak::upgrade).collect();
         let interval = i64::from(options.reload_interval);
-        let same = all.iter().find(|one| {
-            one.files == *files && one.policy == policy && one.interval == interval
-        });
+        let same = all
+            .iter()
+            .find(|one| one.files == *files && one.policy == policy && one.interval == interval);
         if let Some(same) = same {
             *locked(&same.known) = known;
             same.refresh(Look::Inside, now, faults);
@@ -135,7 +134,10 @@ impl Revocation {
             Err(e) => {
                 faults.push(LoadFault::setting(
                     "CRLFile",
-                    format!("OpenSSL does not take the CRLs ({})", super::pem::first_reason(&e)),
+                    format!(
+                        "OpenSSL does not take the CRLs ({})",
+                        super::pem::first_reason(&e)
+                    ),
                     "get them again",
                 ));
                 return None;
@@ -195,8 +197,21 @@ impl Revocation {
         }
     }
 
-    pub(super) fn current(&self) -> Arc<CrlSet> {
-        self.current.load_full()
+    /// The lists in force, as plain values.
+    pub(super) fn loaded(&self) -> Vec<LoadedCrl> {
+        let sources = locked(&self.sources);
+        let each = sources
+            .iter()
+            .flat_map(|source| source.lists.iter().map(|list| (source.path(), list)));
+        each.map(|(path, list)| LoadedCrl {
+            issuer: list.issuer.clone(),
+            entries: list.entries,
+            is_delta: list.is_delta,
+            this_update: list.this_update,
+            next_update: list.next_update,
+            file: path.to_owned(),
+        })
+        .collect()
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -263,9 +278,11 @@ impl Revocation {
         let leaf = ffi::presented_leaf(context);
         warn!(
             "tls.unchecked subject={:?} serial={} issuer={:?} reason={:?} allowed_by={setting} others={}",
-            leaf.map(|leaf| peer::name_line(leaf.subject_name())).unwrap_or_default(),
+            leaf.map(|leaf| peer::name_line(leaf.subject_name()))
+                .unwrap_or_default(),
             leaf.map(peer::serial).unwrap_or_default(),
-            leaf.map(|leaf| peer::name_line(leaf.issuer_name())).unwrap_or_default(),
+            leaf.map(|leaf| peer::name_line(leaf.issuer_name()))
+                .unwrap_or_default(),
             ffi::verify_result(*code).error_string(),
             self.untold.swap(0, Ordering::Relaxed),
         );
@@ -375,7 +392,10 @@ impl<'a> Watch<'a> {
             let (Some(ca), Some(issuer)) = (chain.get(below), chain.get(below + 1)) else {
                 return false;
             };
-            issuer.public_key().and_then(|key| ca.verify(&key)).unwrap_or(false)
+            issuer
+                .public_key()
+                .and_then(|key| ca.verify(&key))
+                .unwrap_or(false)
         };
         if !(above..root).all(is_signed) {
             return Known::Forged;

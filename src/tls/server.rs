@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use openssl::x509::X509;
+
 use super::context::{self, Identities, Place, ServerContext};
 use super::fault::{Faults, LoadFault};
 use super::identity::{self, Identity};
@@ -11,7 +13,9 @@ use super::inventory::{CertificateRole, LoadedCertificate};
 use super::own::Own;
 use super::parameters::Parameters;
 use super::revocation::Revocation;
+use super::staple::Staples;
 use super::store::{LegacyDirectory, TrustStore};
+use super::upkeep::Upkeep;
 use super::verify::now;
 use super::{
     CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase,
@@ -44,6 +48,8 @@ pub struct LoadedTls {
     pub client: ClientContext,
     /// What there is to tell.
     pub report: Report,
+    /// What is to be looked at from now on.
+    pub upkeep: Upkeep,
 }
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -65,13 +71,19 @@ pub fn load(
     let parameters = Parameters::parse(options, &mut load.faults);
     let generation = next_generation();
     let (listeners, own) = load.listeners(listeners, &parameters, generation);
+    load.read_staples(&own);
     let client = load.client(client, &parameters, own, generation);
+    load.check_crls();
     match client {
-        Some(client) if !load.faults.any_error() => Ok(LoadedTls {
-            listeners,
-            client,
-            report: load.report(generation),
-        }),
+        Some(client) if !load.faults.any_error() => {
+            let (report, upkeep) = load.report(generation);
+            Ok(LoadedTls {
+                listeners,
+                client,
+                report,
+                upkeep,
+            })
+        }
         _ => Err(load.faults.found),
     }
 }
@@ -88,11 +100,13 @@ impl ServerTls {
         let mut load = Load::start(options);
         let parameters = Parameters::parse(options, &mut load.faults);
         let generation = next_generation();
-        let (contexts, _) = load.listeners(listeners, &parameters, generation);
+        let (contexts, own) = load.listeners(listeners, &parameters, generation);
+        load.read_staples(&own);
+        load.check_crls();
         if load.faults.any_error() {
             return Err(load.faults.found);
         }
-        Ok((contexts, load.report(generation)))
+        Ok((contexts, load.report(generation).0))
     }
 }
 
@@ -106,6 +120,7 @@ pub(super) struct Load<'a> {
     client_revocation: Option<Arc<Revocation>>,
     pub(super) faults: Faults,
     ours: Vec<LoadedCertificate>,
+    staples: Arc<Staples>,
     now: i64,
 }
 
@@ -136,6 +151,7 @@ impl<'a> Load<'a> {
             client_revocation: None,
             faults,
             ours: Vec::new(),
+            staples: Arc::default(),
             now,
         }
     }
@@ -292,7 +308,13 @@ impl<'a> Load<'a> {
                 by_sni.push((name, identities));
             }
         }
-        (!own.is_empty()).then_some((domain, Identities { own, by_sni }))
+        let staples = Arc::clone(&self.staples);
+        let identities = Identities {
+            own,
+            by_sni,
+            staples,
+        };
+        (!identities.own.is_empty()).then_some((domain, identities))
     }
 
     fn load_domain(
@@ -358,8 +380,54 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn report(self, generation: u64) -> Report {
+    /// OCSP responses about these certificates: those that settings name, and those that lie beside them.
+    fn read_staples(&mut self, own: &[(String, Vec<Identity>)]) {
+        let domains = own.iter().map(|(domain, _)| domain.as_str());
+        let beside = domains.flat_map(|domain| self.directory.staples(domain));
+        let mut anchors = self.trust.certificates();
+        let identities = own.iter().flat_map(|(_, identities)| identities);
+        // Our certificate may be of a CA that we trust nobody of, and its chain file may say so.
+        anchors.extend(identities.clone().flat_map(|own| own.intermediates.clone()));
+        self.staples.fill(
+            &self.options.revocation.staples,
+            beside.collect(),
+            identities,
+            &anchors,
+            &mut self.faults,
+        );
+    }
+
+    /// CA certificates that may have signed a CRL.
+    fn authorities(&self) -> Vec<X509> {
+        let mut known = self.trust.certificates();
+        if let Some(trust) = &self.client_trust {
+            known.extend(trust.certificates());
+        }
+        known
+    }
+
+    fn revocations(&self) -> Vec<Arc<Revocation>> {
+        let mut found: Vec<Arc<Revocation>> = Vec::new();
+        for revocation in [&self.trust.revocation, &self.client_revocation] {
+            let revocation = revocation.iter();
+            let new = revocation.filter(|own| !found.iter().any(|known| Arc::ptr_eq(known, own)));
+            let new: Vec<_> = new.cloned().collect();
+            found.extend(new);
+        }
+        found
+    }
+
+    /// Who has signed the CRLs, now that every trust anchor is known.
+    fn check_crls(&mut self) {
+        let known = self.authorities();
+        for revocation in self.revocations() {
+            revocation.check_signatures(&known, &mut self.faults);
+        }
+    }
+
+    fn report(self, generation: u64) -> (Report, Upkeep) {
         let now = self.now;
+        let (revocations, known) = (self.revocations(), self.authorities());
         let mut certificates = self.ours;
         let mut list = |role: CertificateRole, trust: &TrustStore| {
             certificates.extend(trust.anchors.iter().map(|anchor| {
@@ -370,12 +438,21 @@ impl<'a> Load<'a> {
         if let Some(trust) = &self.client_trust {
             list(CertificateRole::ServerAnchor, trust);
         }
-        Report {
+        let upkeep = Upkeep {
+            revocations,
+            staples: self.staples,
+            known,
+            certificates: certificates.clone(),
+            warning_days: self.options.revocation.warning_days,
+            interval: self.options.revocation.reload_interval,
+        };
+        let report = Report {
             generation,
             warnings: self.faults.found,
             notes: self.faults.notes,
             certificates,
-        }
+        };
+        (report, upkeep)
     }
 }
 

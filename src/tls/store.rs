@@ -156,6 +156,16 @@ impl LegacyDirectory {
         found
     }
 
+    /// Where OCSP responses about the certificates of a domain may lie.
+    pub(super) fn staples(&self, domain: &str) -> Vec<PathBuf> {
+        if !self.is_directory {
+            return Vec::new();
+        }
+        let name = |key_type| format!("domain_ocsp_{domain}{key_type}.der");
+        let names = KEY_TYPES.iter().map(name);
+        names.map(|name| self.path.join(name)).collect()
+    }
+
     /// Every domain with a chain and a key, in order.
     pub(super) fn domains(&self) -> Vec<String> {
         let mut domains: Vec<String> = self

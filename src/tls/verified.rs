@@ -195,7 +195,10 @@ mod tests {
         let mut chains = VerifiedChains::new(4);
         for number in 0..100 {
             chains.remember(entry(number));
-            assert!(chains.find(&[0; 32], None, 7, 150).is_some(), "after {number}");
+            assert!(
+                chains.find(&[0; 32], None, 7, 150).is_some(),
+                "after {number}"
+            );
             assert!(chains.len() <= 4);
         }
         assert!(chains.find(&[50; 32], None, 7, 150).is_none());

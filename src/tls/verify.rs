@@ -128,7 +128,9 @@ impl Verifier {
                 "the certificate cannot be encoded",
             ));
         };
-        let known = self.chains().find(&fingerprint, Some(&sent), self.crls(), now);
+        let known = self
+            .chains()
+            .find(&fingerprint, Some(&sent), self.crls(), now);
         if let Some(certificate) = known.and_then(|anchor| named(leaf, fingerprint, &anchor)) {
             return Ok(certificate);
         }

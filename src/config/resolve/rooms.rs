@@ -92,7 +92,12 @@ pub(super) fn tls(v: &mut Values<'_>, paths: &Paths) -> TlsOptions {
 
 fn revocation(v: &mut Values<'_>, paths: &Paths) -> RevocationOptions {
     let crls = crl_files(v, paths, "CRLFile", "CRLDirectory");
-    let of_servers = crl_files(v, paths, "TLSClientRoleCRLFile", "TLSClientRoleCRLDirectory");
+    let of_servers = crl_files(
+        v,
+        paths,
+        "TLSClientRoleCRLFile",
+        "TLSClientRoleCRLDirectory",
+    );
     let check = match v.choice("CRLCheck") {
         "None" => CrlCheck::None,
         "Leaf" => CrlCheck::Leaf,
@@ -128,23 +133,30 @@ fn revocation(v: &mut Values<'_>, paths: &Paths) -> RevocationOptions {
         "CRLStale",
         "warn: a certificate that was revoked after the last CRL is let in when the next one does not come",
     );
+    // Whichever listener names it: a response says itself which certificate it is about.
+    let of_staples = |name: &String| name.to_ascii_lowercase().ends_with("tlsocspstaple");
+    let names: Vec<String> = v
+        .all()
+        .map(|raw| raw.name.clone())
+        .filter(of_staples)
+        .collect();
+    let staples = names
+        .iter()
+        .flat_map(|name| v.list(name))
+        .map(|path| paths.input(path))
+        .collect();
     RevocationOptions {
         crls,
         check,
         missing,
         stale,
         reload_interval: v.number("CRLReloadInterval"),
-        staples: Vec::new(),
+        staples,
         warning_days: v.number("CertificateExpiryWarningDays"),
     }
 }
 
-pub(super) fn crl_files(
-    v: &Values<'_>,
-    paths: &Paths,
-    files: &str,
-    directories: &str,
-) -> CrlFiles {
+pub(super) fn crl_files(v: &Values<'_>, paths: &Paths, files: &str, directories: &str) -> CrlFiles {
     CrlFiles {
         files: v.list(files).map(|path| paths.input(path)).collect(),
         directories: v.list(directories).map(|path| paths.input(path)).collect(),

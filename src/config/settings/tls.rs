@@ -117,6 +117,19 @@ const ROWS: &[Setting] = &[
          Absent: that one decides.",
     ),
     honoured(
+        "TLSOcspStaple",
+        PathList,
+        "",
+        "Files with OCSP responses (DER) about our certificates, shown to clients that ask. Each has to be signed for the \
+         CA and in time. domain_ocsp_<domain>.der in CertificatePath counts too.",
+    ),
+    honoured(
+        "Transport<N>TlsOcspStaple",
+        PathList,
+        "",
+        "As TLSOcspStaple, for the certificates of listener N.",
+    ),
+    honoured(
         "CertificatePath",
         Path,
         "",
