@@ -26,6 +26,7 @@ mod outgoing_tls;
 mod parity;
 mod peers;
 mod readme;
+mod revocation;
 mod robustness;
 mod silo;
 mod startup;
