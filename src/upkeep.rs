@@ -7,11 +7,14 @@ use log::{error, info, warn};
 
 use crate::server::Server;
 use crate::tls::EndingsTold;
+use crate::transport::give_back;
 
 /// What has been told so far.
 #[derive(Default)]
 pub(crate) struct Keeper {
     told: EndingsTold,
+    /// Lists were exchanged at the last look; the old ones are freed at the next, when no handshake has them any more.
+    exchanged: bool,
 }
 
 impl Keeper {
@@ -21,6 +24,9 @@ impl Keeper {
         let started = Instant::now();
         let upkeep = server.upkeep();
         let kept = upkeep.look(now());
+        if std::mem::replace(&mut self.exchanged, kept.crls_changed) {
+            give_back();
+        }
         for fault in &kept.faults {
             warn!("tls.file_kept {fault}");
         }

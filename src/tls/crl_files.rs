@@ -57,7 +57,7 @@ impl Source {
 }
 
 /// How to look at files.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// Read those that seem to have changed.
     AtStamps,

@@ -43,7 +43,9 @@ mod tests;
 pub use client::{AcceptedPeer, ClientContext, ServerExpectation};
 pub use connected::{EstablishedServer, Shown, established_server, server_refusal};
 pub use context::ServerContext;
-pub use examine::{ExaminedCertificate, read_certificate_file};
+pub use examine::{
+    ExaminedCertificate, RevocationOctets, read_certificate_file, revocation_of_octets,
+};
 pub use fault::{LoadFault, Severity};
 pub use handshake::{Established, HandshakeRefusal, established, refusal};
 pub use inventory::{CertificateRole, LoadedCertificate};

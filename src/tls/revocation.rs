@@ -214,6 +214,7 @@ impl Revocation {
         .collect()
     }
 
+    /// Which lists are in force; counts up in the life of the process.
     pub(super) fn generation(&self) -> u64 {
         self.current.load().generation
     }

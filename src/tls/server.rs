@@ -445,7 +445,9 @@ impl<'a> Load<'a> {
             certificates: certificates.clone(),
             warning_days: self.options.revocation.warning_days,
             interval: self.options.revocation.reload_interval,
+            told: AtomicU64::new(0),
         };
+        upkeep.told.store(upkeep.generation(), Ordering::Relaxed);
         let report = Report {
             generation,
             warnings: self.faults.found,

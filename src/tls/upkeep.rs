@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openssl::x509::X509;
 
@@ -23,6 +24,8 @@ pub struct Upkeep {
     pub(super) certificates: Vec<LoadedCertificate>,
     pub(super) warning_days: u32,
     pub(super) interval: u32,
+    /// The CRLs of whose change somebody knows.
+    pub(super) told: AtomicU64,
 }
 
 /// What a look at the files gave.
@@ -100,13 +103,21 @@ impl Upkeep {
                 looked = Look::Inside;
             }
             if revocation.refresh(look, now, &mut faults) {
-                kept.crls_changed = true;
                 revocation.check_signatures(&self.known, &mut faults);
             }
         }
+        // A load that failed for another reason may have exchanged them too.
+        let generation = self.generation();
+        kept.crls_changed = self.told.swap(generation, Ordering::Relaxed) != generation;
         kept.staples_changed = self.staples.refresh(looked, &mut faults);
         kept.faults = faults.found;
         kept
+    }
+
+    /// Which CRLs are in force.
+    pub(super) fn generation(&self) -> u64 {
+        let each = self.revocations.iter().map(|own| own.generation());
+        each.max().unwrap_or(0)
     }
 
     /// How often to look, in seconds.

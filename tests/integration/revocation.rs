@@ -263,6 +263,16 @@ fn a_delta_adds_to_the_list_that_it_is_of() {
     everywhere("no delta there", &server, "alice-uri", &Fate::Answered);
 }
 
+/// Waits for a line of this event with these words.
+fn tells(server: &Server, from: &mut usize, event: &str, words: &str) {
+    while let Some(line) = server.wait_after(from, &[event], PATIENCE) {
+        if line.contains(words) {
+            return;
+        }
+    }
+    panic!("no {event} {words}:\n{}", server.log());
+}
+
 /// Puts another list in the place of one, as `mv` does.
 fn exchange(file: &Path, list: &[u8]) {
     let other = file.with_extension("new");
@@ -281,12 +291,7 @@ fn a_list_that_is_exchanged_counts_without_a_restart_and_half_of_one_does_not() 
     let mut from = server.lines();
     let both = clean.clone().revokes("clients/alice-uri.crt").crl();
     fs::write(&file, &both[..both.len() / 2]).expect("half a list");
-    let line = server.wait_after(&mut from, &["tls.file_kept"], PATIENCE);
-    assert!(
-        line.is_some_and(|line| line.contains("stays in force")),
-        "{}",
-        server.log()
-    );
+    tells(&server, &mut from, "tls.file_kept", "stays in force");
     everywhere("half a list", &server, "alice-uri", &Fate::Answered);
     everywhere("half a list", &server, "alice-revoked", &REVOKED);
     let damaged = {
@@ -296,25 +301,14 @@ fn a_list_that_is_exchanged_counts_without_a_restart_and_half_of_one_does_not() 
         der
     };
     exchange(&file, &damaged);
-    let line = server.wait_after(&mut from, &["tls.file_kept"], PATIENCE);
-    assert!(
-        line.is_some_and(|line| line.contains("not signed by the CA")),
-        "{}",
-        server.log()
-    );
+    tells(&server, &mut from, "tls.file_kept", "not signed by the CA");
     everywhere("a damaged list", &server, "alice-revoked", &REVOKED);
     exchange(&file, &both);
-    let line = server.wait_after(&mut from, &["tls.crls_changed"], PATIENCE);
-    assert!(
-        line.is_some_and(|line| line.contains("lists=1 entries=2")),
-        "{}",
-        server.log()
-    );
+    tells(&server, &mut from, "tls.crls_changed", "lists=1 entries=2");
     everywhere("exchanged", &server, "alice-uri", &REVOKED);
     // And back: what is not on the list any more is welcome.
     exchange(&file, &root().crl());
-    let line = server.wait_after(&mut from, &["tls.crls_changed"], PATIENCE);
-    assert!(line.is_some(), "{}", server.log());
+    tells(&server, &mut from, "tls.crls_changed", "");
     everywhere("taken back", &server, "alice-revoked", &Fate::Answered);
 }
 
@@ -365,8 +359,7 @@ fn a_ticket_of_a_certificate_that_was_revoked_since_is_worth_nothing() {
         &server.dir().join("0.crl"),
         &root().revokes("clients/alice-uri.crt").crl(),
     );
-    let line = server.wait_after(&mut from, &["tls.crls_changed"], PATIENCE);
-    assert!(line.is_some(), "{}", server.log());
+    tells(&server, &mut from, "tls.crls_changed", "");
     for version in ["1.2", "1.3"] {
         let text = resumed(version);
         assert!(!text.contains("SIP/2.0"), "{version}: {text}");
@@ -421,16 +414,11 @@ fn our_staple_is_shown_while_it_is_good_and_only_then() {
     shows_staple(&server, true, "beside the certificate");
     let mut from = server.lines();
     fs::write(&file, root().revokes(OURS).staple(OURS)).expect("a staple");
-    let line = server.wait_after(&mut from, &["tls.file_kept"], PATIENCE);
-    assert!(
-        line.is_some_and(|line| line.contains("revoked since")),
-        "{}",
-        server.log()
-    );
+    tells(&server, &mut from, "tls.file_kept", "revoked since");
+    tells(&server, &mut from, "tls.staples_changed", "");
     shows_staple(&server, false, "revoked since");
     fs::write(&file, &good).expect("a staple");
-    let line = server.wait_after(&mut from, &["tls.staples_changed"], PATIENCE);
-    assert!(line.is_some(), "{}", server.log());
+    tells(&server, &mut from, "tls.staples_changed", "");
     shows_staple(&server, true, "and good again");
     fs::write(&file, &good[..good.len() / 2]).expect("half a staple");
     assert!(
@@ -455,7 +443,7 @@ fn our_staple_is_shown_while_it_is_good_and_only_then() {
         (
             "unknown",
             root().staple(OURS),
-            "does not know the certificate",
+            "the responder does not know the certificate",
         ),
         ("no response", b"nothing".to_vec(), "it is no OCSP response"),
     ] {

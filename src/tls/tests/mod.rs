@@ -14,6 +14,7 @@ mod own;
 mod remote;
 mod remotes;
 mod resumption;
+mod revocation;
 mod serving;
 
 use std::fs;
