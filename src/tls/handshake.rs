@@ -348,7 +348,7 @@ fn hint_for_code(code: i32) -> &'static str {
         12 => {
             "the CRL of this issuer is over: get the next one; CRLStale = warn lets such clients in"
         }
-        23 => "its CA has taken the certificate back; the client needs another one",
+        23 => "its CA has taken the certificate back; another one is needed",
         9 => "compare the clocks of this machine and of the CA",
         10 => "renew the client's certificate, or the CA's if depth is above 0",
         18 => "a self-signed certificate passes only if it is itself a trust anchor",

@@ -38,6 +38,8 @@ enum Fate {
 const REVOKED: Fate = Fate::Alert(44);
 /// What OpenSSL has for a list that is over.
 const OVER: Fate = Fate::Alert(45);
+/// What OpenSSL has for a list with a bad signature.
+const DAMAGED: Fate = Fate::Alert(51);
 /// What OpenSSL has for a list that is not there.
 const MISSING: Fate = Fate::Alert(48);
 
@@ -133,6 +135,14 @@ fn with_lists(lists: &[Vec<u8>]) -> Setup {
 
 fn root() -> Authority {
     Authority::new("root-example")
+}
+
+/// A list of the root with one bit of its signature wrong.
+fn damaged() -> Vec<u8> {
+    let mut der = root().crl_der();
+    let end = der.len() - 1;
+    der[end] ^= 1;
+    der
 }
 
 fn users() -> Authority {
@@ -237,6 +247,14 @@ fn lists_that_are_over_or_missing_refuse_unless_a_setting_lets_pass_with_a_line(
         log.contains("config.note") && log.contains("CRLStale"),
         "{log}"
     );
+    let damaged = [damaged()];
+    let server = with_lists(&damaged).start();
+    everywhere("not signed", &server, "alice-uri", &DAMAGED);
+    let log = server.log();
+    assert!(
+        log.contains("is not signed by the CA of that name"),
+        "{log}"
+    );
     let server = with_lists(&[users().crl()]).start();
     everywhere("missing", &server, "alice-uri", &MISSING);
     let server = with_lists(&[users().crl()])
@@ -294,13 +312,7 @@ fn a_list_that_is_exchanged_counts_without_a_restart_and_half_of_one_does_not() 
     tells(&server, &mut from, "tls.file_kept", "stays in force");
     everywhere("half a list", &server, "alice-uri", &Fate::Answered);
     everywhere("half a list", &server, "alice-revoked", &REVOKED);
-    let damaged = {
-        let mut der = root().crl_der();
-        let end = der.len() - 1;
-        der[end] ^= 1;
-        der
-    };
-    exchange(&file, &damaged);
+    exchange(&file, &damaged());
     tells(&server, &mut from, "tls.file_kept", "not signed by the CA");
     everywhere("a damaged list", &server, "alice-revoked", &REVOKED);
     exchange(&file, &both);
@@ -630,12 +642,8 @@ fn explain_looks_at_lists_and_status_says_how_long_they_hold() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused() {
+fn a_server_does_not_start_without_the_lists_that_settings_name() {
     for (text, wanted) in [
-        (
-            "CRLCheck = chain\n",
-            "CRLCheck: there is no CRL to check by",
-        ),
         (
             "CRLFile = /nonexistent.crl\n",
             "/nonexistent.crl: does not exist",

@@ -105,9 +105,10 @@ fn revocation(v: &mut Values<'_>, paths: &Paths) -> RevocationOptions {
     };
     let any = !crls.is_empty() || !of_servers.is_empty();
     if !any && check != CrlCheck::None && v.find("CRLCheck").is_some() {
-        v.fault(
+        v.note(
+            NoteClass::Unsafe,
             "CRLCheck",
-            "there is no CRL to check by; name some by CRLFile or CRLDirectory",
+            "there is no CRL, so that nothing is checked; name some by CRLFile or CRLDirectory",
         );
     }
     if any && check == CrlCheck::None {
