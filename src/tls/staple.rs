@@ -175,22 +175,22 @@ impl Staples {
 
 /// Why a file is not shown.
 struct Refused {
-    fault: LoadFault,
+    fault: Box<LoadFault>,
     /// The certificate that it says is revoked.
     revoked: Option<[u8; 32]>,
 }
 
 fn read(path: &Path, own: &[Own], now: i64) -> Result<([u8; 32], Staple), Refused> {
     let response = store::read(path).map_err(|fault| Refused {
-        fault: *fault,
+        fault,
         revoked: None,
     })?;
     let fault = |reason: String| Refused {
-        fault: LoadFault::file(
+        fault: Box::new(LoadFault::file(
             path,
             format!("the OCSP response is not sent: {reason}"),
             "get another one from the CA's responder, as DER",
-        ),
+        )),
         revoked: None,
     };
     let mut first: Option<ocsp::Fault> = None;

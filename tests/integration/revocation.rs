@@ -273,7 +273,7 @@ fn lists_that_are_over_or_missing_refuse_unless_a_setting_lets_pass_with_a_line(
 #[test]
 fn a_delta_adds_to_the_list_that_it_is_of() {
     let base = root().with_deltas().crl();
-    let delta = root().as_delta().revokes("clients/alice-uri.crt").crl();
+    let delta = root().a_delta().revokes("clients/alice-uri.crt").crl();
     let server = with_lists(&[base.clone(), delta]).start();
     everywhere("in the delta", &server, "alice-uri", &REVOKED);
     everywhere("in neither", &server, "bob-uri", &Fate::Answered);
@@ -649,6 +649,8 @@ fn a_server_does_not_start_without_the_lists_that_settings_name() {
             "/nonexistent.crl: does not exist",
         ),
         ("CRLFile = repro.config\n", "holds no CRL"),
+        ("CRLDirectory = /nonexistent\n", "does not exist"),
+        ("CRLStale = maybe\n", "CRLStale"),
     ] {
         let setup = Setup::new(&format!(
             "TLSDomainName = example.org\nCertificatePath = certs\nTCPPort = 5060\n{text}"

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::super::{NoteClass, value};
-use super::rooms::{crl_files, version};
+use super::revocation::crl_files;
+use super::rooms::version;
 use super::{Paths, Values};
 use crate::auth::{AuthOptions, NamePolicy};
 use crate::tls::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::super::{NoteClass, value};
+use super::revocation::revocation;
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
 use crate::auth::{AuthOptions, IdentityRules, TokenSecret};
@@ -19,9 +20,7 @@ use crate::proxy::{
 use crate::registrar::{OutboundOptions, RegistrarOptions};
 use crate::sip::{FrameLimits, StatusCode};
 use crate::store::{Backend, StoreOptions};
-use crate::tls::{
-    CrlCheck, CrlFiles, PassPhrase, ProtocolVersion, RevocationOptions, TlsOptions, WithoutCrl,
-};
+use crate::tls::{PassPhrase, ProtocolVersion, TlsOptions};
 use crate::transaction::{Timers, TransactionOptions};
 use crate::transport::{
     CongestionMetric, CongestionOptions, Deadlines, EngineOptions, OutgoingOptions,
@@ -87,80 +86,6 @@ pub(super) fn tls(v: &mut Values<'_>, paths: &Paths) -> TlsOptions {
         session_lifetime: v.number("TLSSessionLifetime"),
         verified_chain_cache: v.number("VerifiedChainCacheSize"),
         revocation: revocation(v, paths),
-    }
-}
-
-fn revocation(v: &mut Values<'_>, paths: &Paths) -> RevocationOptions {
-    let crls = crl_files(v, paths, "CRLFile", "CRLDirectory");
-    let of_servers = crl_files(
-        v,
-        paths,
-        "TLSClientRoleCRLFile",
-        "TLSClientRoleCRLDirectory",
-    );
-    let check = match v.choice("CRLCheck") {
-        "None" => CrlCheck::None,
-        "Leaf" => CrlCheck::Leaf,
-        _ => CrlCheck::Chain,
-    };
-    let any = !crls.is_empty() || !of_servers.is_empty();
-    if !any && check != CrlCheck::None && v.find("CRLCheck").is_some() {
-        v.note(
-            NoteClass::Unsafe,
-            "CRLCheck",
-            "there is no CRL, so that nothing is checked; name some by CRLFile or CRLDirectory",
-        );
-    }
-    if any && check == CrlCheck::None {
-        v.note(
-            NoteClass::Unsafe,
-            "CRLCheck",
-            "None: there are CRLs, and they are not looked at: whoever has a revoked certificate is let in",
-        );
-    }
-    let mut without = |name: &str, why: &str| match v.choice(name) {
-        "warn" if any && check != CrlCheck::None => {
-            v.note(NoteClass::Unsafe, name, why);
-            WithoutCrl::Warn
-        }
-        "warn" => WithoutCrl::Warn,
-        _ => WithoutCrl::Refuse,
-    };
-    let missing = without(
-        "CRLMissing",
-        "warn: a revoked certificate is let in as long as the CRL of its CA is missing",
-    );
-    let stale = without(
-        "CRLStale",
-        "warn: a certificate that was revoked after the last CRL is let in when the next one does not come",
-    );
-    // Whichever listener names it: a response says itself which certificate it is about.
-    let of_staples = |name: &String| name.to_ascii_lowercase().ends_with("tlsocspstaple");
-    let names: Vec<String> = v
-        .all()
-        .map(|raw| raw.name.clone())
-        .filter(of_staples)
-        .collect();
-    let staples = names
-        .iter()
-        .flat_map(|name| v.list(name))
-        .map(|path| paths.input(path))
-        .collect();
-    RevocationOptions {
-        crls,
-        check,
-        missing,
-        stale,
-        reload_interval: v.number("CRLReloadInterval"),
-        staples,
-        warning_days: v.number("CertificateExpiryWarningDays"),
-    }
-}
-
-pub(super) fn crl_files(v: &Values<'_>, paths: &Paths, files: &str, directories: &str) -> CrlFiles {
-    CrlFiles {
-        files: v.list(files).map(|path| paths.input(path)).collect(),
-        directories: v.list(directories).map(|path| paths.input(path)).collect(),
     }
 }
 

@@ -66,7 +66,7 @@ impl Authority {
     }
 
     /// Its list is a delta of the first one.
-    pub(crate) fn as_delta(mut self) -> Self {
+    pub(crate) fn a_delta(mut self) -> Self {
         self.extensions = "2.5.29.27 = critical,ASN1:INTEGER:1\n";
         self.last = "20260201000000Z";
         self
