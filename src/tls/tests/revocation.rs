@@ -170,3 +170,36 @@ fn a_forged_ca_is_refused_before_the_list_in_its_name_is_looked_at() {
         .unwrap();
     assert!(good.is_ok(), "{good:?}");
 }
+
+/// Every bit of a list and of a response wrong, one at a time, and every length of them.
+#[test]
+fn damaged_octets_give_a_reason_and_never_a_good_answer() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let read = |name: &str| fs::read(fuzz.join(name)).unwrap();
+    let (leaf, ca) = (read("certificates/leaf.der"), read("certificates/ca.der"));
+    let look = |octets: &[u8]| revocation_of_octets(octets, &leaf, &ca).unwrap();
+    let (list, good, bad) = (
+        read("seeds/crl/bad.crl"),
+        read("seeds/crl/good.ocsp"),
+        read("seeds/crl/bad.ocsp"),
+    );
+    assert_eq!(look(&read("seeds/crl/both.crl")).lists, Some(2));
+    assert_eq!(look(&read("seeds/crl/good-idp.pem")).lists, Some(1));
+    assert!(look(&list).lists_it && !look(&list).vouches);
+    assert!(look(&good).vouches && !look(&bad).vouches);
+    for octets in [&list, &good, &bad] {
+        for length in 0..octets.len() {
+            let found = look(&octets[..length]);
+            assert!(!found.vouches && !found.lists_it, "the first {length}");
+        }
+        let mut octets = octets.clone();
+        for at in 0..octets.len() * 8 {
+            octets[at / 8] ^= 1 << (at % 8);
+            let found = look(&octets);
+            // OpenSSL reads BER, and checks the signature of what it means in DER: "constructed" may mean the same.
+            let means_the_same = 1 << (at % 8) == 0x20;
+            assert!(!found.vouches || means_the_same, "bit {at}");
+            octets[at / 8] ^= 1 << (at % 8);
+        }
+    }
+}
