@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::admin::{ctl_command, run_ctl};
 use crate::auth::{Check, IdentityPath, Scene, Statement, explain, explain_message};
 use crate::captured;
@@ -18,7 +20,7 @@ use crate::server::{self, Fault, Files};
 use crate::sip::{HeaderName, Message, Request};
 use crate::store::Table;
 use crate::stores::Stores;
-use crate::tls::{CertificateRole, LoadedCertificate, read_certificate_file};
+use crate::tls::{CertificateRole, LoadedCertificate, LoadedCrl, read_certificate_file};
 use crate::transport::ListenerKind;
 
 /// Wrong usage of the command line.
@@ -136,6 +138,7 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         }
     );
     let _ = write!(text, "{}", inventory(&loaded.files.report.certificates));
+    let _ = write!(text, "{}", lists(&loaded.files.upkeep.crls()));
     let honoured = config::honoured(path, overrides);
     let _ = writeln!(text, "honours   {}", honoured.join(", "));
     let mut to_mend = 0;
@@ -221,7 +224,10 @@ fn contents(data: &Data) -> (String, Vec<String>) {
 
 fn certs(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
     match Files::load(path, overrides, checks) {
-        Ok(files) => print(&inventory(&files.report.certificates)),
+        Ok(files) => {
+            let certificates = inventory(&files.report.certificates);
+            print(&(certificates + &lists(&files.upkeep.crls())))
+        }
         Err(faults) => fail(faults),
     }
 }
@@ -256,6 +262,27 @@ fn inventory(certificates: &[LoadedCertificate]) -> String {
             certificate.subject,
             certificate.issuer,
             certificate.file.display()
+        );
+    }
+    text
+}
+
+/// One line a CRL.
+fn lists(crls: &[LoadedCrl]) -> String {
+    let date = |seconds: i64| {
+        Timestamp::from_second(seconds).map_or_else(|_| "never".to_owned(), |t| t.to_string())
+    };
+    let mut text = String::new();
+    for crl in crls {
+        let _ = writeln!(
+            text,
+            "{} of {:?}: {} certificates, from {} until {}, file {}",
+            if crl.is_delta { "delta CRL" } else { "CRL" },
+            crl.issuer,
+            crl.entries,
+            date(crl.this_update),
+            crl.next_update.map_or_else(|| "never".to_owned(), date),
+            crl.file.display()
         );
     }
     text

@@ -98,12 +98,19 @@ impl Controlled for Desk {
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count.into()))
             .collect();
+        let left = in_force.upkeep.seconds_left(Timestamp::now().as_second());
         json!({
             "version": env!("SIPVOUCH_VERSION"),
             "pid": std::process::id(),
             "uptime_seconds": self.started.elapsed().as_secs(),
             "generation": in_force.generation,
             "loaded": time(in_force.loaded),
+            "seconds_to_expiry": {
+                "own": left.own,
+                "anchors": left.anchors,
+                "crls": left.crls,
+                "staples": left.staples,
+            },
             "listeners": listeners,
             "connections": self.observer.connections(),
             "aors": self.observer.aors(),
@@ -166,7 +173,22 @@ impl Controlled for Desk {
                 })
             })
             .collect();
-        json!({"generation": in_force.generation, "certificates": certificates})
+        let crls: Vec<Value> = in_force
+            .upkeep
+            .crls()
+            .iter()
+            .map(|crl| {
+                json!({
+                    "issuer": crl.issuer,
+                    "entries": crl.entries,
+                    "delta": crl.is_delta,
+                    "this_update": date(crl.this_update),
+                    "next_update": crl.next_update.and_then(date),
+                    "file": crl.file.to_string_lossy(),
+                })
+            })
+            .collect();
+        json!({"generation": in_force.generation, "certificates": certificates, "crls": crls})
     }
 
     fn reload(&self) -> Result<Value, Refused> {

@@ -1,11 +1,12 @@
 //! What one load put in force, as plain values, and what another changes about it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::{SettingChange, SettingsMade};
 use crate::server::{Composed, Files};
-use crate::tls::LoadedCertificate;
+use crate::tls::{LoadedCertificate, Upkeep};
 
 /// What an operator may ask about the load in force.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct InForce {
     pub(crate) loaded: SystemTime,
     /// Every certificate in use.
     pub(crate) certificates: Vec<LoadedCertificate>,
+    /// What else ends: CRLs and OCSP responses.
+    pub(crate) upkeep: Arc<Upkeep>,
     domains: BTreeSet<String>,
     mappings: usize,
     settings: SettingsMade,
@@ -44,6 +47,7 @@ impl InForce {
             generation: composed.snapshot.generation,
             loaded: SystemTime::now(),
             certificates: files.report.certificates.clone(),
+            upkeep: Arc::clone(&files.upkeep),
             domains: composed.domains.iter().cloned().collect(),
             mappings: files.mappings(),
             settings: files.configuration.made.clone(),

@@ -33,5 +33,6 @@ mod stores;
 pub mod tls;
 pub mod transaction;
 pub mod transport;
+mod upkeep;
 
 pub use commands::main;

@@ -24,6 +24,7 @@ use crate::server::{Fault, Files, Reloaded, Server};
 use crate::store::Table;
 use crate::tls::keylog;
 use crate::transport::Listeners;
+use crate::upkeep::Keeper;
 
 /// How long the last lines of the log may take.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -228,11 +229,18 @@ fn serve_until_told(
 ) {
     let connections = || server.engine().connections();
     let looks = tick(LOOK);
+    let ticks = tick(Duration::from_secs(server.upkeep().tick_seconds().into()));
+    let mut upkeep = Keeper::default();
+    upkeep.tell_endings(server);
     loop {
         select! {
             recv(looks) -> _ => follow_mappings(server),
+            recv(ticks) -> _ => upkeep.look(server),
             recv(signals) -> signal => match signal {
-                Ok(SIGHUP) => drop(reload(server, log)),
+                Ok(SIGHUP) => {
+                    drop(reload(server, log));
+                    upkeep.reloaded(server);
+                }
                 Ok(signal) => {
                     info!("server.draining signal={signal} connections={}", connections());
                     return;
@@ -247,6 +255,7 @@ fn serve_until_told(
                     let reloaded = reload(server, log);
                     // Whoever asked may have given up.
                     let _ = reply.send(answer_to_reload(reloaded.as_ref().map_err(Vec::as_slice)));
+                    upkeep.reloaded(server);
                 }
                 Ok(Order::Changed(tables, reply)) => drop(reply.send(take_up(server, &tables))),
                 Ok(Order::Refresh(tables)) => drop(refresh(server, &tables)),

@@ -24,7 +24,7 @@ use crate::proxy::relay::{RelayKeys, RelayPolicy};
 use crate::registrar::Location;
 use crate::resolve::{self, Resolver};
 use crate::store::{self, FilterAction, Record, StoreOptions, Table};
-use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext};
+use crate::tls::{self, ClientContext, LoadFault, LoadedTls, Report, ServerContext, Upkeep};
 use crate::transport::{self, Engine, EngineOptions, ListenerOptions, Listeners, Snapshot};
 
 /// One reason why the server does not start, or a reload does not happen.
@@ -123,6 +123,8 @@ pub struct Files {
     pub client_role: Arc<ClientContext>,
     /// Lines of the mappings file that are not used, because a setting allows to go on without them.
     pub mapping_faults: Vec<MappingFault>,
+    /// What is to be looked at from now on.
+    pub upkeep: Arc<Upkeep>,
     mappings: Arc<Mappings>,
     /// What the mappings file was when it was read.
     mappings_seen: Option<FileMark>,
@@ -203,6 +205,7 @@ impl Files {
             listeners: contexts,
             client,
             report,
+            upkeep,
         } = loaded;
         for domain in contexts.iter().flat_map(ServerContext::sni_domains) {
             // What we present a certificate for is ours.
@@ -222,6 +225,7 @@ impl Files {
             report,
             client_role: Arc::new(client.with_rights(Arc::clone(&rights))),
             mapping_faults: read.unused,
+            upkeep: Arc::new(upkeep),
             mappings: Arc::new(read.mappings),
             mappings_seen: read.mark,
             callout: callout.map(Arc::new),
@@ -679,6 +683,21 @@ impl Server {
         }
         let current = self.files();
         self.put_in_force(&current, Vec::new()).map(Some)
+    }
+
+    /// What is to be looked at while this is in force.
+    pub(crate) fn upkeep(&self) -> Arc<Upkeep> {
+        Arc::clone(&self.files().upkeep)
+    }
+
+    /// Makes known that other CRLs are in force: settings and certificates stay as they are, and the generation is another,
+    /// so that what was decided by the old ones is decided again.
+    ///
+    /// # Errors
+    /// A store that does not answer; the CRLs are in force all the same.
+    pub(crate) fn crls_changed(&self) -> Result<Reloaded, Fault> {
+        let current = self.files();
+        self.put_in_force(&current, Vec::new())
     }
 
     fn put_in_force(&self, files: &Files, mut notes: Vec<String>) -> Result<Reloaded, Fault> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use sipvouch::auth::NamePolicy;
 use sipvouch::tls::{
     self, ClientContext, ClientTls, ConnectStep, OwnIdentity, Progress, ProtocolVersion,
-    ReferenceName, ServerFault, ServerRefusal, TlsOptions, TlsStream,
+    ReferenceName, RevocationOptions, ServerFault, ServerRefusal, TlsOptions, TlsStream,
 };
 use tempfile::TempDir;
 
@@ -264,6 +264,7 @@ fn options(place: &TempDir) -> TlsOptions {
         session_tickets: true,
         session_lifetime: 3_600,
         verified_chain_cache: 1_000,
+        revocation: RevocationOptions::default(),
     }
 }
 

@@ -80,7 +80,12 @@ fn used(admitted: &Admitted<'_>, peer: &Peer<'_>, rules: &Rules) -> Option<Strin
     let request = admitted.request();
     let identities = peer.proved();
     let shown = |name: &[u8]| name.escape_ascii().to_string();
-    match admitted.ground() {
+    // What a rule for CAs allows is still that.
+    let ground = match admitted.ground() {
+        Ground::ByCaRule { ground, .. } => ground,
+        ground => ground,
+    };
+    match ground {
         Ground::DomainIdentity
         | Ground::Wildcard
         | Ground::UserIdentity
@@ -114,7 +119,10 @@ fn used(admitted: &Admitted<'_>, peer: &Peer<'_>, rules: &Rules) -> Option<Strin
         Ground::TrustedAddress => Some(peer.source.ip().to_canonical().to_string()),
         Ground::Custom(name) => Some(name.to_string()),
         Ground::DialogLeg(sender) => Some(sender.as_str().to_owned()),
-        Ground::ThirdPartyUnchecked | Ground::OpenServer | Ground::LegacyExempt(_) => None,
+        Ground::ThirdPartyUnchecked
+        | Ground::OpenServer
+        | Ground::LegacyExempt(_)
+        | Ground::ByCaRule { .. } => None,
     }
 }
 

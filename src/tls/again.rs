@@ -70,9 +70,12 @@ impl Verifier {
         let others = || sent.into_iter().flatten().skip(leaves);
         let fingerprint = peer::fingerprint(leaf).map_err(unable)?;
         let digest = verify::digest_of(others()).map_err(unable)?;
-        let known = self
-            .chains()
-            .find_until(&fingerprint, sent.map(|_| &digest), verify::now());
+        let known = self.chains().find_until(
+            &fingerprint,
+            sent.map(|_| &digest),
+            self.crls(),
+            verify::now(),
+        );
         if let Some((anchor, until)) = known
             && let Some(certificate) = verify::named(leaf, fingerprint, &anchor)
         {
@@ -89,7 +92,7 @@ impl Verifier {
         });
         drop(ErrorStack::get());
         let (verified, certificate, intermediates) = verdict.map_err(unable)??;
-        let until = verified.not_after;
+        let until = verified.chain_until;
         let mut chains = self.chains();
         if sent.is_some() {
             // Its next handshake will bring the same.
@@ -104,7 +107,7 @@ impl Verifier {
     fn holds_until(&self, certificate: &PeerCertificate) -> i64 {
         let known = self
             .chains()
-            .find_until(&certificate.fingerprint, None, verify::now());
+            .find_until(&certificate.fingerprint, None, self.crls(), verify::now());
         known.map_or(certificate.not_after, |(_, until): (Arc<Anchor>, i64)| {
             until.min(certificate.not_after)
         })

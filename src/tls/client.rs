@@ -8,6 +8,7 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    StatusType,
 };
 use openssl::x509::X509PurposeId;
 use openssl::x509::verify::X509VerifyParam;
@@ -22,6 +23,7 @@ use super::store::TrustStore;
 use super::verify::{self, Judged, Verifier};
 use super::{
     ClientTls, OwnIdentity, ProtocolVersion, ReferenceName, TlsOptions, again, ffi, keylog, pem,
+    staple_check,
 };
 use crate::auth::{CaRights, Identities, NamePolicy, PeerCertificate};
 
@@ -51,6 +53,7 @@ pub struct ServerExpectation {
     minimum: ProtocolVersion,
     maximum: ProtocolVersion,
     verify: bool,
+    require_staple: bool,
     generation: u64,
 }
 
@@ -114,6 +117,7 @@ impl ClientContext {
             minimum: profile.and_then(|p| p.minimum).unwrap_or(self.minimum),
             maximum: profile.and_then(|p| p.maximum).unwrap_or(self.maximum),
             verify: profile.is_none_or(|profile| profile.verify),
+            require_staple: profile.is_some_and(|profile| profile.require_staple),
             generation: self.generation,
         }
     }
@@ -146,7 +150,11 @@ impl ClientContext {
             expectation.verify,
             Arc::clone(&self.own),
             expectation.choice.clone(),
-        );
+        )
+        .requiring_staple(expectation.require_staple);
+        if expectation.verify {
+            ssl.set_status_type(StatusType::OCSP)?;
+        }
         let slot = Slot::new(
             Arc::clone(&self.verifier),
             Side::Client(toward),
@@ -168,7 +176,11 @@ impl ClientContext {
         };
         let protected = ProtocolVersion::named(peer.version)
             .is_some_and(|version| (expectation.minimum..=expectation.maximum).contains(&version));
-        taken_for && protected && self.is_proved_by(expectation, &peer.certificate)
+        // Who connects to us sends no staple.
+        !expectation.require_staple
+            && taken_for
+            && protected
+            && self.is_proved_by(expectation, &peer.certificate)
     }
 
     /// Whether the holder of a certificate that a listener has verified may be taken for the server asked for, so that
@@ -268,14 +280,17 @@ fn judged(
     param.set_depth(depth(options));
     ffi::judge_certificates(builder);
     ffi::choose_own_certificate(builder);
+    let anchors = trust.certificates();
+    builder.set_status_callback(move |ssl| Ok(staple_check::judge(ssl, &anchors)))?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_options(SslOptions::NO_TICKET);
-    Ok(Arc::new(Verifier::new(
+    let verifier = Verifier::new(
         Judged::Servers,
         store,
         again::basis(trust, &options.verify_depth.to_be_bytes()),
         options.verified_chain_cache,
-    )))
+    );
+    Ok(Arc::new(verifier.with_revocation(trust.revocation.clone())))
 }
 
 /// What OpenSSL would say about this certificate of ours once a server asks for it.

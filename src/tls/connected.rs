@@ -23,6 +23,8 @@ pub(super) struct Toward {
     rights: Arc<CaRights>,
     /// Whether the server has to prove the name.
     verify: bool,
+    /// Whether it has to send an OCSP response about its certificate.
+    require_staple: bool,
     own: Arc<OwnCertificates>,
     choice: OwnChoice,
     /// Domain of the certificate that we have shown; set when the server asks.
@@ -45,11 +47,21 @@ impl Toward {
             names,
             rights,
             verify,
+            require_staple: false,
             own,
             choice,
             shown: OnceLock::new(),
             proof: OnceLock::new(),
         }
+    }
+
+    pub(super) fn requiring_staple(mut self, required: bool) -> Self {
+        self.require_staple = required;
+        self
+    }
+
+    pub(super) fn requires_staple(&self) -> bool {
+        self.require_staple
     }
 
     pub(super) fn verifies(&self) -> bool {

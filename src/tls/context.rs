@@ -19,6 +19,7 @@ use super::handshake::{self, Side, Slot};
 use super::identity::Identity;
 use super::parameters::{Parameters, depth, internal};
 use super::sni::{self, Domain};
+use super::staple::Staples;
 use super::store::TrustStore;
 use super::verify::{Judged, Verifier};
 use super::{ClientVerification, EkuPolicy, ListenerTls, TlsOptions, again, ffi, keylog, pem};
@@ -128,6 +129,8 @@ pub(super) struct Identities {
     pub(super) roots: Option<Arc<TrustStore>>,
     /// The anchors of domains chosen by SNI that have their own.
     pub(super) sni_roots: HashMap<String, Arc<TrustStore>>,
+    /// What OCSP says of them.
+    pub(super) staples: Arc<Staples>,
 }
 
 /// Number of a listener in its load, and the load's own.
@@ -152,6 +155,7 @@ pub(super) fn build(
         options,
         parameters,
         listener,
+        staples: &identities.staples,
         place,
     };
     let trust = identities.roots.as_deref().unwrap_or(trust);
@@ -213,6 +217,7 @@ struct Maker<'a> {
     options: &'a TlsOptions,
     parameters: &'a Parameters,
     listener: &'a ListenerTls,
+    staples: &'a Arc<Staples>,
     place: Place,
 }
 
@@ -237,6 +242,10 @@ impl Maker<'_> {
                 .find(|protocol| *protocol == ALPN_SIP)
                 .ok_or(AlpnError::NOACK)
         });
+        let staples = Arc::clone(self.staples);
+        builder
+            .set_status_callback(move |ssl| Ok(staples.show(ssl)))
+            .map_err(|e| internal(&e))?;
         Ok(builder)
     }
 
@@ -273,12 +282,14 @@ impl Maker<'_> {
         param.set_auth_level(i32::try_from(level).unwrap_or(i32::MAX));
         ffi::trust_for_clients(&mut param);
         let store = trust.build(&param)?;
-        Ok(Arc::new(Verifier::new(
+        let verifier = Verifier::new(
             Judged::Clients(self.listener.eku),
             store,
             again::basis(trust, &self.rules(level)),
             self.options.verified_chain_cache,
-        )))
+        );
+        let verifier = verifier.with_revocation(trust.revocation.clone());
+        Ok(Arc::new(verifier))
     }
 
     /// What decides over a chain besides the anchors.

@@ -71,6 +71,7 @@ mod tests {
             minimum: None,
             maximum: None,
             verify: true,
+            require_staple: false,
         };
         let destinations = Destinations::new(vec![
             profile("wide", &[], &["example.net"]),

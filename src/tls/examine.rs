@@ -8,11 +8,12 @@ use openssl::x509::X509;
 use openssl::x509::X509PurposeId;
 use openssl::x509::verify::X509VerifyParam;
 
+use super::crl::{self, Crl};
 use super::fault::{Faults, LoadFault};
 use super::handshake::HandshakeRefusal;
 use super::server::Load;
 use super::verify::{Judged, Verifier};
-use super::{EkuPolicy, Roots, TlsOptions, ffi, identity, peer};
+use super::{EkuPolicy, Roots, TlsOptions, ffi, identity, ocsp, peer};
 use crate::auth::PeerCertificate;
 
 /// Security level that a handshake has unless `OpenSSLCipherList` says otherwise.
@@ -22,6 +23,38 @@ const SECURITY_LEVEL: i32 = 2;
 fn own_level(ciphers: &str) -> Option<i32> {
     let (_, level) = ciphers.rsplit_once("@SECLEVEL=")?;
     level.get(..1)?.parse().ok()
+}
+
+/// What octets are as a file of CRLs, and as an OCSP response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevocationOctets {
+    /// CRLs in them; `None` if something in them is wrong.
+    pub lists: Option<usize>,
+    /// Whether any of these lists has the certificate.
+    pub lists_it: bool,
+    /// Whether they are an OCSP response by which the certificate is good now.
+    pub vouches: bool,
+}
+
+/// Reads octets as the files of `CRLFile` and `TLSOcspStaple` are read, about a certificate and its issuer, both DER: a way
+/// to these readers for whoever tries them with octets of all kinds. `None` if one of the two is no certificate.
+#[must_use]
+pub fn revocation_of_octets(
+    octets: &[u8],
+    certificate: &[u8],
+    issuer: &[u8],
+) -> Option<RevocationOctets> {
+    let certificate = X509::from_der(certificate).ok()?;
+    let issuer = X509::from_der(issuer).ok()?;
+    let lists = crl::parse(octets).ok();
+    let has_it = |list: &Crl| list.revoked(&certificate).is_some();
+    let found = RevocationOctets {
+        lists: lists.as_ref().map(Vec::len),
+        lists_it: lists.iter().flatten().any(has_it),
+        vouches: ocsp::check(octets, &certificate, &issuer).is_ok(),
+    };
+    drop(ErrorStack::get());
+    Some(found)
 }
 
 /// What a client with this file would be to us.
@@ -98,5 +131,7 @@ fn verify(
     param.set_auth_level(own_level(&options.cipher_list).unwrap_or(SECURITY_LEVEL));
     ffi::trust_for_clients(&mut param);
     let store = load.trust.build(&param)?;
-    Verifier::new(Judged::Clients(policy), store, 0, 0).check(leaf, intermediates)
+    Verifier::new(Judged::Clients(policy), store, 0, 0)
+        .with_revocation(load.trust.revocation.clone())
+        .check(leaf, intermediates)
 }

@@ -9,10 +9,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::OnceLock;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use libc::{c_int, c_long, c_uchar, c_uint, c_void};
-use openssl::asn1::{Asn1Object, Asn1ObjectRef, Asn1StringRef};
+use libc::{c_int, c_long, c_uchar, c_uint, c_ulong, c_void};
+use openssl::asn1::{
+    Asn1GeneralizedTimeRef, Asn1Object, Asn1ObjectRef, Asn1StringRef, Asn1TimeRef,
+};
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
 use openssl::ssl::{SslContextBuilder, SslRef};
@@ -20,11 +23,15 @@ use openssl::stack::{Stack, StackRef};
 use openssl::x509::store::{X509Store, X509StoreRef};
 use openssl::x509::verify::X509VerifyParamRef;
 use openssl::x509::{
-    GeneralNameRef, X509, X509Name, X509Ref, X509StoreContextRef, X509VerifyResult,
+    GeneralNameRef, X509, X509CrlRef, X509Name, X509Ref, X509StoreContextRef, X509VerifyResult,
 };
 use openssl_sys as sys;
 
+use super::revocation::{Known, Watch};
+
 type CertVerifyCallback = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut c_void) -> c_int;
+type VerifyCallback = unsafe extern "C" fn(c_int, *mut sys::X509_STORE_CTX) -> c_int;
+type CheckCrl = unsafe extern "C" fn(*mut sys::X509_STORE_CTX, *mut sys::X509_CRL) -> c_int;
 type CertificateCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
 unsafe extern "C" {
@@ -49,6 +56,23 @@ unsafe extern "C" {
     );
     fn X509_STORE_up_ref(store: *mut sys::X509_STORE) -> c_int;
     fn X509_VERIFY_PARAM_set_trust(param: *mut sys::X509_VERIFY_PARAM, trust: c_int) -> c_int;
+    fn X509_STORE_set_check_crl(store: *mut sys::X509_STORE, check: Option<CheckCrl>);
+    fn X509_STORE_CTX_get_check_crl(context: *mut sys::X509_STORE_CTX) -> Option<CheckCrl>;
+    fn X509_STORE_CTX_get0_current_issuer(context: *mut sys::X509_STORE_CTX) -> *mut sys::X509;
+    fn X509_STORE_CTX_set_flags(context: *mut sys::X509_STORE_CTX, flags: c_ulong);
+    fn X509_STORE_CTX_set0_crls(
+        context: *mut sys::X509_STORE_CTX,
+        lists: *mut sys::stack_st_X509_CRL,
+    );
+    fn X509_STORE_CTX_set_verify_cb(
+        context: *mut sys::X509_STORE_CTX,
+        callback: Option<VerifyCallback>,
+    );
+    fn X509_STORE_CTX_set_ex_data(
+        context: *mut sys::X509_STORE_CTX,
+        index: c_int,
+        data: *mut c_void,
+    ) -> c_int;
     fn d2i_X509_AUX(
         out: *mut *mut sys::X509,
         input: *mut *const c_uchar,
@@ -58,6 +82,9 @@ unsafe extern "C" {
 
 /// `X509_TRUST_SSL_CLIENT` of x509.h.
 const TRUST_SSL_CLIENT: c_int = 2;
+
+/// `CRYPTO_EX_INDEX_X509_STORE_CTX` of crypto.h.
+const EX_INDEX_STORE_CONTEXT: c_int = 5;
 
 /// Whether octets of the peer wait inside OpenSSL, decrypted or not.
 pub(super) fn has_pending(ssl: &SslRef) -> bool {
@@ -323,5 +350,233 @@ pub(super) fn extended_key_usages(certificate: &X509Ref) -> Option<Stack<Asn1Obj
             return None;
         }
         Some(Stack::from_ptr(usages.cast()))
+    }
+}
+
+/// Octets of the first extension of this type, without its own tag and length.
+pub(super) fn extension_octets(certificate: &X509Ref, extension: Nid) -> Option<&[u8]> {
+    // SAFETY: get0 calls on a live certificate; what they give lives as long as it.
+    unsafe {
+        let at = sys::X509_get_ext_by_NID(certificate.as_ptr(), extension.as_raw(), -1);
+        if at < 0 {
+            return None;
+        }
+        let data = sys::X509_EXTENSION_get_data(sys::X509_get_ext(certificate.as_ptr(), at));
+        if data.is_null() {
+            return None;
+        }
+        let octets = sys::ASN1_STRING_get0_data(data.cast());
+        let length = usize::try_from(sys::ASN1_STRING_length(data.cast())).ok()?;
+        if octets.is_null() || length == 0 {
+            return Some(&[]);
+        }
+        Some(std::slice::from_raw_parts(octets, length))
+    }
+}
+
+/// A time of OCSP as one of certificates.
+pub(super) fn as_time(time: &Asn1GeneralizedTimeRef) -> &Asn1TimeRef {
+    // SAFETY: both are the same structure of OpenSSL; an ASN1_TIME is either of two kinds and says which.
+    unsafe { Asn1TimeRef::from_ptr(time.as_ptr().cast()) }
+}
+
+/// Whether a CRL has an extension of this type.
+pub(super) fn crl_has_extension(crl: &X509CrlRef, extension: Nid) -> bool {
+    // SAFETY: searches a live list.
+    unsafe { sys::X509_CRL_get_ext_by_NID(crl.as_ptr(), extension.as_raw(), -1) >= 0 }
+}
+
+/// CRLs as OpenSSL takes them for a verification: many verifications, on any thread, share one.
+pub(super) struct CrlStack {
+    stack: *mut sys::stack_st_X509_CRL,
+}
+
+// SAFETY: nothing changes the stack after it was made, and the lists in it are counted by atomic references and have
+// locks of their own.
+unsafe impl Send for CrlStack {}
+// SAFETY: as above.
+unsafe impl Sync for CrlStack {}
+
+impl CrlStack {
+    pub(super) fn new<'a>(lists: impl Iterator<Item = &'a X509CrlRef>) -> Result<Self, ErrorStack> {
+        // SAFETY: a new stack, ours alone; each list in it has a reference of its own, which `drop` gives back.
+        unsafe {
+            let stack = sys::OPENSSL_sk_new_null();
+            if stack.is_null() {
+                return Err(ErrorStack::get());
+            }
+            let own = Self {
+                stack: stack.cast(),
+            };
+            for list in lists {
+                sys::X509_CRL_up_ref(list.as_ptr());
+                if sys::OPENSSL_sk_push(stack, list.as_ptr().cast()) == 0 {
+                    sys::X509_CRL_free(list.as_ptr());
+                    return Err(ErrorStack::get());
+                }
+            }
+            Ok(own)
+        }
+    }
+}
+
+impl Drop for CrlStack {
+    fn drop(&mut self) {
+        // SAFETY: the stack and one reference to each list in it are ours.
+        unsafe {
+            loop {
+                let list = sys::OPENSSL_sk_pop(self.stack.cast());
+                if list.is_null() {
+                    break;
+                }
+                sys::X509_CRL_free(list.cast());
+            }
+            sys::OPENSSL_sk_free(self.stack.cast());
+        }
+    }
+}
+
+/// OpenSSL's own check of a CRL, as a fresh verification has it.
+fn default_crl_check() -> Option<CheckCrl> {
+    static CHECK: OnceLock<Option<CheckCrl>> = OnceLock::new();
+    *CHECK.get_or_init(|| {
+        // SAFETY: a store and a context of our own that end here; the function is one of the library.
+        unsafe {
+            let store = sys::X509_STORE_new();
+            let context = sys::X509_STORE_CTX_new();
+            let ready = !store.is_null()
+                && !context.is_null()
+                && sys::X509_STORE_CTX_init(context, store, ptr::null_mut(), ptr::null_mut()) == 1;
+            let check = match ready {
+                true => X509_STORE_CTX_get_check_crl(context),
+                false => None,
+            };
+            sys::X509_STORE_CTX_free(context);
+            sys::X509_STORE_free(store);
+            check
+        }
+    })
+}
+
+/// Where the [`Watch`] of a verification hangs; negative if OpenSSL has no memory left.
+fn watch_index() -> c_int {
+    static INDEX: OnceLock<c_int> = OnceLock::new();
+    // SAFETY: asks for a number; nothing is to be done when a context is made or ends.
+    *INDEX.get_or_init(|| unsafe {
+        sys::CRYPTO_get_ex_new_index(EX_INDEX_STORE_CONTEXT, 0, ptr::null_mut(), None, None, None)
+    })
+}
+
+/// Has the CRLs that verifications with this store use pass by their [`Watch`].
+pub(super) fn watch_crls(store: &X509StoreRef) {
+    if default_crl_check().is_some() && watch_index() >= 0 {
+        // SAFETY: the store is alive and the function has the C signature asked for.
+        unsafe { X509_STORE_set_check_crl(store.as_ptr(), Some(check_crl)) }
+    }
+}
+
+/// Verifies as `verify_cert`, with CRLs: of the peer's certificate alone, or of the whole chain.
+pub(super) fn verify_with_crls(
+    context: &mut X509StoreContextRef,
+    lists: &CrlStack,
+    whole_chain: bool,
+    watch: &Watch<'_>,
+) -> bool {
+    let mut flags = sys::X509_V_FLAG_CRL_CHECK
+        | sys::X509_V_FLAG_USE_DELTAS
+        | sys::X509_V_FLAG_EXTENDED_CRL_SUPPORT;
+    if whole_chain {
+        flags |= sys::X509_V_FLAG_CRL_CHECK_ALL;
+    }
+    let index = watch_index();
+    // SAFETY: the context is alive and nobody else uses it during the call. Lists and watch outlive the verification, and
+    // the context forgets both before this returns; OpenSSL only reads the stack.
+    unsafe {
+        let context = context.as_ptr();
+        let watch: *const Watch<'_> = watch;
+        X509_STORE_CTX_set_flags(context, flags);
+        X509_STORE_CTX_set0_crls(context, lists.stack);
+        X509_STORE_CTX_set_verify_cb(context, Some(fault_found));
+        if index < 0 || X509_STORE_CTX_set_ex_data(context, index, watch.cast_mut().cast()) != 1 {
+            X509_STORE_CTX_set0_crls(context, ptr::null_mut());
+            return false;
+        }
+        let good = sys::X509_verify_cert(context) == 1;
+        X509_STORE_CTX_set_ex_data(context, index, ptr::null_mut());
+        X509_STORE_CTX_set0_crls(context, ptr::null_mut());
+        good
+    }
+}
+
+/// Runs something with the watch of a verification; `None` if it has none, as the one for the path of a CRL's issuer.
+///
+/// # Safety
+/// The context has to be alive.
+unsafe fn with_watch<T>(
+    context: *mut sys::X509_STORE_CTX,
+    run: impl FnOnce(&Watch<'_>, &mut X509StoreContextRef) -> T,
+) -> Option<T> {
+    let index = watch_index();
+    if context.is_null() || index < 0 {
+        return None;
+    }
+    // SAFETY: the context is alive, and whoever hung the watch there takes it away before it ends.
+    unsafe {
+        let watch: *const Watch<'_> = sys::X509_STORE_CTX_get_ex_data(context, index).cast();
+        let watch = watch.as_ref()?;
+        let context = X509StoreContextRef::from_ptr_mut(context);
+        // A panic must not unwind into C; it counts as a fault.
+        catch_unwind(AssertUnwindSafe(|| run(watch, context))).ok()
+    }
+}
+
+unsafe extern "C" fn fault_found(good: c_int, context: *mut sys::X509_STORE_CTX) -> c_int {
+    if good == 1 {
+        return 1;
+    }
+    // SAFETY: OpenSSL hands over a live context that nobody else uses during the call.
+    let forgiven = unsafe {
+        with_watch(context, |watch, context| {
+            let forgiven = watch.forgives(context.error().as_raw());
+            if forgiven {
+                context.set_error(X509VerifyResult::OK);
+            }
+            forgiven
+        })
+    };
+    c_int::from(forgiven.unwrap_or(false))
+}
+
+unsafe extern "C" fn check_crl(
+    context: *mut sys::X509_STORE_CTX,
+    list: *mut sys::X509_CRL,
+) -> c_int {
+    let Some(check) = default_crl_check() else {
+        return 0;
+    };
+    // SAFETY: OpenSSL hands over a live context and a live list that nobody else changes during the call.
+    unsafe {
+        let known = with_watch(context, |watch, context| {
+            if list.is_null() {
+                return Known::Nothing;
+            }
+            let issuer = X509_STORE_CTX_get0_current_issuer(context.as_ptr());
+            let issuer = (!issuer.is_null()).then(|| X509Ref::from_ptr(issuer));
+            let known = watch.uses(X509CrlRef::from_ptr(list), issuer, context);
+            if known == Known::Forged {
+                context.set_error(verify_result(sys::X509_V_ERR_CERT_SIGNATURE_FAILURE));
+            }
+            known
+        });
+        match known {
+            Some(Known::Good) => return 1,
+            Some(Known::Forged) => return 0,
+            Some(Known::Nothing) | None => {}
+        }
+        let good = check(context, list);
+        if good == 1 {
+            with_watch(context, |watch, _| watch.checked());
+        }
+        good
     }
 }

@@ -100,6 +100,11 @@ impl Slot {
         }
     }
 
+    /// Something came out after its certificate was found good.
+    pub(super) fn refuse(&self, refusal: Box<HandshakeRefusal>) {
+        self.set(Outcome::Refused(refusal));
+    }
+
     fn set(&self, outcome: Outcome) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
@@ -356,6 +361,14 @@ fn hint_for_code(code: i32) -> &'static str {
             "its issuer is not among the trust anchors, or the client did not send the intermediate: add the CA to \
              CADirectory, CAFile or root_cert_*.pem, or have the client send its whole chain"
         }
+        3 | 44 => {
+            "there is no CRL of this issuer: put it into CRLFile or CRLDirectory; CRLMissing = warn lets such clients in"
+        }
+        8 => "the CRL of this issuer is damaged or another's: get it again",
+        12 => {
+            "the CRL of this issuer is over: get the next one; CRLStale = warn lets such clients in"
+        }
+        23 => "its CA has taken the certificate back; another one is needed",
         9 => "compare the clocks of this machine and of the CA",
         10 => "renew the client's certificate, or the CA's if depth is above 0",
         18 => "a self-signed certificate passes only if it is itself a trust anchor",

@@ -9,6 +9,8 @@ mod again;
 mod client;
 mod connected;
 mod context;
+mod crl;
+mod crl_files;
 mod destinations;
 mod examine;
 mod fault;
@@ -18,19 +20,24 @@ mod identity;
 mod inventory;
 mod issuers;
 pub mod keylog;
+mod ocsp;
 mod options;
 mod own;
 mod parameters;
 mod peer;
 mod pem;
 mod reference;
+mod revocation;
 mod roots;
 mod server;
 mod server_refusal;
 mod sni;
 mod ssl_options;
+mod staple;
+mod staple_check;
 mod store;
 mod stream;
+mod upkeep;
 mod verified;
 mod verify;
 
@@ -41,13 +48,16 @@ pub use again::Standing;
 pub use client::{AcceptedPeer, ClientContext, ServerExpectation};
 pub use connected::{EstablishedServer, Shown, established_server, server_refusal};
 pub use context::ServerContext;
-pub use examine::{ExaminedCertificate, read_certificate_file};
+pub use examine::{
+    ExaminedCertificate, RevocationOctets, read_certificate_file, revocation_of_octets,
+};
 pub use fault::{LoadFault, Severity};
 pub use handshake::{Established, HandshakeRefusal, established, refusal};
 pub use inventory::{CertificateRole, LoadedCertificate};
 pub use options::{
-    CertificateFiles, ClientTls, ClientVerification, DestinationProfile, EkuPolicy, ListenerTls,
-    OwnIdentity, PassPhrase, ProtocolVersion, TlsOptions,
+    CertificateFiles, ClientTls, ClientVerification, CrlCheck, CrlFiles, DestinationProfile,
+    EkuPolicy, ListenerTls, OwnIdentity, PassPhrase, ProtocolVersion, RevocationOptions,
+    TlsOptions, WithoutCrl,
 };
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;
@@ -57,3 +67,4 @@ pub use server::{LoadedTls, Report, ServerTls, load};
 pub use server_refusal::{ServerFault, ServerRefusal};
 pub use ssl_options::is_openssl_option;
 pub use stream::{ConnectStep, HandshakeStep, Progress, TlsSession, TlsStream};
+pub use upkeep::{Ending, EndingsTold, Kept, LoadedCrl, SecondsLeft, Upkeep};

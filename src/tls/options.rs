@@ -111,6 +111,78 @@ pub struct ListenerTls {
     pub sni_roots: Vec<(String, Roots)>,
 }
 
+/// Which certificates of a chain CRLs are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CrlCheck {
+    /// None.
+    None,
+    /// That of the peer.
+    Leaf,
+    /// That of the peer and those of all CAs above it, a root among them (RFC 5280 §6.3).
+    #[default]
+    Chain,
+}
+
+/// What becomes of a peer of whose certificate no CRL in force says that it is not revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WithoutCrl {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It passes, and a line of the log says so.
+    Warn,
+}
+
+/// Where CRLs are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CrlFiles {
+    /// Each holds one CRL or more, as PEM or DER.
+    pub files: Vec<PathBuf>,
+    /// Every file of them that holds CRLs counts, whatever its name is.
+    pub directories: Vec<PathBuf>,
+}
+
+impl CrlFiles {
+    /// Whether no setting names any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.directories.is_empty()
+    }
+}
+
+/// Revoked certificates (RFC 5280 §5, RFC 6960).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationOptions {
+    /// Ours: `CRLFile`, `CRLDirectory`: for certificates of clients.
+    pub crls: CrlFiles,
+    /// Ours: `CRLCheck`. Without any CRL configured nothing is checked.
+    pub check: CrlCheck,
+    /// Ours: `CRLMissing`: there is no CRL of the certificate's issuer.
+    pub missing: WithoutCrl,
+    /// Ours: `CRLStale`: the nextUpdate of the issuer's CRL is over.
+    pub stale: WithoutCrl,
+    /// Ours: `CRLReloadInterval`, in seconds.
+    pub reload_interval: u32,
+    /// Ours: `TLSOcspStaple` and `Transport<N>TlsOcspStaple`: DER files of OCSP responses about our certificates.
+    pub staples: Vec<PathBuf>,
+    /// Ours: `CertificateExpiryWarningDays`.
+    pub warning_days: u32,
+}
+
+impl Default for RevocationOptions {
+    fn default() -> Self {
+        Self {
+            crls: CrlFiles::default(),
+            check: CrlCheck::default(),
+            missing: WithoutCrl::default(),
+            stale: WithoutCrl::default(),
+            reload_interval: 3_600,
+            staples: Vec::new(),
+            warning_days: 30,
+        }
+    }
+}
+
 /// TLS settings that all listeners share.
 #[derive(Debug, Clone)]
 pub struct TlsOptions {
@@ -146,6 +218,8 @@ pub struct TlsOptions {
     pub session_lifetime: u32,
     /// Ours: `VerifiedChainCacheSize`: verified peer certificates remembered by fingerprint; 0 remembers none.
     pub verified_chain_cache: usize,
+    /// Which certificates are no longer good before they expire.
+    pub revocation: RevocationOptions,
 }
 
 /// Which certificate we show to a server that asks for one.
@@ -180,6 +254,8 @@ pub struct DestinationProfile {
     pub maximum: Option<ProtocolVersion>,
     /// Ours: `TLSDestination<N>Verification`: whether the server has to prove its name at all.
     pub verify: bool,
+    /// Ours: `TLSDestination<N>RequireStaple`: whether the server has to send an OCSP response about its certificate.
+    pub require_staple: bool,
 }
 
 /// TLS toward other domains. Versions, ciphers and the depth of chains are those of [`TlsOptions`].
@@ -189,6 +265,8 @@ pub struct ClientTls {
     pub ca_directories: Vec<PathBuf>,
     /// Ours: `TLSClientRoleCAFile`.
     pub ca_files: Vec<PathBuf>,
+    /// Ours: `TLSClientRoleCRLFile`, `TLSClientRoleCRLDirectory`. Without any, the CRLs of the listeners count.
+    pub crls: CrlFiles,
     /// Ours: `TLSClientRoleOwnDomain`: what is shown when nothing else decides; `Default` is the domain of the first
     /// TLS listener.
     pub fallback: OwnIdentity,

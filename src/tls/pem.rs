@@ -5,7 +5,7 @@
 use std::fmt;
 
 use openssl::error::ErrorStack;
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Crl};
 
 use super::ffi;
 
@@ -103,6 +103,10 @@ impl Block<'_> {
         )
     }
 
+    pub(super) fn is_crl(&self) -> bool {
+        self.place.kind == "X509 CRL"
+    }
+
     pub(super) fn is_private_key(&self) -> bool {
         self.place.kind.ends_with("PRIVATE KEY")
     }
@@ -127,6 +131,17 @@ impl Block<'_> {
             X509::from_der(&der)
         };
         read.map_err(|e| format!("it is not a certificate ({})", first_reason(&e)))
+    }
+
+    /// Reads a block with a CRL; the error is a reason for the operator.
+    pub(super) fn crl(&self) -> Result<X509Crl, String> {
+        if !self.complete {
+            return Err("its END line is missing".to_owned());
+        }
+        let der = self
+            .octets()
+            .ok_or("its text is not base64 from BEGIN to END")?;
+        X509Crl::from_der(&der).map_err(|e| format!("it is not a CRL ({})", first_reason(&e)))
     }
 
     fn octets(&self) -> Option<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::{Faults, LoadFault};
+use super::revocation::Revocation;
 use super::store::TrustStore;
 use super::{peer, pem, store};
 
@@ -36,10 +37,11 @@ impl Roots {
 pub(super) struct OwnRoots(Vec<(Roots, Arc<TrustStore>)>);
 
 impl OwnRoots {
-    /// The anchors of these files; `None` when none are named.
+    /// The anchors of these files, with the CRLs that all share; `None` when none are named.
     pub(super) fn load(
         &mut self,
         roots: &Roots,
+        revocation: &Option<Arc<Revocation>>,
         now: i64,
         faults: &mut Faults,
     ) -> Option<Arc<TrustStore>> {
@@ -50,14 +52,16 @@ impl OwnRoots {
         if let Some((_, trust)) = known {
             return Some(Arc::clone(trust));
         }
-        let trust = Arc::new(TrustStore::of(
+        let mut trust = TrustStore::of(
             &format!("{}CADirectory", roots.setting),
             &format!("{}CAFile", roots.setting),
             &roots.ca_directories,
             &roots.ca_files,
             now,
             faults,
-        ));
+        );
+        trust.revocation.clone_from(revocation);
+        let trust = Arc::new(trust);
         self.0.push((roots.clone(), Arc::clone(&trust)));
         Some(trust)
     }

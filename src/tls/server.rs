@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use openssl::x509::X509;
+
 use super::context::{self, Identities, Place, ServerContext};
 use super::fault::{Faults, LoadFault};
 use super::identity::{self, Identity};
@@ -12,8 +14,11 @@ use super::inventory::{CertificateRole, LoadedCertificate};
 use super::issuers::issuer;
 use super::own::Own;
 use super::parameters::Parameters;
+use super::revocation::Revocation;
 use super::roots::OwnRoots;
+use super::staple::Staples;
 use super::store::{LegacyDirectory, TrustStore};
+use super::upkeep::Upkeep;
 use super::verify::now;
 use super::{
     CertificateFiles, ClientContext, ClientTls, ClientVerification, ListenerTls, PassPhrase, Roots,
@@ -49,6 +54,8 @@ pub struct LoadedTls {
     pub client: ClientContext,
     /// What there is to tell.
     pub report: Report,
+    /// What is to be looked at from now on.
+    pub upkeep: Upkeep,
 }
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -70,13 +77,19 @@ pub fn load(
     let parameters = Parameters::parse(options, &mut load.faults);
     let generation = next_generation();
     let (listeners, own) = load.listeners(listeners, &parameters, generation);
+    load.read_staples(&own);
     let client = load.client(client, &parameters, own, generation);
+    load.check_crls();
     match client {
-        Some(client) if !load.faults.any_error() => Ok(LoadedTls {
-            listeners,
-            client,
-            report: load.report(generation),
-        }),
+        Some(client) if !load.faults.any_error() => {
+            let (report, upkeep) = load.report(generation);
+            Ok(LoadedTls {
+                listeners,
+                client,
+                report,
+                upkeep,
+            })
+        }
         _ => Err(load.faults.found),
     }
 }
@@ -93,11 +106,13 @@ impl ServerTls {
         let mut load = Load::start(options);
         let parameters = Parameters::parse(options, &mut load.faults);
         let generation = next_generation();
-        let (contexts, _) = load.listeners(listeners, &parameters, generation);
+        let (contexts, own) = load.listeners(listeners, &parameters, generation);
+        load.read_staples(&own);
+        load.check_crls();
         if load.faults.any_error() {
             return Err(load.faults.found);
         }
-        Ok((contexts, load.report(generation)))
+        Ok((contexts, load.report(generation).0))
     }
 }
 
@@ -110,8 +125,10 @@ pub(super) struct Load<'a> {
     client_trust: Option<TrustStore>,
     /// Anchors of listeners and domains that have their own.
     own_roots: OwnRoots,
+    client_revocation: Option<Arc<Revocation>>,
     pub(super) faults: Faults,
     ours: Vec<LoadedCertificate>,
+    staples: Arc<Staples>,
     now: i64,
 }
 
@@ -130,22 +147,30 @@ impl<'a> Load<'a> {
         let now = now();
         let mut faults = Faults::default();
         let directory = LegacyDirectory::scan(options, &mut faults);
-        let trust = TrustStore::load(options, &directory, now, &mut faults);
+        let mut trust = TrustStore::load(options, &directory, now, &mut faults);
+        let revocation = &options.revocation;
+        let known = trust.certificates();
+        trust.revocation = Revocation::load(&revocation.crls, revocation, known, now, &mut faults);
         Self {
             options,
             directory,
             trust: Arc::new(trust),
             client_trust: None,
             own_roots: OwnRoots::default(),
+            client_revocation: None,
             faults,
             ours: Vec::new(),
+            staples: Arc::default(),
             now,
         }
     }
 
     /// Has anchors of a listener's own stand for those that all share.
     pub(super) fn take_roots(&mut self, roots: &Roots) {
-        let own = self.own_roots.load(roots, self.now, &mut self.faults);
+        let revocation = self.trust.revocation.clone();
+        let own = self
+            .own_roots
+            .load(roots, &revocation, self.now, &mut self.faults);
         if let Some(own) = own {
             self.trust = own;
         }
@@ -217,6 +242,22 @@ impl<'a> Load<'a> {
             }
         }
         let trust = self.client_trust.as_ref().unwrap_or(&self.trust);
+        // The CRLs of the listeners count for this role too, unless it has its own.
+        let revocation = match client.crls.is_empty() {
+            true => self.trust.revocation.clone(),
+            false => Revocation::load(
+                &client.crls,
+                &self.options.revocation,
+                trust.certificates(),
+                self.now,
+                &mut self.faults,
+            ),
+        };
+        self.client_revocation.clone_from(&revocation);
+        let trust = &TrustStore {
+            anchors: trust.anchors.clone(),
+            revocation,
+        };
         if trust.anchors.is_empty() {
             self.faults.note(
                 "there is no trust anchor for the servers of other domains, so that none is talked to over TLS; \
@@ -310,14 +351,17 @@ impl<'a> Load<'a> {
                 by_sni.push((name, identities));
             }
         }
+        let revocation = self.trust.revocation.clone();
         let roots = self
             .own_roots
-            .load(&listener.roots, self.now, &mut self.faults);
+            .load(&listener.roots, &revocation, self.now, &mut self.faults);
         let mut sni_roots = HashMap::new();
         for (name, roots) in &listener.sni_roots {
             let name = lower_domain(name);
             if by_sni.iter().any(|(known, _)| *known == name)
-                && let Some(trust) = self.own_roots.load(roots, self.now, &mut self.faults)
+                && let Some(trust) =
+                    self.own_roots
+                        .load(roots, &revocation, self.now, &mut self.faults)
             {
                 sni_roots.insert(name, trust);
             }
@@ -327,6 +371,7 @@ impl<'a> Load<'a> {
             by_sni,
             roots,
             sni_roots,
+            staples: Arc::clone(&self.staples),
         };
         (!identities.own.is_empty()).then_some((domain, identities))
     }
@@ -394,8 +439,53 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn report(self, generation: u64) -> Report {
+    /// OCSP responses about these certificates: those that settings name, and those that lie beside them.
+    fn read_staples(&mut self, own: &[(String, Vec<Identity>)]) {
+        let domains = own.iter().map(|(domain, _)| domain.as_str());
+        let beside = domains.flat_map(|domain| self.directory.staples(domain));
+        let mut anchors = self.trust.certificates();
+        let identities = own.iter().flat_map(|(_, identities)| identities);
+        // Our certificate may be of a CA that we trust nobody of, and its chain file may say so.
+        anchors.extend(identities.clone().flat_map(|own| own.intermediates.clone()));
+        self.staples.fill(
+            &self.options.revocation.staples,
+            beside.collect(),
+            identities,
+            &anchors,
+            &mut self.faults,
+        );
+    }
+
+    /// CA certificates that may have signed a CRL.
+    fn authorities(&self) -> Vec<X509> {
+        let mut known = self.trust.certificates();
+        let others = self.own_roots.all().chain(&self.client_trust);
+        known.extend(others.flat_map(TrustStore::certificates));
+        known
+    }
+
+    fn revocations(&self) -> Vec<Arc<Revocation>> {
+        let mut found: Vec<Arc<Revocation>> = Vec::new();
+        for revocation in [&self.trust.revocation, &self.client_revocation] {
+            let revocation = revocation.iter();
+            let new = revocation.filter(|own| !found.iter().any(|known| Arc::ptr_eq(known, own)));
+            let new: Vec<_> = new.cloned().collect();
+            found.extend(new);
+        }
+        found
+    }
+
+    /// Who has signed the CRLs, now that every trust anchor is known.
+    fn check_crls(&mut self) {
+        let known = self.authorities();
+        for revocation in self.revocations() {
+            revocation.check_signatures(&known, &mut self.faults);
+        }
+    }
+
+    fn report(self, generation: u64) -> (Report, Upkeep) {
         let now = self.now;
+        let (revocations, known) = (self.revocations(), self.authorities());
         let mut certificates = self.ours;
         let mut anchors = Vec::new();
         let mut list = |role: CertificateRole, trust: &TrustStore| {
@@ -414,13 +504,24 @@ impl<'a> Load<'a> {
         if let Some(trust) = &self.client_trust {
             list(CertificateRole::ServerAnchor, trust);
         }
-        Report {
+        let upkeep = Upkeep {
+            revocations,
+            staples: self.staples,
+            known,
+            certificates: certificates.clone(),
+            warning_days: self.options.revocation.warning_days,
+            interval: self.options.revocation.reload_interval,
+            told: AtomicU64::new(0),
+        };
+        upkeep.told.store(upkeep.generation(), Ordering::Relaxed);
+        let report = Report {
             generation,
             warnings: self.faults.found,
             notes: self.faults.notes,
             certificates,
             anchors,
-        }
+        };
+        (report, upkeep)
     }
 }
 

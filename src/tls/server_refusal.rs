@@ -244,6 +244,17 @@ fn hint_for_fault(fault: ServerFault) -> &'static str {
             "its issuer is not among the trust anchors of the client role, or the server does not send the intermediate: \
              add the CA to TLSClientRoleCAFile (or, without that, to CAFile), or have the server send its whole chain"
         }
+        ServerFault::Chain(3 | 44) => {
+            "there is no CRL of this issuer: put it into TLSClientRoleCRLFile (or, without that, into CRLFile)"
+        }
+        ServerFault::Chain(12) => "the CRL of this issuer is over: get the next one",
+        ServerFault::Chain(23) => {
+            "its CA has taken the certificate back; the server needs another one"
+        }
+        ServerFault::Chain(73) => {
+            "the server has to be set to send an OCSP response (stapling), or TLSDestination<N>RequireStaple to false"
+        }
+        ServerFault::Chain(74) => "the server has to renew its OCSP response, or send none",
         ServerFault::Chain(9) => "compare the clocks of this machine and of the CA",
         ServerFault::Chain(10) => {
             "the server's certificate has to be renewed, or its CA's if depth is above 0"

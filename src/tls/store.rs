@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use openssl::stack::Stack;
@@ -13,6 +14,7 @@ use openssl::x509::{X509, X509Name};
 
 use super::fault::{Faults, LoadFault};
 use super::options::{ClientTls, TlsOptions};
+use super::revocation::Revocation;
 use super::{CertificateFiles, peer, pem};
 
 /// Largest file read; a certificate bundle of the web is under 1 MiB.
@@ -22,6 +24,7 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_CA_NAMES: usize = 32;
 
 /// A certificate that chains may end in (or pass through, if it is not self-signed).
+#[derive(Clone)]
 pub(super) struct Anchor {
     pub(super) certificate: X509,
     pub(super) file: PathBuf,
@@ -30,6 +33,8 @@ pub(super) struct Anchor {
 /// Every anchor of `CertificatePath`, `CADirectory` and `CAFile`; all sources add up.
 pub(super) struct TrustStore {
     pub(super) anchors: Vec<Anchor>,
+    /// Which certificates below them are revoked; `None` if nobody is asked.
+    pub(super) revocation: Option<Arc<Revocation>>,
 }
 
 /// What a file of the certificate directory is, by its name.
@@ -151,6 +156,16 @@ impl LegacyDirectory {
         found
     }
 
+    /// Where OCSP responses about the certificates of a domain may lie.
+    pub(super) fn staples(&self, domain: &str) -> Vec<PathBuf> {
+        if !self.is_directory {
+            return Vec::new();
+        }
+        let name = |key_type| format!("domain_ocsp_{domain}{key_type}.der");
+        let names = KEY_TYPES.iter().map(name);
+        names.map(|name| self.path.join(name)).collect()
+    }
+
     /// Every domain with a chain and a key, in order.
     pub(super) fn domains(&self) -> Vec<String> {
         let mut domains: Vec<String> = self
@@ -209,6 +224,7 @@ impl TrustStore {
         }
         Self {
             anchors: loader.anchors,
+            revocation: None,
         }
     }
 
@@ -247,7 +263,13 @@ impl TrustStore {
         }
         Self {
             anchors: loader.anchors,
+            revocation: None,
         }
+    }
+
+    pub(super) fn certificates(&self) -> Vec<X509> {
+        let anchors = self.anchors.iter();
+        anchors.map(|anchor| anchor.certificate.clone()).collect()
     }
 
     /// SHA-256 of each.
@@ -398,7 +420,7 @@ impl<'a> Loader<'a> {
 }
 
 /// Regular files of a directory in the order of their names; links are followed, dangling ones and folders passed over.
-fn files_of(path: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+pub(super) fn files_of(path: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) => {
@@ -435,7 +457,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Box<LoadFault>> {
     fs::read(path).map_err(|e| refuse(io_reason(&e), permission))
 }
 
-fn io_reason(error: &io::Error) -> String {
+pub(super) fn io_reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),

@@ -34,8 +34,12 @@ pub(super) struct Verified {
     pub(super) sent: [u8; 32],
     /// Latest start of validity in the chain, seconds since 1970-01-01 UTC.
     pub(super) not_before: i64,
-    /// Earliest end of validity in the chain, seconds since 1970-01-01 UTC.
+    /// Earliest end of validity in the chain, and of the CRLs that it rests on, seconds since 1970-01-01 UTC.
     pub(super) not_after: i64,
+    /// The same of the chain alone.
+    pub(super) chain_until: i64,
+    /// Which CRLs it was held against; 0 for none.
+    pub(super) crls: u64,
     /// What the chain ends in.
     pub(super) anchor: Arc<Anchor>,
 }
@@ -66,14 +70,16 @@ impl VerifiedChains {
         }
     }
 
-    /// The anchor of the chain behind a fingerprint if it holds at `now`; with `sent`, only if it rests on exactly that.
+    /// The anchor of the chain behind a fingerprint if it holds at `now` and was held against these CRLs; with `sent`, only if
+    /// it rests on exactly that.
     pub(super) fn find(
         &mut self,
         fingerprint: &[u8; 32],
         sent: Option<&[u8; 32]>,
+        crls: u64,
         now: i64,
     ) -> Option<Arc<Anchor>> {
-        self.find_until(fingerprint, sent, now)
+        self.find_until(fingerprint, sent, crls, now)
             .map(|(anchor, _)| anchor)
     }
 
@@ -82,6 +88,7 @@ impl VerifiedChains {
         &mut self,
         fingerprint: &[u8; 32],
         sent: Option<&[u8; 32]>,
+        crls: u64,
         now: i64,
     ) -> Option<(Arc<Anchor>, i64)> {
         let from_old = !self.young.contains_key(fingerprint);
@@ -92,11 +99,12 @@ impl VerifiedChains {
         };
         let holds = entry.not_before <= now
             && now <= entry.not_after
+            && entry.crls == crls
             && sent.is_none_or(|sent| *sent == entry.sent);
         if !holds {
             return None;
         }
-        let found = (Arc::clone(&entry.anchor), entry.not_after);
+        let found = (Arc::clone(&entry.anchor), entry.chain_until);
         if from_old && let Some(entry) = self.old.remove(fingerprint) {
             self.remember(entry);
         }
@@ -167,6 +175,8 @@ mod tests {
             sent: [0; 32],
             not_before: 100,
             not_after: 200,
+            chain_until: 200,
+            crls: 7,
             anchor: Arc::new(Anchor {
                 subject: number.to_string(),
                 fingerprint: [number; 32],
@@ -179,16 +189,18 @@ mod tests {
     fn an_entry_holds_within_its_dates_and_for_what_was_sent() {
         let mut chains = VerifiedChains::new(8);
         chains.remember(entry(1));
-        for (situation, sent, now, found) in [
-            ("as remembered", Some([0; 32]), 150, true),
-            ("first second", Some([0; 32]), 100, true),
-            ("before it", Some([0; 32]), 99, false),
-            ("last second", Some([0; 32]), 200, true),
-            ("after it", Some([0; 32]), 201, false),
-            ("other intermediates", Some([1; 32]), 150, false),
-            ("resumed, nothing sent", None, 150, true),
+        for (situation, sent, crls, now, found) in [
+            ("as remembered", Some([0; 32]), 7, 150, true),
+            ("first second", Some([0; 32]), 7, 100, true),
+            ("before it", Some([0; 32]), 7, 99, false),
+            ("last second", Some([0; 32]), 7, 200, true),
+            ("after it", Some([0; 32]), 7, 201, false),
+            ("other intermediates", Some([1; 32]), 7, 150, false),
+            ("other CRLs", Some([0; 32]), 8, 150, false),
+            ("resumed, nothing sent", None, 7, 150, true),
+            ("resumed under other CRLs", None, 8, 150, false),
         ] {
-            let hit = chains.find(&[1; 32], sent.as_ref(), now);
+            let hit = chains.find(&[1; 32], sent.as_ref(), crls, now);
             assert_eq!(hit.is_some(), found, "{situation}");
         }
     }
@@ -198,16 +210,19 @@ mod tests {
         let mut chains = VerifiedChains::new(4);
         for number in 0..100 {
             chains.remember(entry(number));
-            assert!(chains.find(&[0; 32], None, 150).is_some(), "after {number}");
+            assert!(
+                chains.find(&[0; 32], None, 7, 150).is_some(),
+                "after {number}"
+            );
             assert!(chains.len() <= 4);
         }
-        assert!(chains.find(&[50; 32], None, 150).is_none());
+        assert!(chains.find(&[50; 32], None, 7, 150).is_none());
     }
 
     #[test]
     fn a_table_of_no_size_remembers_nothing() {
         let mut chains = VerifiedChains::new(0);
         chains.remember(entry(1));
-        assert!(chains.find(&[1; 32], None, 150).is_none());
+        assert!(chains.find(&[1; 32], None, 7, 150).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Is this peer's certificate good? Chain and dates by OpenSSL, purpose by us (RFC 5924 §5), once per certificate.
 //!
-//! A verified chain is remembered by the fingerprint of all that the peer sent, bound to one load of the trust anchors
-//! and to the dates of the whole chain. That the peer holds the key is proven anew in each handshake, by OpenSSL.
+//! A verified chain is remembered by the fingerprint of all that the peer sent, bound to one load of the trust anchors,
+//! to the CRLs in force and to the dates of the whole chain and of these CRLs. That the peer holds the key is proven anew in each handshake, by OpenSSL.
 //! Every check here fails closed.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use openssl::x509::{
 use openssl_sys as sys;
 
 use super::handshake::{self, HandshakeRefusal};
+use super::revocation::{Outcome, Revocation};
 use super::verified::{Anchor, Verified, VerifiedChains};
 use super::{EkuPolicy, ffi, peer};
 use crate::auth::{PeerCertificate, oid};
@@ -41,6 +42,8 @@ pub(super) struct Verifier {
     store: X509Store,
     /// Stands for all that verdicts rest on; see [`super::again`].
     basis: u64,
+    /// Which certificates are revoked; `None` if nobody is asked.
+    revocation: Option<Arc<Revocation>>,
     chains: Mutex<VerifiedChains>,
 }
 
@@ -87,8 +90,25 @@ impl Verifier {
             judged,
             store,
             basis,
+            revocation: None,
             chains: Mutex::new(VerifiedChains::new(remembered)),
         }
+    }
+
+    /// Holds chains against these CRLs, too.
+    pub(super) fn with_revocation(mut self, revocation: Option<Arc<Revocation>>) -> Self {
+        if revocation.is_some() {
+            ffi::watch_crls(&self.store);
+        }
+        self.revocation = revocation;
+        self
+    }
+
+    /// Which CRLs are in force; 0 for none.
+    pub(super) fn crls(&self) -> u64 {
+        self.revocation
+            .as_ref()
+            .map_or(0, |revocation| revocation.generation())
     }
 
     pub(super) fn store(&self) -> &X509Store {
@@ -97,7 +117,7 @@ impl Verifier {
 
     /// Stands for all that verdicts rest on, besides certificates and the time.
     pub(super) fn basis(&self) -> u64 {
-        self.basis
+        self.basis.wrapping_add(self.crls())
     }
 
     /// Verifies the chain of a handshake.
@@ -116,7 +136,9 @@ impl Verifier {
                 "the certificate cannot be encoded",
             ));
         };
-        let known = self.chains().find(&fingerprint, Some(&sent), now);
+        let known = self
+            .chains()
+            .find(&fingerprint, Some(&sent), self.crls(), now);
         if let Some(certificate) = known.and_then(|anchor| named(leaf, fingerprint, &anchor)) {
             return Ok(certificate);
         }
@@ -138,7 +160,7 @@ impl Verifier {
     ) -> Result<Arc<PeerCertificate>, Box<HandshakeRefusal>> {
         let unverifiable = || HandshakeRefusal::internal(handshake::UNVERIFIABLE);
         let fingerprint = peer::fingerprint(leaf).map_err(|_| unverifiable())?;
-        let known = self.chains().find(&fingerprint, None, now());
+        let known = self.chains().find(&fingerprint, None, self.crls(), now());
         if let Some(certificate) = known.and_then(|anchor| named(leaf, fingerprint, &anchor)) {
             return Ok(certificate);
         }
@@ -189,14 +211,32 @@ impl Verifier {
         fingerprint: [u8; 32],
         sent: [u8; 32],
     ) -> Result<(Verified, PeerCertificate, Vec<X509>), Box<HandshakeRefusal>> {
-        let good = context.verify_cert().unwrap_or(false);
+        let checked = self
+            .revocation
+            .as_ref()
+            .map(|revocation| revocation.verify(context, now()));
+        let good = match &checked {
+            Some(outcome) => outcome.good,
+            None => context.verify_cert().unwrap_or(false),
+        };
         if !good || context.error() != X509VerifyResult::OK {
             let code = match context.error().as_raw() {
                 sys::X509_V_OK => sys::X509_V_ERR_APPLICATION_VERIFICATION,
                 code => code,
             };
-            return Err(HandshakeRefusal::of_chain(context, code, None));
+            let mut refusal = HandshakeRefusal::of_chain(context, code, None);
+            if let Some(revoked) = checked.and_then(|outcome| outcome.revoked) {
+                refusal.reason = revoked.to_string();
+            }
+            return Err(refusal);
         }
+        // Not longer than the CRLs that it rests on; and not at all if one was missing, which is said each time.
+        let (crls, until) = match checked {
+            Some(Outcome {
+                generation, until, ..
+            }) => (generation, until.unwrap_or(i64::MIN)),
+            None => (0, i64::MAX),
+        };
         let chain: Vec<&X509Ref> = match context.chain() {
             Some(chain) => chain.iter().collect(),
             None => return Err(HandshakeRefusal::internal("no chain was built")),
@@ -239,18 +279,21 @@ impl Verifier {
         }
         let not_before = chain.iter().map(|c| peer::unix_time(c.not_before()));
         let not_after = chain.iter().map(|c| peer::unix_time(c.not_after()));
+        // A date that cannot be read makes an entry that is never valid.
+        let chain_until = not_after
+            .map(|t| t.unwrap_or(i64::MIN))
+            .min()
+            .unwrap_or(i64::MIN);
         let verified = Verified {
             fingerprint,
             sent,
-            // A date that cannot be read makes an entry that is never valid.
             not_before: not_before
                 .map(|t| t.unwrap_or(i64::MAX))
                 .max()
                 .unwrap_or(i64::MAX),
-            not_after: not_after
-                .map(|t| t.unwrap_or(i64::MIN))
-                .min()
-                .unwrap_or(i64::MIN),
+            not_after: chain_until.min(until),
+            chain_until,
+            crls,
             anchor,
         };
         let intermediates = between.iter().map(|c| (*c).to_owned()).collect();

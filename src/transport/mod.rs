@@ -48,6 +48,7 @@ pub use engine::{Engine, Error, Listeners};
 pub use handle::{EngineHandle, Registered, RegistrationEvent};
 pub use inspect::{ConnectionView, Observer, State};
 pub use lookup::PoolIsFull;
+pub(crate) use memory::give_back;
 pub use options::{Deadlines, EngineOptions, ListenerKind, ListenerOptions, OutgoingOptions};
 pub use outgoing::{Delivered, NotSent, Outgoing, Undelivered, Unsendable};
 pub use shared::{Counter, Counters, Snapshot};

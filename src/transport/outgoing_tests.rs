@@ -45,6 +45,7 @@ fn client_role() -> ClientContext {
         session_tickets: true,
         session_lifetime: 3_600,
         verified_chain_cache: 0,
+        revocation: crate::tls::RevocationOptions::default(),
     };
     tls::load(&options, &[], &ClientTls::default())
         .unwrap()

@@ -32,6 +32,7 @@ mod outgoing_tls;
 mod parity;
 mod peers;
 mod readme;
+mod revocation;
 mod robustness;
 mod secrets;
 mod silo;

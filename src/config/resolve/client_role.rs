@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::{NoteClass, value};
+use super::revocation::crl_files;
 use super::rooms::version;
 use super::{Paths, Values};
 use crate::auth::{AuthOptions, NamePolicy, PhoneProfiles};
@@ -30,6 +31,12 @@ pub(super) fn client_role(
             .list("TLSClientRoleCAFile")
             .map(|path| paths.input(path))
             .collect(),
+        crls: crl_files(
+            v,
+            paths,
+            "TLSClientRoleCRLFile",
+            "TLSClientRoleCRLDirectory",
+        ),
         fallback: own(v, "TLSClientRoleOwnDomain"),
         names: NamePolicy {
             email_as_sip: auth.email_as_sip,
@@ -84,6 +91,14 @@ fn destination(v: &mut Values<'_>, number: &str, tls: &TlsOptions) -> Destinatio
             "None: whoever answers there gets what is for this destination; Mandatory asks for its name",
         );
     }
+    let staple = name("RequireStaple");
+    let required = v.bool(&staple);
+    if required && !verify {
+        v.fault(
+            &staple,
+            "true: with Verification = None nothing of the server is looked at",
+        );
+    }
     DestinationProfile {
         setting: name(""),
         domains,
@@ -93,6 +108,7 @@ fn destination(v: &mut Values<'_>, number: &str, tls: &TlsOptions) -> Destinatio
         minimum: oldest,
         maximum: newest,
         verify,
+        require_staple: required,
     }
 }
 
@@ -206,6 +222,7 @@ mod tests {
                 minimum: Some(ProtocolVersion::Tls1_3),
                 maximum: None,
                 verify: true,
+                require_staple: false,
             }
         );
         assert_eq!(twelve.own, OwnIdentity::None);

@@ -9,6 +9,7 @@ mod dns;
 mod listeners;
 mod paths;
 mod relay;
+mod revocation;
 mod rooms;
 mod stores;
 mod values;

@@ -9,6 +9,7 @@ use log::LevelFilter;
 
 use super::super::{NoteClass, value};
 use super::callout::callout;
+use super::revocation::revocation;
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
 use crate::auth::{
@@ -87,6 +88,7 @@ pub(super) fn tls(v: &mut Values<'_>, paths: &Paths) -> TlsOptions {
         session_tickets: v.bool("TLSSessionTickets"),
         session_lifetime: v.number("TLSSessionLifetime"),
         verified_chain_cache: v.number("VerifiedChainCacheSize"),
+        revocation: revocation(v, paths),
     }
 }
 

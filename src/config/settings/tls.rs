@@ -1,7 +1,10 @@
 //! Rows about certificates, trust and handshakes.
 
 use super::Kind::{Bool, Choice, Domain, DomainList, OpensslOptions, Path, PathList, Secret, Text};
-use super::{Group, SECONDS, Setting, count, honoured};
+use super::{Group, Kind, SECONDS, Setting, count, honoured};
+
+const CRL_CHECK: &[&str] = &["Chain", "Leaf", "None"];
+const WITHOUT_CRL: &[&str] = &["refuse", "warn"];
 
 const VERIFICATION: &[&str] = &["None", "Optional", "Mandatory"];
 const OF_SERVERS: &[&str] = &["Mandatory", "None"];
@@ -114,6 +117,19 @@ const ROWS: &[Setting] = &[
          Absent: that one decides.",
     ),
     honoured(
+        "TLSOcspStaple",
+        PathList,
+        "",
+        "Files with OCSP responses (DER) about our certificates, shown to clients that ask. Each has to be signed for the \
+         CA and in time. domain_ocsp_<domain>.der in CertificatePath counts too.",
+    ),
+    honoured(
+        "Transport<N>TlsOcspStaple",
+        PathList,
+        "",
+        "As TLSOcspStaple, for the certificates of listener N.",
+    ),
+    honoured(
         "CertificatePath",
         Path,
         "",
@@ -224,6 +240,13 @@ const ROWS: &[Setting] = &[
         "Whether the server of destination N has to prove its name. None takes whoever answers there.",
     ),
     honoured(
+        "TLSDestination<N>RequireStaple",
+        Bool,
+        "false",
+        "Whether the server of destination N has to send an OCSP response about its certificate. One that it sends has to \
+         be good in any case.",
+    ),
+    honoured(
         "ClientCertificateEku",
         Choice(EKU),
         "rfc5924",
@@ -231,6 +254,70 @@ const ROWS: &[Setting] = &[
          have. rfc5924: none, any, clientAuth, sipDomain, and serverAuth for domains; NoServerAuth: without the last; \
          sipDomain: only that or none; clientAuth: only that or none, repro's rule and the default with IdentityRules \
          repro.",
+    ),
+    honoured(
+        "CRLFile",
+        PathList,
+        "",
+        "Files with certificate revocation lists (PEM or DER, one or several in each) by which the certificates of clients \
+         are checked, and those of servers that we connect to.",
+    ),
+    honoured(
+        "CRLDirectory",
+        PathList,
+        "",
+        "As CRLFile: directories of which every file with a CRL counts, whatever its name is.",
+    ),
+    honoured(
+        "TLSClientRoleCRLFile",
+        PathList,
+        "",
+        "As CRLFile, for the certificates of servers that we connect to. With this or TLSClientRoleCRLDirectory, neither \
+         CRLFile nor CRLDirectory counts for them.",
+    ),
+    honoured(
+        "TLSClientRoleCRLDirectory",
+        PathList,
+        "",
+        "As CRLDirectory, for the certificates of servers that we connect to; see TLSClientRoleCRLFile.",
+    ),
+    honoured(
+        "CRLCheck",
+        Choice(CRL_CHECK),
+        "Chain",
+        "Which certificates are looked up in CRLs, where there are any: all of a chain, that of the peer, or none.",
+    ),
+    honoured(
+        "CRLMissing",
+        Choice(WITHOUT_CRL),
+        "refuse",
+        "What becomes of a certificate whose CA has no CRL here, where CRLs are checked: refuse it, or let it pass with a \
+         line in the log.",
+    ),
+    honoured(
+        "CRLStale",
+        Choice(WITHOUT_CRL),
+        "refuse",
+        "What becomes of a certificate when the CRL of its CA is over (nextUpdate): refuse it, or let it pass with a line \
+         in the log.",
+    ),
+    honoured(
+        "CRLReloadInterval",
+        Kind::Integer {
+            min: 1,
+            max: 604_800,
+            unit: "seconds",
+        },
+        "3600",
+        "How often CRLs and OCSP responses are read again at least. A file that is seen to have changed is read within ten \
+         seconds, and one that is about to end just before.",
+    ),
+    honoured(
+        "CertificateExpiryWarningDays",
+        count(0, 3_650),
+        "30",
+        "From how many days before its end a certificate of ours or of a CA, or a CRL, is warned of once a day; for a CRL \
+         not before the last quarter of its life.",
     ),
     honoured(
         "TLSMinimumProtocol",

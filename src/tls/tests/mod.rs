@@ -15,6 +15,7 @@ mod own;
 mod remote;
 mod remotes;
 mod resumption;
+mod revocation;
 mod serving;
 
 use std::fs;
@@ -88,6 +89,7 @@ pub(super) fn options() -> TlsOptions {
         session_tickets: true,
         session_lifetime: 3_600,
         verified_chain_cache: 1_000,
+        revocation: RevocationOptions::default(),
     }
 }
 

@@ -146,6 +146,7 @@ fn profile(domains: &[&str]) -> DestinationProfile {
         minimum: None,
         maximum: None,
         verify: true,
+        require_staple: false,
     }
 }
 
@@ -242,6 +243,7 @@ fn a_destination_may_speak_other_versions() {
 fn a_destination_that_is_not_verified_is_whoever_answers_and_proves_nothing() {
     let client = with(DestinationProfile {
         verify: false,
+        require_staple: false,
         ..profile(&["other.example.net"])
     });
     let context = role(&options(), &client);
@@ -270,6 +272,7 @@ fn connections_are_shared_only_by_what_is_expected_alike() {
     let (_place, options) = three_domains();
     let client = with(DestinationProfile {
         verify: false,
+        require_staple: false,
         ..profile(&["lax.example"])
     });
     let context = role(&options, &client);
@@ -306,6 +309,7 @@ fn connections_are_shared_only_by_what_is_expected_alike() {
 fn an_accepted_connection_is_taken_for_a_server_that_its_certificate_proves() {
     let client = with(DestinationProfile {
         verify: false,
+        require_staple: false,
         ..profile(&["third.example.net"])
     });
     let listener = listener(ClientVerification::Mandatory);

@@ -14,6 +14,7 @@ mod pki;
 mod ports;
 mod process;
 mod remote;
+mod revoked;
 mod selfcheck;
 mod server;
 mod sipp;
@@ -31,6 +32,7 @@ pub(crate) use pki::Pki;
 pub(crate) use ports::free_port;
 pub(crate) use process::Watched;
 pub(crate) use remote::Remote;
+pub(crate) use revoked::Authority;
 pub(crate) use server::{Server, Setup, run_to_end};
 pub(crate) use sipp::{Sipp, Tunnel};
 
