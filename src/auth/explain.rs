@@ -6,12 +6,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::admit::{Decision, Rules, Trace, decide};
+use super::admit::{Decision, Hearing, Occasion, Rules, Trace, decide};
 use super::certificate::{Identities, IdentityKind};
 use super::check::{Answers, Peer, Transport};
+use super::digest::DigestUser;
 use super::options::IdentityRules;
 use super::peer_certificate::PeerCertificate;
-use super::verdict::{Ground, IdentityPath, Reason, Refusal};
+use super::verdict::{Ground, Reason, Refusal};
 use crate::sip::{Fault, Message, Request, SipUri};
 
 /// Rounds of questions that are answered before the explanation gives up. Each check can ask once per claim.
@@ -34,8 +35,10 @@ pub struct Statement<'a> {
     pub transport: Transport,
     /// Where it comes from.
     pub source: SocketAddr,
-    /// Who handles it.
-    pub path: IdentityPath,
+    /// When it comes, through which listener, and who handles it.
+    pub occasion: Occasion,
+    /// Who is taken to have proved a password by digest: `user@domain`.
+    pub digest_user: Option<&'a str>,
 }
 
 /// How it ends.
@@ -43,7 +46,7 @@ pub struct Statement<'a> {
 pub enum Verdict {
     /// Goes on.
     Admitted(Ground),
-    /// Answered with this.
+    /// Answered with this; asked for a password if its [`Refusal::wanted`] says so.
     Refused(Refusal),
     /// An ACK: dropped.
     Dropped(Refusal),
@@ -93,6 +96,16 @@ impl fmt::Display for Explanation {
         }
         match &self.verdict {
             Verdict::Admitted(ground) => write!(f, "verdict: admitted, ground={ground}"),
+            Verdict::Refused(Refusal {
+                status,
+                phrase,
+                wanted: Some(wanted),
+                ..
+            }) => write!(
+                f,
+                "verdict: challenged, {status} {phrase}, realm {:?}",
+                wanted.realm
+            ),
             Verdict::Refused(refusal) => write!(
                 f,
                 "verdict: refused, {} {}, reason={refusal}: {}",
@@ -134,7 +147,7 @@ pub fn explain(
             IdentityRules::Repro => "repro",
         },
         on_off(rules.certificate_authenticator),
-        on_off(rules.digest),
+        on_off(rules.wants_digest),
         rules.mappings.len()
     ));
     let malformed = |fault, steps| Explanation {
@@ -162,12 +175,36 @@ pub fn explain(
         source: statement.source,
         identities: identities.as_ref(),
     };
+    let stated = statement.digest_user.map(|text| {
+        let (user, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+        // A bare name is one of the domain of From.
+        let of_from = || request.from.uri.sip().map(|sip| sip.host.canonical().into_owned());
+        let domain = match domain {
+            "" => of_from().unwrap_or_default(),
+            domain => domain.to_ascii_lowercase(),
+        };
+        DigestUser {
+            user: user.to_owned(),
+            realm: domain.clone(),
+            domain,
+        }
+    });
+    match &stated {
+        Some(user) => steps.push(format!(
+            "digest: taken as proved, {:?}",
+            format!("{}@{}", user.user, user.domain)
+        )),
+        None => steps.push("digest: no password is proved".to_owned()),
+    }
+    let hearing = Hearing {
+        stated,
+        ..Hearing::new(&peer, statement.occasion, rules)
+    };
     let mut answers = Answers::default();
     let mut verdict = Verdict::Undecided;
     let mut would_refuse = None;
     for _ in 0..MAX_ROUNDS {
-        let path = statement.path;
-        match decide(request, &peer, path, rules, answers, None, &mut steps) {
+        match decide(request, &hearing, answers, &mut steps) {
             Decision::Admit(admitted) => {
                 would_refuse = admitted.would_refuse().cloned();
                 verdict = Verdict::Admitted(admitted.ground().clone());
@@ -175,6 +212,10 @@ pub fn explain(
             }
             Decision::Refuse(refusal) => {
                 verdict = Verdict::Refused(refusal);
+                break;
+            }
+            Decision::Challenge(challenge) => {
+                verdict = Verdict::Refused(challenge.refusal);
                 break;
             }
             Decision::Drop(refusal) => {
@@ -292,6 +333,20 @@ fn remedies(
     if matches!(refusal.reason, Reason::CheckDenied | Reason::SeveralFrom) {
         return vec![refusal.hint().to_owned()];
     }
+    if let Some(wanted) = &refusal.wanted {
+        let user = claimed.sip().and_then(|sip| sip.user).unwrap_or("the user");
+        remedies.push(format!(
+            "the password of {user} for the realm {:?} (--digest-user {user} takes it as proved)",
+            wanted.realm
+        ));
+        if rules.certificate_authenticator && identities.is_some() {
+            remedies.push("CertificateInsteadOfDigest = true, if the certificate proves it".into());
+        }
+        return remedies;
+    }
+    if refusal.reason == Reason::DigestForgedFrom {
+        return vec![refusal.hint().to_owned()];
+    }
     let Some(claimed) = claimed.sip() else {
         return vec![format!("a sip: URI in {}", refusal.role.as_str())];
     };
@@ -373,6 +428,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::super::test_support::{cert, rules};
+    use super::super::IdentityPath;
     use super::*;
 
     fn statement(from: &str) -> Statement<'_> {
@@ -384,7 +440,8 @@ mod tests {
             to_tag: false,
             transport: Transport::Tls,
             source: "127.0.0.3:5060".parse().unwrap(),
-            path: IdentityPath::Proxy,
+            occasion: IdentityPath::Proxy.into(),
+            digest_user: None,
         }
     }
 

@@ -21,6 +21,7 @@ mod mappings;
 mod options;
 #[cfg(test)]
 mod parity;
+mod password;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;
@@ -31,7 +32,7 @@ mod test_support;
 mod trust;
 mod verdict;
 
-pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
+pub use admit::{Admitted, Challenge, Decision, Occasion, Rules, admit, admit_in_dialog, resume};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
 pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question, Transport};
 pub use dialog::{
@@ -42,8 +43,9 @@ pub use explain::{Explanation, Statement, Verdict, explain};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
-pub use options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
+pub use options::{AuthOptions, CertificateInstead, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
+pub use password::{NoPasswords, Passwords, PasswordsFailed};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
-pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
+pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role, Wanted};

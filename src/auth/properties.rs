@@ -73,7 +73,7 @@ proptest! {
             let Ok(request) = Request::read(&message, identity.from_rule()) else {
                 continue;
             };
-            let decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+            let decision = admit(request, &peer, IdentityPath::Proxy.into(), &rules);
             if identity != IdentityRules::Secure {
                 continue;
             }
@@ -117,7 +117,7 @@ proptest! {
             let rules = Rules::new(&options(identity), mappings.clone(), Vec::new());
             let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
             let text = request("MESSAGE", "<sip:a@b.org>;tag=f", TO_EVE, "");
-            judge(&text, &peer, IdentityPath::Proxy, &rules, |decision| drop(decision));
+            judge(&text, &peer, IdentityPath::Proxy.into(), &rules, |decision| drop(decision));
         }
     }
 }

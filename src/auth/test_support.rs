@@ -88,7 +88,7 @@ pub(super) fn judge<R>(
 ) -> R {
     let message = Message::parse(text.as_bytes(), text.len(), 64);
     match Request::read(&message, rules.identity.from_rule()) {
-        Ok(request) => look(admit(request, peer, path, rules)),
+        Ok(request) => look(admit(request, peer, path.into(), rules)),
         Err(fault) => panic!("{fault:?} in {text}"),
     }
 }
@@ -99,6 +99,7 @@ pub(super) fn answer(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Admit(admitted) => admitted.ground().to_string(),
         Decision::Refuse(refusal) => told(refusal),
+        Decision::Challenge(challenge) => told(&challenge.refusal),
         Decision::Drop(_) => "dropped".into(),
         Decision::Pending(_) => "pending".into(),
     }
