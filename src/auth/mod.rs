@@ -38,7 +38,11 @@ pub use check::{Answer, Answers, Check, Claim, Opinion, Peer, Pending, Question,
 pub use dialog::{
     DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
 };
-pub use digest::{Algorithm, HashDefect, HashFault, HashText, Unavailable, ha1, is_same};
+pub use digest::{
+    Algorithm, Checked, Credentials, CredentialsFault, Digest, DigestFault, DigestMemory,
+    DigestOptions, DigestRequest, DigestUser, Field, HashDefect, HashFault, HashText, Unavailable,
+    ha1, is_same,
+};
 pub use explain::{Explanation, Statement, Verdict, explain};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
