@@ -118,7 +118,7 @@ fn main() {
                     let decision = admit(
                         black_box(*request),
                         black_box(peer),
-                        IdentityPath::Registrar,
+                        IdentityPath::Registrar.into(),
                         &rules,
                     );
                     admitted += u32::from(matches!(decision, Decision::Admit(_)));

@@ -332,7 +332,8 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
         to_tag: question.to_tag,
         transport: Transport::Tls,
         source: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        path,
+        occasion: path.into(),
+        digest_user: question.digest_user.as_deref(),
     };
     let explanation = explain(
         certificate.as_deref(),

@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, Check, MappingFault, Mappings, Rules, SealFault, Sealer, TokenSecret,
+    AuthOptions, Check, Digest, DigestMemory, MappingFault, Mappings, Rules, SealFault, Sealer,
+    TokenSecret,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
@@ -101,12 +103,15 @@ pub struct Files {
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
     keys: RelayKeys,
+    digest: Arc<Digest>,
 }
 
 /// What this process knows its own by, whatever is loaded anew.
 struct Process {
     secret: TokenSecret,
     loops: RandomState,
+    /// Nonce counts stay spent, and failures counted, over a reload.
+    digest: Arc<DigestMemory>,
 }
 
 /// Made once.
@@ -118,15 +123,25 @@ fn process() -> Result<&'static Process, SealFault> {
     let process = Process {
         secret: TokenSecret::random()?,
         loops: RandomState::new(),
+        digest: Arc::new(DigestMemory::new(seconds_since_1970())?),
     };
     Ok(PROCESS.get_or_init(|| process))
 }
 
-/// The keys of this process under these settings.
-fn keys(auth: &AuthOptions) -> Result<RelayKeys, SealFault> {
+fn seconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// The keys of this process under these settings, for what is relayed and for digest.
+fn keys(auth: &AuthOptions) -> Result<(RelayKeys, Arc<Digest>), SealFault> {
     let process = process()?;
     let sealer = Sealer::new(&auth.dialog_token_secrets, &process.secret)?;
-    Ok(RelayKeys::new(sealer, process.loops.clone()))
+    let relay = RelayKeys::new(sealer, process.loops.clone());
+    let (sealer, memory) = (Arc::clone(&relay.sealer), Arc::clone(&process.digest));
+    let digest = Digest::new(auth.digest.clone(), sealer, memory);
+    Ok((relay, Arc::new(digest)))
 }
 
 impl Files {
@@ -172,7 +187,7 @@ impl Files {
                 configuration.auth.domains.push(domain.clone());
             }
         }
-        let keys = keys(&configuration.auth).map_err(|fault| vec![fault.into()])?;
+        let (keys, digest) = keys(&configuration.auth).map_err(|fault| vec![fault.into()])?;
         let mut contexts = contexts.into_iter();
         let tls = configuration
             .listeners
@@ -188,6 +203,7 @@ impl Files {
             tls: Arc::new(tls),
             checks: checks.to_vec(),
             keys,
+            digest,
         })
     }
 
@@ -262,6 +278,9 @@ impl Files {
         }
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
+        if auth.digest.enabled {
+            rules = rules.with_digest(Arc::clone(&self.digest), data.passwords());
+        }
         let policy = Policy {
             relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),
             rules,

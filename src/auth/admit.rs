@@ -269,7 +269,12 @@ pub fn resume<'m>(
     rules: &Rules,
     answers: Answers,
 ) -> Decision<'m> {
-    decide(request, &Hearing::new(peer, occasion, rules), answers, &mut Silent)
+    decide(
+        request,
+        &Hearing::new(peer, occasion, rules),
+        answers,
+        &mut Silent,
+    )
 }
 
 /// Judges a request whose sender has been proved to be a side of its dialog: its From needs no other proof, under every set

@@ -290,7 +290,9 @@ impl Pending {
                     answer: question.answer(),
                 }),
                 // From and To of a REGISTER may ask for the same one.
-                Asked::Password(asked) if answers.password(&asked.user, &asked.domain).is_none() => {
+                Asked::Password(asked)
+                    if answers.password(&asked.user, &asked.domain).is_none() =>
+                {
                     let answer = asked.passwords.answer(&asked.user, &asked.domain);
                     answers.passwords.push(PasswordAnswer {
                         user: asked.user,
@@ -392,13 +394,9 @@ mod tests {
         let mut decision = admit(request, &peer, path, &rules);
         for round in 0.. {
             decision = match decision {
-                Decision::Pending(pending) => resume(
-                    request,
-                    &peer,
-                    path,
-                    &rules,
-                    pending.answer(),
-                ),
+                Decision::Pending(pending) => {
+                    resume(request, &peer, path, &rules, pending.answer())
+                }
                 done => return (answer(&done), round),
             };
         }

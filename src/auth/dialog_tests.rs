@@ -548,7 +548,7 @@ fn checks_of_ones_own_go_before_a_token() {
     with_callee(&forwarded_call(), |leg| {
         let decision = admit_in_dialog(
             leg.unwrap(),
-            IdentityPath::Proxy,
+            IdentityPath::Proxy.into(),
             &rules,
             Answers::default(),
         );
@@ -568,7 +568,12 @@ fn checks_of_ones_own_go_before_a_token() {
             .and_then(|opened| opened.prove(peer(Transport::Tls, "127.0.0.3", None), &flow(2)))
             .unwrap()
     };
-    match admit_in_dialog(prove(), IdentityPath::Proxy.into(), &rules, Answers::default()) {
+    match admit_in_dialog(
+        prove(),
+        IdentityPath::Proxy.into(),
+        &rules,
+        Answers::default(),
+    ) {
         Decision::Pending(pending) => {
             let answers = pending.answer();
             let decision = admit_in_dialog(prove(), IdentityPath::Proxy.into(), &rules, answers);

@@ -178,7 +178,13 @@ pub fn explain(
     let stated = statement.digest_user.map(|text| {
         let (user, domain) = text.rsplit_once('@').unwrap_or((text, ""));
         // A bare name is one of the domain of From.
-        let of_from = || request.from.uri.sip().map(|sip| sip.host.canonical().into_owned());
+        let of_from = || {
+            request
+                .from
+                .uri
+                .sip()
+                .map(|sip| sip.host.canonical().into_owned())
+        };
         let domain = match domain {
             "" => of_from().unwrap_or_default(),
             domain => domain.to_ascii_lowercase(),
@@ -427,8 +433,8 @@ fn mapping(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::test_support::{cert, rules};
     use super::super::IdentityPath;
+    use super::super::test_support::{cert, rules};
     use super::*;
 
     fn statement(from: &str) -> Statement<'_> {

@@ -47,7 +47,9 @@ pub use explain::{Explanation, Statement, Verdict, explain};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
-pub use options::{AuthOptions, CertificateInstead, IdentityRules, IpNetwork, TrustedPeer, TrustedSource};
+pub use options::{
+    AuthOptions, CertificateInstead, IdentityRules, IpNetwork, TrustedPeer, TrustedSource,
+};
 pub use password::{NoPasswords, Passwords, PasswordsFailed};
 pub use peer_certificate::{PeerCertificate, SubjectAltName, oid};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};

@@ -81,10 +81,7 @@ pub(super) enum Standing {
     /// The store of passwords does not answer.
     Failed,
     /// It depends on the password of this user.
-    Open {
-        user: String,
-        domain: String,
-    },
+    Open { user: String, domain: String },
 }
 
 /// A digest answer that has been examined.
@@ -147,7 +144,9 @@ impl Case<'_> {
                 }
                 Ok(Some(credentials)) => trace.step(|| {
                     let realm = credentials.realm();
-                    format!("  an answer for the realm {realm:?}, which is not ours, is passed over")
+                    format!(
+                        "  an answer for the realm {realm:?}, which is not ours, is passed over"
+                    )
                 }),
             }
         }
@@ -281,8 +280,7 @@ impl Case<'_> {
 
     /// What is said to a request for which a password is needed and which proves none.
     pub(super) fn not_proved(&self, standing: &Standing, role: Role) -> Judgement {
-        let bad_header =
-            |reason| Refusal::bad_request("Invalid auth header", reason, role);
+        let bad_header = |reason| Refusal::bad_request("Invalid auth header", reason, role);
         let wrong = |reason| Refusal::forbidden(self.password_phrase(), reason, role);
         Judgement::Refuse(match standing {
             Standing::Open { user, domain } => {
@@ -294,9 +292,7 @@ impl Case<'_> {
                 bad_header(Reason::DigestMalformed)
             }
             Standing::Fault(DigestFault::UriMismatch) => bad_header(Reason::DigestUri),
-            Standing::Fault(DigestFault::Stale) => {
-                self.challenge(Reason::DigestStale, true, role)
-            }
+            Standing::Fault(DigestFault::Stale) => self.challenge(Reason::DigestStale, true, role),
             Standing::Fault(DigestFault::Replayed) => {
                 self.challenge(Reason::DigestReplayed, true, role)
             }
@@ -342,8 +338,7 @@ impl Case<'_> {
         };
         let is_host = |name: &str| sip.host.canonical().eq_ignore_ascii_case(name);
         let of_domain = is_host(&user.domain);
-        let same_user =
-            |claimed: &str| canonical_user(claimed) == canonical_user(&user.user);
+        let same_user = |claimed: &str| canonical_user(claimed) == canonical_user(&user.user);
         if of_domain && sip.user.is_some_and(same_user) {
             return true;
         }
@@ -354,13 +349,18 @@ impl Case<'_> {
             return false;
         }
         let within = self.request.has_to_tag()
-            && self.rules.digest.as_ref().is_some_and(|digest| digest.options.impersonation_in_dialog);
+            && self
+                .rules
+                .digest
+                .as_ref()
+                .is_some_and(|digest| digest.options.impersonation_in_dialog);
         within && of_domain || (of_domain && is_anonymous(sip)) || is_nobody(sip)
     }
 }
 
 fn is_anonymous(uri: &SipUri<'_>) -> bool {
-    uri.user.is_some_and(|user| canonical_user(user) == ANONYMOUS)
+    uri.user
+        .is_some_and(|user| canonical_user(user) == ANONYMOUS)
 }
 
 /// Whether it is `anonymous@anonymous.invalid`.
@@ -377,18 +377,29 @@ fn told(standing: &Standing) -> String {
     match standing {
         Standing::Absent => "no answer for a realm of ours".to_owned(),
         Standing::Unreadable(fault) => format!("an answer that cannot be read: {fault}"),
-        Standing::Proved(user) => format!("the password of {:?} is proved", format!("{}@{}", user.user, user.domain)),
+        Standing::Proved(user) => format!(
+            "the password of {:?} is proved",
+            format!("{}@{}", user.user, user.domain)
+        ),
         Standing::Fault(fault) => format!("{fault}"),
         Standing::UnknownUser => "no such user, or no password".to_owned(),
         Standing::Failed => "the passwords cannot be asked for".to_owned(),
-        Standing::Open { user, domain } => format!("depends on the password of {:?}", format!("{user}@{domain}")),
+        Standing::Open { user, domain } => format!(
+            "depends on the password of {:?}",
+            format!("{user}@{domain}")
+        ),
     }
 }
 
 /// What asks a sender for a password: a part of a [`Refusal`].
 impl Wanted {
     /// The header lines of the challenge; `None` if the system's OpenSSL fails.
-    pub(super) fn headers(&self, digest: &Digest, source: std::net::IpAddr, now: u64) -> Option<Vec<u8>> {
+    pub(super) fn headers(
+        &self,
+        digest: &Digest,
+        source: std::net::IpAddr,
+        now: u64,
+    ) -> Option<Vec<u8>> {
         digest.challenge(self.field, &self.realm, self.stale, source, now)
     }
 }

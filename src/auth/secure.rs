@@ -134,7 +134,10 @@ impl Case<'_> {
 
     /// Whether a certificate for this identity of ours does not do without a password.
     fn certificate_is_half(&self, uri: &Uri<'_>) -> bool {
-        let Some(sip) = uri.sip().filter(|sip| self.rules.domains.contains(&sip.host)) else {
+        let Some(sip) = uri
+            .sip()
+            .filter(|sip| self.rules.domains.contains(&sip.host))
+        else {
             return false;
         };
         let instead = &self.rules.certificate_instead;
@@ -367,7 +370,8 @@ impl Case<'_> {
 
     /// The registrar does not take an address for a certificate that says otherwise, as in repro.
     fn address_counts(&self, has_certificate: bool) -> bool {
-        self.address_is_trusted() && !(has_certificate && self.occasion.path == IdentityPath::Registrar)
+        self.address_is_trusted()
+            && !(has_certificate && self.occasion.path == IdentityPath::Registrar)
     }
 
     /// repro's phrase for a certificate that names somebody else.

@@ -265,20 +265,26 @@ impl Reason {
             Self::DigestWrong => {
                 "not the password of that user, or there is no such user: `sipvouch user verify`"
             }
-            Self::DigestStale => "the peer asks again with the new nonce by itself; see DigestNonceLifetime",
+            Self::DigestStale => {
+                "the peer asks again with the new nonce by itself; see DigestNonceLifetime"
+            }
             Self::DigestReplayed => {
                 "a nonce count comes once: a replayed request, or a client that does not count; it gets a new nonce"
             }
             Self::DigestBadNonce => {
                 "a nonce of another server, address or realm; see DigestNonceBindSource and DialogTokenSecret"
             }
-            Self::DigestAlgorithm => "see DigestChallengeAlgorithms, and with which the password is stored",
+            Self::DigestAlgorithm => {
+                "see DigestChallengeAlgorithms, and with which the password is stored"
+            }
             Self::DigestNoQop => "the client answers as RFC 2069 does; see DigestRequireQop",
             Self::DigestForgedFrom => {
                 "a password lets use the own user of its domain: From has to be that one"
             }
             Self::DigestUri => "the uri of the answer has to be the Request-URI (RFC 7616 §3.4.6)",
-            Self::DigestMalformed => "Authorization or Proxy-Authorization is not as RFC 7616 §3.4 has it",
+            Self::DigestMalformed => {
+                "Authorization or Proxy-Authorization is not as RFC 7616 §3.4 has it"
+            }
             Self::DigestLimited => {
                 "see DigestMaximumFailuresPerSource and DigestMaximumFailuresPerUser"
             }

@@ -66,6 +66,8 @@ pub struct Question {
     pub to_tag: bool,
     /// URI in To; without one that of From.
     pub to: Option<String>,
+    /// User whose password is taken as proved.
+    pub digest_user: Option<String>,
 }
 
 /// What the program is to do.
@@ -225,6 +227,7 @@ fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
         .take_text("--method")?
         .unwrap_or_else(|| "INVITE".to_owned());
     let to = arguments.take_text("--to")?;
+    let digest_user = arguments.take_text("--digest-user")?;
     let to_tag = arguments.take_flag("--to-tag");
     let (file, overrides) = arguments.file_and_overrides()?;
     let from = from.ok_or(UsageError::Missing {
@@ -239,6 +242,7 @@ fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
         method,
         to_tag,
         to,
+        digest_user,
     }))
 }
 

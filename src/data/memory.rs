@@ -10,15 +10,35 @@ use lru::LruCache;
 /// Locks are held for one look-up; sixteen of them keep workers apart.
 const SHARDS: usize = 16;
 
+/// An answer that is a yes or a no, whatever it says besides.
+pub(super) trait YesOrNo: Clone {
+    fn is_yes(&self) -> bool;
+}
+
+impl YesOrNo for bool {
+    fn is_yes(&self) -> bool {
+        *self
+    }
+}
+
+impl<T: Clone> YesOrNo for Option<T> {
+    fn is_yes(&self) -> bool {
+        self.is_some()
+    }
+}
+
+/// Answers of a kind by their questions, each with the time until which it counts.
+type Shard<Q, A> = LruCache<Q, (A, Instant)>;
+
 /// Answers by their questions.
-pub(super) struct Memory<Q> {
-    shards: Vec<Mutex<LruCache<Q, (bool, Instant)>>>,
+pub(super) struct Memory<Q, A = bool> {
+    shards: Vec<Mutex<Shard<Q, A>>>,
     hasher: RandomState,
     yes: Duration,
     no: Duration,
 }
 
-impl<Q: Hash + Eq> Memory<Q> {
+impl<Q: Hash + Eq, A: YesOrNo> Memory<Q, A> {
     /// Remembers `places` answers: a yes for this long, a no for that long.
     pub(super) fn new(places: usize, yes: Duration, no: Duration) -> Self {
         let each = NonZeroUsize::new(places.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
@@ -37,16 +57,16 @@ impl<Q: Hash + Eq> Memory<Q> {
         }
     }
 
-    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, LruCache<Q, (bool, Instant)>>> {
+    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, Shard<Q, A>>> {
         let number = usize::try_from(self.hasher.hash_one(question)).unwrap_or(0) % SHARDS;
         let shard = self.shards.get(number)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The answer, if it is known and not too old.
-    pub(super) fn recall(&self, question: &Q, now: Instant) -> Option<bool> {
+    pub(super) fn recall(&self, question: &Q, now: Instant) -> Option<A> {
         let mut shard = self.shard(question)?;
-        let (answer, until) = *shard.get(question)?;
+        let (answer, until) = shard.get(question)?.clone();
         if until > now {
             return Some(answer);
         }
@@ -55,8 +75,8 @@ impl<Q: Hash + Eq> Memory<Q> {
     }
 
     /// Remembers an answer.
-    pub(super) fn remember(&self, question: Q, answer: bool, now: Instant) {
-        let time = if answer { self.yes } else { self.no };
+    pub(super) fn remember(&self, question: Q, answer: A, now: Instant) {
+        let time = if answer.is_yes() { self.yes } else { self.no };
         if time.is_zero() {
             return;
         }

@@ -13,7 +13,10 @@ use super::ours::Routed;
 use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
-use crate::auth::{self, Admitted, Decision, Identities, IdentityPath, Peer, ProvenLeg, Refusal};
+use crate::auth::{
+    self, Admitted, Challenge, Decision, Identities, IdentityPath, Occasion, Peer, ProvenLeg,
+    Refusal,
+};
 use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
 use crate::sip::{Fault, HeaderName, Message, Method, Reply, Request, StatusCode, unsupported};
 
@@ -70,6 +73,8 @@ pub enum Outcome {
     Overloaded,
     /// Refused by admission, and told so.
     Refused(Box<Refused>),
+    /// Its sender has been asked for a password.
+    Challenged(Box<Refused>),
     /// Passed by repro's rules; the secure rules would have refused it.
     Reported {
         /// What became of it.
@@ -199,6 +204,15 @@ pub fn answer_busy(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u
 }
 
 impl Context<'_> {
+    /// What admission has to know besides the request and its sender.
+    pub(super) fn occasion(&self, path: IdentityPath) -> Occasion {
+        Occasion {
+            path,
+            listener: self.listener,
+            now: self.arrived / 1_000_000,
+        }
+    }
+
     pub(super) fn answer(
         &self,
         message: &Message<'_>,
@@ -301,12 +315,17 @@ fn step(
         IdentityPath::Proxy
     };
     let given = answers.admission.clone().unwrap_or_default();
+    let occasion = context.occasion(path);
     let decision = match in_dialog(&request, context) {
-        Some(leg) => auth::admit_in_dialog(leg, path, rules, given),
-        None => auth::resume(request, &context.peer, path, rules, given),
+        Some(leg) => auth::admit_in_dialog(leg, occasion, rules, given),
+        None => auth::resume(request, &context.peer, occasion, rules, given),
     };
     match decision {
         Decision::Admit(admitted) => {
+            if !admitted.answers().is_empty() {
+                // What has been proved once is not proved again, should there be more to ask.
+                answers.admission = Some(admitted.answers().clone());
+            }
             let before = out.len();
             let outcome = match (path, routes) {
                 (IdentityPath::Registrar, _) => register(&admitted, context, out),
@@ -325,6 +344,11 @@ fn step(
         Decision::Refuse(refusal) => {
             context.answer_with(message, refusal.status, refusal.phrase, b"", out);
             Outcome::Refused(Box::new(refused(&request, refusal)))
+        }
+        Decision::Challenge(challenge) => challenged(&request, challenge, context, out),
+        // It acknowledges the challenge: there is an ACK for each.
+        Decision::Drop(refusal) if refusal.wanted.is_some() => {
+            Outcome::Dropped("an ACK that no password is proved for")
         }
         Decision::Drop(refusal) => Outcome::Refused(Box::new(refused(&request, refusal))),
         Decision::Pending(pending) => {
@@ -374,6 +398,24 @@ pub(super) fn in_dialog<'m, 'c>(
         keys.epoch,
         &keys.sealer,
     )
+}
+
+/// Asks the sender of a request for a password.
+pub(super) fn challenged(
+    request: &Request<'_>,
+    challenge: Challenge,
+    context: &Context<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let Challenge { refusal, headers } = challenge;
+    context.answer_with(
+        request.message,
+        refusal.status,
+        refusal.phrase,
+        &headers,
+        out,
+    );
+    Outcome::Challenged(Box::new(refused(request, refusal)))
 }
 
 fn refused(request: &Request<'_>, refusal: Refusal) -> Refused {

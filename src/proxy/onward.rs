@@ -1,7 +1,9 @@
 //! Where an admitted request goes: RFC 3261 §16.5, §16.6, and for one within a dialog §16.12.
 
 use super::breadth::max_breadth;
-use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, may_add_path};
+use super::core::{
+    Context, Outcome, Relaying, allow, answer_busy, answer_fault, challenged, may_add_path,
+};
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
@@ -120,6 +122,7 @@ pub(super) fn route(
                 routed: Some(routed),
             }
         }
+        Ok(Verdict::Challenge(challenge)) => challenged(request, challenge, context, out),
         Err(question) => {
             let directory = &context.policy.directory;
             let pending = Pending::routing(question, directory, answers);
@@ -158,7 +161,7 @@ fn within(
     let decision = auth::admit(
         *request,
         &context.peer,
-        IdentityPath::Proxy,
+        context.occasion(IdentityPath::Proxy),
         &context.policy.rules,
     );
     let free = matches!(&decision, Decision::Admit(admitted) if may_relay(admitted, context));

@@ -14,6 +14,10 @@ pub struct ProxyOptions {
     pub server_text: Option<String>,
     /// repro: `AlwaysAllowRelaying`.
     pub always_allow_relaying: bool,
+    /// repro: `EnablePAssertedIdentityProcessing` (RFC 3325).
+    pub asserted_identity: bool,
+    /// Answers to our challenges go on with what is relayed. repro: `NeverStripProxyAuthorizationHeaders`.
+    pub keep_credentials: bool,
 }
 
 /// Settings of the operator's tables; the tables themselves come from a store.

@@ -86,6 +86,7 @@ counters! {
     servers_refused: "TLS handshakes of ours that failed.";
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
+    challenged: "Requests whose sender was asked for a password.";
     malformed: "Messages that broke the grammar.";
     timeouts: "Connections closed by a deadline.";
     slow_receivers: "Connections closed because the peer took too little.";

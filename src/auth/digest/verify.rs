@@ -75,7 +75,7 @@ pub enum DigestFault {
 
 /// What of the request the response covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cover {
+pub(super) enum Cover {
     /// RFC 2069: as `Auth`, without nonce count and cnonce.
     Bare,
     Auth,
@@ -189,7 +189,7 @@ impl Digest {
         let stand_in = self.memory.stand_in(checked.algorithm, credentials);
         let known = stored.and_then(|stored| stored.get(checked.algorithm));
         let a1 = known.unwrap_or(&stand_in);
-        let expected = response(&checked, credentials, request, a1);
+        let expected = response(checked.algorithm, checked.cover, credentials, request, a1);
         let is_right = expected.is_ok_and(|expected| {
             let given = credentials.response.to_ascii_lowercase();
             is_same(expected.as_bytes(), given.as_bytes())
@@ -218,7 +218,7 @@ impl Digest {
         Ok(proved(credentials))
     }
 
-    fn cover(&self, credentials: &Credentials<'_>) -> Result<Cover, DigestFault> {
+    pub(super) fn cover(&self, credentials: &Credentials<'_>) -> Result<Cover, DigestFault> {
         let DigestOptions {
             auth_int,
             require_qop,
@@ -297,19 +297,20 @@ fn is_for(uri: &str, request: &DigestRequest<'_>) -> bool {
 }
 
 /// The response to expect: RFC 7616 §3.4.1, §3.4.3.
-fn response(
-    checked: &Checked,
+pub(super) fn response(
+    algorithm: Algorithm,
+    cover: Cover,
     credentials: &Credentials<'_>,
     request: &DigestRequest<'_>,
     a1: &str,
 ) -> Result<String, Unavailable> {
-    let hash = |parts: &[&[u8]]| hash_of_parts(checked.algorithm, parts);
+    let hash = |parts: &[&[u8]]| hash_of_parts(algorithm, parts);
     let method = match request.method {
         ACK => INVITE,
         other => other,
     };
     let (method, uri) = (method.as_bytes(), credentials.uri().as_bytes());
-    let a2 = if checked.cover == Cover::AuthInt {
+    let a2 = if cover == Cover::AuthInt {
         let body = hash(&[request.body])?;
         hash(&[method, b":", uri, b":", body.as_bytes()])?
     } else {
@@ -317,7 +318,7 @@ fn response(
     };
     let (a1, a2) = (a1.as_bytes(), a2.as_bytes());
     let nonce = credentials.nonce().as_bytes();
-    if checked.cover == Cover::Bare {
+    if cover == Cover::Bare {
         return hash(&[a1, b":", nonce, b":", a2]);
     }
     // A protection without them is not read at all.

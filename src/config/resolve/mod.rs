@@ -18,6 +18,7 @@ use super::file::RawSettings;
 use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
 use crate::auth::{Algorithm, IdentityRules, TokenSecret};
 use crate::tls::{ClientVerification, ProtocolVersion};
+use crate::transport::ListenerOptions;
 use paths::Paths;
 pub(super) use paths::working_directory;
 use values::Values;
@@ -44,6 +45,12 @@ pub(super) fn resolve(
             }
         }
     }
+    let instead = |listener: &ListenerOptions| {
+        let number = listener.setting.strip_suffix("Interface")?;
+        let name = format!("{number}CertificateInsteadOfDigest");
+        v.find(&name).map(|_| v.bool(&name))
+    };
+    auth.certificate_instead.listeners = listeners.iter().map(instead).collect();
     let client_role = client_role::client_role(&mut v, &paths, &tls, &auth);
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
@@ -97,7 +104,7 @@ pub(super) fn algorithms(settings: &RawSettings) -> Vec<Algorithm> {
 /// Says what weakens the server.
 fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
     let auth = &c.auth;
-    if !auth.certificate_authenticator && !auth.digest {
+    if !auth.certificate_authenticator && !auth.digest.enabled {
         v.note(
             NoteClass::Unsafe,
             "DisableAuth",
@@ -162,6 +169,26 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             !auth.third_party_requires_certificate,
             "ThirdPartyRequiresCertificate",
             "false: a From outside our domains is believed without a certificate",
+        ),
+        (
+            auth.digest.enabled && !auth.digest.require_qop,
+            "DigestRequireQop",
+            "false: an answer without a nonce count can be replayed under repro's rules, and protects less of a request",
+        ),
+        (
+            auth.digest.enabled && auth.digest.impersonation_in_dialog,
+            "AllowInDialogImpersonationWithinRealm",
+            "whoever writes a To tag may use every name of his domain",
+        ),
+        (
+            auth.digest.enabled && auth.digest.max_failures_per_source == 0,
+            "DigestMaximumFailuresPerSource",
+            "0: passwords may be guessed as fast as the network allows",
+        ),
+        (
+            c.proxy.keep_credentials && auth.digest.enabled,
+            "NeverStripProxyAuthorizationHeaders",
+            "whoever is called gets the caller's digest answer, and may guess the password from it",
         ),
         (
             auth.mappings_ignore_bad_lines,
