@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::admit::{Case, Trace};
+use super::admit::{Case, Rules, Trace};
 use super::check::Asked;
 use super::digest::{
     Credentials, CredentialsFault, Digest, DigestFault, DigestRequest, DigestUser, Field, HashText,
@@ -98,6 +98,32 @@ impl fmt::Debug for Examined {
     }
 }
 
+impl Rules {
+    fn static_realm(&self) -> Option<&str> {
+        let digest = self.digest.as_ref()?;
+        digest.options.static_realm.as_deref()
+    }
+
+    /// Whether an answer for this realm is for us.
+    pub fn is_our_realm(&self, realm: &str) -> bool {
+        match self.static_realm() {
+            Some(own) => own == realm,
+            None => self.is_ours(realm),
+        }
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        match self.identity {
+            IdentityRules::Secure => {
+                Host::parse(name).is_some_and(|host| self.domains.contains(&host))
+            }
+            IdentityRules::Report | IdentityRules::Repro => {
+                self.domains.contains_legacy(name.as_bytes())
+            }
+        }
+    }
+}
+
 impl Case<'_> {
     /// What the digest answer of this request says, found out the first time that it is asked.
     pub(super) fn standing<T: Trace>(&self, trace: &mut T) -> &Standing {
@@ -136,7 +162,7 @@ impl Case<'_> {
                 Err(fault) => {
                     unreadable.get_or_insert(fault);
                 }
-                Ok(Some(credentials)) if self.is_our_realm(credentials.realm()) => {
+                Ok(Some(credentials)) if self.rules.is_our_realm(credentials.realm()) => {
                     return Examined {
                         header: value.into(),
                         standing: self.verify(digest, value, &credentials, trace),
@@ -200,37 +226,14 @@ impl Case<'_> {
         })
     }
 
-    fn static_realm(&self) -> Option<&str> {
-        let digest = self.rules.digest.as_ref()?;
-        digest.options.static_realm.as_deref()
-    }
-
-    fn is_our_realm(&self, realm: &str) -> bool {
-        match self.static_realm() {
-            Some(own) => own == realm,
-            None => self.is_ours(realm),
-        }
-    }
-
-    fn is_ours(&self, name: &str) -> bool {
-        match self.rules.identity {
-            IdentityRules::Secure => {
-                Host::parse(name).is_some_and(|host| self.rules.domains.contains(&host))
-            }
-            IdentityRules::Report | IdentityRules::Repro => {
-                self.rules.domains.contains_legacy(name.as_bytes())
-            }
-        }
-    }
-
     /// The realm of a challenge: the one that is set, else the domain of From, else that of the Request-URI if it is ours.
     fn realm(&self) -> Option<Box<str>> {
-        if let Some(realm) = self.static_realm() {
+        if let Some(realm) = self.rules.static_realm() {
             return Some(realm.into());
         }
         let host = |uri: &Uri<'_>| uri.sip().map(|sip| self.spelt(sip));
-        let from = host(&self.request.from.uri).filter(|host| self.is_ours(host));
-        let to_us = || host(&self.request.uri).filter(|host| self.is_ours(host));
+        let from = host(&self.request.from.uri).filter(|host| self.rules.is_ours(host));
+        let to_us = || host(&self.request.uri).filter(|host| self.rules.is_ours(host));
         from.or_else(to_us)
     }
 

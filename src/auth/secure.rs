@@ -648,7 +648,7 @@ mod tests {
         ] {
             let mut options = options(identity);
             options.certificate_authenticator = certificates;
-            options.digest = digest;
+            options.digest.enabled = digest;
             let rules = Rules::new(&options, Mappings::default(), Vec::new());
             let peer = peer(Transport::Tls, source, has_certificate.then_some(&alice));
             let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");

@@ -530,7 +530,7 @@ mod tests {
                 },
             ),
             (
-                "explain --cert c.pem --from sip:a@b --to-tag --config /x/my.config --TLSPort=1 --method BYE",
+                "explain --cert c.pem --from sip:a@b --to-tag --config /x/my.config --TLSPort=1 --method BYE --digest-user a",
                 Command::Explain(Question {
                     file,
                     overrides,
@@ -539,6 +539,7 @@ mod tests {
                     method: "BYE".to_owned(),
                     to_tag: true,
                     to: None,
+                    digest_user: Some("a".to_owned()),
                 }),
             ),
         ] {

@@ -71,7 +71,7 @@ pub use fork_effect::{
     BranchNumber, CancelReason, Failure, FinalAnswer, ForkEffect, ForkKind, ForkOptions,
 };
 pub use lead::Follow;
-pub use leave_out::LeaveOut;
+pub use leave_out::{Changes, LeaveOut};
 pub use load::Load;
 pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};

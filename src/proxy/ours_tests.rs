@@ -17,7 +17,8 @@ use super::{
     on_message,
 };
 use crate::auth::{
-    self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
+    self, AuthOptions, Check, Claim, Digest, DigestMemory, DigestOptions, IdentityRules, Mappings,
+    NoPasswords, Opinion, Peer, Rules, Sealer, TokenSecret, Transport,
 };
 use crate::registrar::{FlowId, Location, Saved};
 use crate::sip::{FromRule, Message, Request, StatusCode};
@@ -97,8 +98,12 @@ impl World {
     }
 
     fn with_auth(mut self, options: &AuthOptions, checks: Vec<Arc<dyn Check>>) -> Self {
+        let rules = Rules::new(options, Mappings::default(), checks);
+        let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
+        let memory = Arc::new(DigestMemory::new(0).unwrap());
+        let digest = Digest::new(options.digest.clone(), Arc::new(sealer), memory);
         Arc::get_mut(&mut self.policy).unwrap().rules =
-            Rules::new(options, Mappings::default(), checks);
+            rules.with_digest(Arc::new(digest), Arc::new(NoPasswords));
         self
     }
 
@@ -862,7 +867,7 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
             true,
             "sip:carol@example.net",
             "sip:9123@example.org",
-            "403 Relaying Forbidden",
+            "407 Proxy Authentication Required",
         ),
         (
             "a scheme that is nobody's",
@@ -870,7 +875,7 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
             true,
             "tel:123",
             "sip:9123@example.org",
-            "403 Relaying Forbidden",
+            "407 Proxy Authentication Required",
         ),
         (
             "not for this",
@@ -908,7 +913,10 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
         let options = AuthOptions {
             domains: vec!["example.org".to_owned()],
             rules: IdentityRules::Secure,
-            digest,
+            digest: DigestOptions {
+                enabled: digest,
+                ..DigestOptions::default()
+            },
             ..AuthOptions::default()
         };
         let doorkeeper = Arc::new(Doorkeeper::default());

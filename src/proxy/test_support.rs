@@ -50,6 +50,8 @@ pub(crate) fn policy() -> Policy {
         proxy: ProxyOptions {
             server_text: Some("Sipvouch".to_owned()),
             always_allow_relaying: false,
+            asserted_identity: false,
+            keep_credentials: false,
         },
         routing: Routing::default(),
         directory: Arc::new(NoDirectory),

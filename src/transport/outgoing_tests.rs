@@ -138,6 +138,8 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
             proxy: ProxyOptions {
                 server_text: None,
                 always_allow_relaying: false,
+                asserted_identity: false,
+                keep_credentials: false,
             },
             routing: Routing::default(),
             directory: Arc::new(NoDirectory),
