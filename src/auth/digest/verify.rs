@@ -177,8 +177,7 @@ impl Digest {
         // Many may have been checked while the first of them was looked up.
         self.may_try(&checked, now)?;
         let is_ack = request.method == ACK;
-        let repeated = short_sha256(b"digest response", credentials.response.as_bytes());
-        let body = (checked.cover == Cover::AuthInt).then_some(repeated);
+        let body = (checked.cover == Cover::AuthInt).then(|| fingerprint(credentials));
         if is_ack && body.is_some() {
             // Only its INVITE's body would say whether it is right (RFC 3261 §22.1): it is, if it was.
             if !self.memory.spent.repeats(checked.nonce, checked.used, body) {
@@ -273,6 +272,22 @@ impl From<Spent> for DigestFault {
             Spent::Forgotten => Self::Stale,
         }
     }
+}
+
+/// Who answers, and what, in so few octets that it can be kept: the response alone would let another user repeat it.
+fn fingerprint(credentials: &Credentials<'_>) -> [u8; 16] {
+    let (name, realm, uri) = (
+        credentials.username(),
+        credentials.realm(),
+        credentials.uri(),
+    );
+    let response = &credentials.response;
+    let text = format!(
+        "{}:{name}{}:{realm}{response}:{uri}",
+        name.len(),
+        realm.len()
+    );
+    short_sha256(b"digest answer", text.as_bytes())
 }
 
 fn proved(credentials: &Credentials<'_>) -> DigestUser {

@@ -408,7 +408,17 @@ fn an_ack_has_the_credentials_of_its_invite() {
         let found = send(&own);
         assert_eq!(found, expected, "made for the ACK, {qop:?}");
     }
+    // What mallory proved does not make her alice.
     let digest = digest(options());
+    let mallory = Client::new(&digest).with(|c| {
+        (c.username, c.qop) = ("mallory".into(), Some("auth-int"));
+    });
+    assert_eq!(outcome(mallory.send(&digest, Some(&all))), Ok(()));
+    let repeated = mallory.clone().with(ack);
+    assert_eq!(outcome(repeated.send(&digest, Some(&all))), Ok(()));
+    let alice = repeated.with(|c| c.username = "alice".into());
+    let found = outcome(alice.send(&digest, Some(&all)));
+    assert_eq!(found, Err(Replayed), "the response of another user");
     let message = Client::new(&digest).with(|c| {
         (c.method, c.sent_method, c.qop) = ("MESSAGE", "MESSAGE", Some("auth-int"));
     });
