@@ -417,7 +417,7 @@ mod tests {
 
     use super::super::certificate::NamePolicy;
     use super::super::test_support::{
-        alice, answer, cert, from, judge, options, peer, request, rules, told,
+        alice, answer, cert, from, judge, options, peer, request, rules, told, with_passwords,
     };
     use super::super::{Decision, Mappings, Rules, Transport};
     use super::*;
@@ -633,23 +633,23 @@ mod tests {
     fn authenticators_switched_off_fail_closed_unless_all_are() {
         let alice = alice();
         let own = "sip:alice@example.org";
-        let failed = "403 Authentication Failed";
+        let asked = "407 Proxy Authentication Required";
         for (certificates, digest, identity, source, has_certificate, claimed, wanted) in [
             (false, false, IdentityRules::Secure, "127.0.0.3", false, own, "open-server"),
-            (false, true, IdentityRules::Secure, "127.0.0.3", true, own, failed),
+            (false, true, IdentityRules::Secure, "127.0.0.3", true, own, asked),
             (false, true, IdentityRules::Secure, "127.0.0.7", false, own, "trusted-address"),
-            (true, true, IdentityRules::Secure, "127.0.0.3", true, own, "user-identity"),
-            (true, true, IdentityRules::Secure, "127.0.0.3", false, own, MUTUAL),
+            (true, true, IdentityRules::Secure, "127.0.0.3", true, own, asked),
+            (true, true, IdentityRules::Secure, "127.0.0.3", false, own, asked),
             (true, true, IdentityRules::Secure, "127.0.0.3", true, "sip:bob@example.org", MISMATCH),
-            (true, true, IdentityRules::Repro, "127.0.0.3", true, own, "legacy-name"),
-            (true, true, IdentityRules::Repro, "127.0.0.3", false, own, failed),
-            (false, true, IdentityRules::Repro, "127.0.0.3", true, own, failed),
+            (true, true, IdentityRules::Repro, "127.0.0.3", true, own, asked),
+            (true, true, IdentityRules::Repro, "127.0.0.3", false, own, asked),
+            (false, true, IdentityRules::Repro, "127.0.0.3", true, own, asked),
             (false, false, IdentityRules::Repro, "127.0.0.3", false, own, "open-server"),
         ] {
             let mut options = options(identity);
             options.certificate_authenticator = certificates;
             options.digest.enabled = digest;
-            let rules = Rules::new(&options, Mappings::default(), Vec::new());
+            let rules = with_passwords(&options, Mappings::default());
             let peer = peer(Transport::Tls, source, has_certificate.then_some(&alice));
             let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
             assert_eq!(

@@ -1,9 +1,14 @@
 //! Certificates, rules and requests for the tables of this room's tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 use super::peer_certificate::{PeerCertificate, SubjectAltName};
+use super::{
+    Algorithm, Digest, DigestMemory, HashText, Passwords, PasswordsFailed, Sealer, TokenSecret,
+};
 use super::{
     Decision, Identities, IdentityPath, NamePolicy, Peer, Refusal, Rules, Transport, admit,
 };
@@ -68,6 +73,33 @@ pub(super) fn rules(identity: IdentityRules, mappings: &str) -> Rules {
     let (mappings, faults) = Mappings::parse(mappings.as_bytes(), "mappings.txt");
     assert_eq!(faults, []);
     Rules::new(&options(identity), mappings, Vec::new())
+}
+
+/// The users alice and bob of example.org, with the passwords `alice-pw` and `bob-pw`.
+struct Users;
+
+impl Passwords for Users {
+    fn recall(&self, user: &str, domain: &str) -> Option<Option<Arc<HashText>>> {
+        let is_known = matches!(user, "alice" | "bob") && domain == "example.org";
+        Some(is_known.then(|| {
+            let password = format!("{user}-pw");
+            let hashes =
+                HashText::of_password(&[Algorithm::Md5], user, domain, password.as_bytes());
+            Arc::new(hashes.unwrap())
+        }))
+    }
+
+    fn answer(&self, user: &str, domain: &str) -> Result<Option<Arc<HashText>>, PasswordsFailed> {
+        Ok(self.recall(user, domain).unwrap())
+    }
+}
+
+/// Rules with the passwords of alice and bob.
+pub(super) fn with_passwords(options: &AuthOptions, mappings: Mappings) -> Rules {
+    let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
+    let memory = Arc::new(DigestMemory::new(0).unwrap());
+    let digest = Digest::new(options.digest.clone(), Arc::new(sealer), memory);
+    Rules::new(options, mappings, Vec::new()).with_digest(Arc::new(digest), Arc::new(Users))
 }
 
 /// A request's octets. `extra` is whole header lines, each with its CRLF.

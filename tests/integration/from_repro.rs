@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
+use crate::harness::{Login, Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
 use crate::parity::copy_files;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -246,5 +246,14 @@ fn the_way_of_the_readme_import_check_start_and_the_phones_register() {
     let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
     let mut register = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
     register.to = "sip:alice@example.org".to_owned();
-    assert_eq!(alice.ask(&register).response().status, 200);
+    // The deployment wants a password beside the certificate: the one that came over.
+    assert_eq!(alice.ask(&register).response().status, 401);
+    let login = Login::new("alice", "alice-pw");
+    assert_eq!(
+        alice
+            .ask_as(&register.following(), &login)
+            .response()
+            .status,
+        200
+    );
 }

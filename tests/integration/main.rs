@@ -14,6 +14,7 @@ mod harness;
 
 mod calls;
 mod control;
+mod digest;
 mod faults;
 mod federation;
 mod from_repro;

@@ -744,7 +744,7 @@ mod tests {
             (NoteClass::NotYet, "WSPort", false),
             // On by default in repro.
             (NoteClass::NotYet, "WSSPort", true),
-            (NoteClass::NotYet, "DisableAuth", true),
+            (NoteClass::NotYet, "DisableAuth", false),
             (NoteClass::NotYet, "HttpPort", true),
             (NoteClass::NotYet, "MessageSiloEnabled", false),
             (NoteClass::NotYet, "QValue", false),
