@@ -434,7 +434,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::super::IdentityPath;
-    use super::super::test_support::{cert, rules};
+    use super::super::Mappings;
+    use super::super::test_support::{cert, options, rules, with_passwords};
     use super::*;
 
     fn statement(from: &str) -> Statement<'_> {
@@ -516,6 +517,35 @@ mod tests {
             "{text}"
         );
         assert!(!explanation.remedies.is_empty());
+    }
+
+    #[test]
+    fn a_password_that_is_wanted_is_named_and_one_that_is_stated_counts() {
+        let mut options = options(IdentityRules::Secure);
+        options.digest.enabled = true;
+        let rules = with_passwords(&options, Mappings::default());
+        for (user, wanted) in [
+            (
+                None,
+                "verdict: challenged, 407 Proxy Authentication Required, realm \"example.org\"",
+            ),
+            (
+                Some("alice"),
+                "verdict: admitted, ground=digest(\"alice@example.org\")",
+            ),
+            (
+                Some("alice@example.org"),
+                "verdict: admitted, ground=digest(\"alice@example.org\")",
+            ),
+            (Some("bob"), "reason=digest-forged-from (From)"),
+        ] {
+            let statement = Statement {
+                digest_user: user,
+                ..statement("sip:alice@example.org")
+            };
+            let text = explain(None, &statement, &rules).to_string();
+            assert!(text.contains(wanted), "{user:?}: {wanted:?} in\n{text}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ mod options;
 #[cfg(test)]
 mod parity;
 mod password;
+#[cfg(test)]
+mod password_tests;
 mod peer_certificate;
 #[cfg(test)]
 mod properties;

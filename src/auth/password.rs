@@ -13,7 +13,9 @@ use super::digest::{
 use super::options::IdentityRules;
 use super::secure::Judgement;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role, Wanted};
-use crate::sip::{HeaderName, Host, Method, SipUri, StatusCode, Uri, canonical_user};
+use crate::sip::{
+    HeaderName, Host, Method, SipUri, StatusCode, Uri, canonical_user, list_elements,
+};
 
 /// The user part that hides a name (RFC 3323 §4.1.1.3), and the host that goes with it.
 const ANONYMOUS: &str = "anonymous";
@@ -159,6 +161,8 @@ impl Case<'_> {
         for value in fields.iter().flat_map(|name| message.all(*name)) {
             match Credentials::parse(value) {
                 Ok(None) => {}
+                // Whatever another proxy makes of it.
+                Err(_) if realm_of(value).is_some_and(|realm| !self.rules.is_our_realm(realm)) => {}
                 Err(fault) => {
                     unreadable.get_or_insert(fault);
                 }
@@ -359,6 +363,24 @@ impl Case<'_> {
                 .is_some_and(|digest| digest.options.impersonation_in_dialog);
         within && of_domain || (of_domain && is_anonymous(sip)) || is_nobody(sip)
     }
+}
+
+/// The realm of an answer that cannot be read as a whole, without escapes.
+fn realm_of(value: &[u8]) -> Option<&str> {
+    let blank = |octet: &u8| matches!(octet, b' ' | b'\t');
+    let (_, parameters) = value
+        .trim_ascii()
+        .split_at_checked(value.iter().position(blank)?)?;
+    list_elements(parameters).find_map(|parameter| {
+        let (name, value) = parameter.split_at(parameter.iter().position(|o| *o == b'=')?);
+        let value = value.get(1..)?.trim_ascii();
+        let value = match value.strip_prefix(b"\"") {
+            Some(rest) => rest.strip_suffix(b"\"")?,
+            None => value,
+        };
+        let is_realm = name.trim_ascii().eq_ignore_ascii_case(b"realm");
+        is_realm.then(|| std::str::from_utf8(value).ok()).flatten()
+    })
 }
 
 fn is_anonymous(uri: &SipUri<'_>) -> bool {

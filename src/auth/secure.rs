@@ -132,7 +132,7 @@ impl Case<'_> {
         }
     }
 
-    /// Whether a certificate for this identity of ours does not do without a password.
+    /// Whether a certificate for this identity of ours does not do without a password. From a trusted address it does.
     fn certificate_is_half(&self, uri: &Uri<'_>) -> bool {
         let Some(sip) = uri
             .sip()
@@ -141,7 +141,9 @@ impl Case<'_> {
             return false;
         };
         let instead = &self.rules.certificate_instead;
-        self.rules.wants_digest && !instead.holds(self.occasion.listener, &sip.host.canonical())
+        self.rules.wants_digest
+            && !self.address_is_trusted()
+            && !instead.holds(self.occasion.listener, &sip.host.canonical())
     }
 
     /// The first check that does not abstain.
@@ -283,9 +285,12 @@ impl Case<'_> {
                 }
             )
         });
-        let nobody = role == Role::From && sip.is_some_and(is_nobody);
         let reason = match proved {
-            None if rules.wants_digest && (local || nobody) => return Proof::Password,
+            None if rules.wants_digest
+                && (local || self.is_nobody_with_answer(role, sip, trace)) =>
+            {
+                return Proof::Password;
+            }
             None if unchecked && !local => {
                 trace.step(|| "  third parties need no certificate here".to_owned());
                 return Proof::ThirdParty(Ground::ThirdPartyUnchecked);
@@ -321,12 +326,28 @@ impl Case<'_> {
         }
         let sip = uri.sip();
         let local = sip.is_some_and(|sip| self.rules.domains.contains(&sip.host));
-        let third_party = role == Role::From && !local && !sip.is_some_and(is_nobody);
+        let third_party =
+            role == Role::From && !local && !self.is_nobody_with_answer(role, sip, trace);
         if third_party && self.occasion.path == IdentityPath::Proxy {
             trace.step(|| "  a third party, whom nothing asks for a certificate".to_owned());
             return Proof::ThirdParty(Ground::ThirdPartyUnchecked);
         }
         Proof::Password
+    }
+
+    /// Whether From names nobody (RFC 3323 §4.1.1.3), and a digest answer may say who that is. Without one it is a third party.
+    fn is_nobody_with_answer<T: Trace>(
+        &self,
+        role: Role,
+        uri: Option<&SipUri<'_>>,
+        trace: &mut T,
+    ) -> bool {
+        role == Role::From
+            && uri.is_some_and(is_nobody)
+            && !matches!(
+                self.standing(trace),
+                Standing::Absent | Standing::Unreadable(_)
+            )
     }
 
     /// By a name of the certificate, or by a mapping of one.

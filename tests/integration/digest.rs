@@ -273,8 +273,7 @@ fn our_own_answer_goes_no_further_and_another_proxys_does() {
     assert_eq!(registered.response().status, 200);
     let mut alice_phone = anonymous(&server);
     let mut request = message("sip:alice@example.org");
-    let other =
-        "Proxy-Authorization: Digest username=\"a\", realm=\"proxy.example.net\", nonce=\"n\"";
+    let other = "Proxy-Authorization: Digest username=\"a\", realm=\"proxy.example.net\", nonce=\"n\", uri=\"u\", response=\"r\"";
     request.headers.push(other.to_owned());
     let asked = challenge(&mut alice_phone, &request);
     alice_phone

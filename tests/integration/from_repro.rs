@@ -72,7 +72,9 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
         .unwrap();
     let mut register = Request::new("REGISTER", "sip:pocock.com.au", "sip:daniel@pocock.com.au");
     register.to = "sip:daniel@pocock.com.au".to_owned();
-    assert_eq!(phone.ask(&register).response().status, 200);
+    let daniel = Login::new("daniel", "daniel-pw");
+    assert_eq!(phone.ask_as(&register, &daniel).response().status, 200);
+    let login = Login::new("alice", "alice-pw");
     let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
     for (to, status) in [
         ("sip:eve@example.org", 480),
@@ -80,7 +82,8 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
         ("sip:bob@example.org", 480),
     ] {
         let request = Request::new("MESSAGE", to, "sip:alice@example.org");
-        assert_eq!(alice.ask(&request).response().status, status, "{to}");
+        let answer = alice.ask_as(&request, &login).response();
+        assert_eq!(answer.status, status, "{to}");
     }
     let mut gateway = TlsPeer::named("trusted-gw").connect(server.tls()).unwrap();
     let spam = Request::new(

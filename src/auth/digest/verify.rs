@@ -131,9 +131,6 @@ impl Digest {
         if response.len() != algorithm.digits() || !response.iter().all(u8::is_ascii_hexdigit) {
             return Err(CredentialsFault::Response.into());
         }
-        if !self.options.legacy && !is_for(credentials.uri(), request) {
-            return Err(DigestFault::UriMismatch);
-        }
         let used = match (cover, credentials.nonce_count()) {
             (Cover::Auth | Cover::AuthInt, Some(count)) => Use::Count(count),
             _ => Use::Whole,
@@ -144,6 +141,10 @@ impl Digest {
                 .spent
                 .look(nonce, used)
                 .map_err(DigestFault::from)?;
+        }
+        // Whoever replays an answer for another request is told that it is old, like anybody who replays.
+        if !self.options.legacy && !is_for(credentials.uri(), request) {
+            return Err(DigestFault::UriMismatch);
         }
         let (user, domain) = Self::lookup_key(credentials);
         let checked = Checked {

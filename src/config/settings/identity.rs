@@ -114,9 +114,9 @@ const DIGEST_ROWS: &[Setting] = &[
     honoured(
         "DigestChallengeAlgorithms",
         List,
-        "MD5",
+        "",
         "Algorithms to offer, the preferred one first: MD5, SHA-256, SHA-512-256 (RFC 8760). A password has to be stored for \
-         an algorithm to serve.",
+         an algorithm to serve. Empty: MD5 is offered, and passwords are stored for all.",
     ),
     honoured(
         "DisableAuthInt",
