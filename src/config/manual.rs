@@ -23,8 +23,10 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch certs [--config repro.config] [--Name=value ...]
       every certificate loaded, its role, names, issuer and days left
   sipvouch explain --cert FILE --from URI [--config repro.config] [--method M]
-                   [--to URI] [--to-tag] [--Name=value ...]
-      whether a peer with this certificate may send such a request, and why
+                   [--to URI] [--to-tag] [--digest-user USER]
+                   [--Name=value ...]
+      whether a peer with this certificate, and the password of this user, may
+      send such a request, and why
   sipvouch ctl [--socket PATH | --config repro.config] COMMAND [--json]
       ask a running server, or tell it something; sipvouch ctl --help
   sipvouch user | domain | route | acl | filter | identity | registration

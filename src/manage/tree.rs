@@ -114,6 +114,10 @@ fn described() -> Vec<Command> {
                         .long("to-tag")
                         .action(ArgAction::SetTrue)
                         .help("To has a tag"),
+                )
+                .arg(
+                    option("digest-user", "USER")
+                        .help("The user whose password is taken as proved"),
                 ),
         )
         .after_help("Example:\n  sipvouch explain --cert phone.pem --from sip:bob@example.org"),

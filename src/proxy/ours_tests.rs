@@ -934,6 +934,45 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
 }
 
 #[test]
+fn a_third_party_that_nothing_proves_is_asked_for_a_password_when_it_calls_a_user_of_ours() {
+    for (situation, challenge, from, wanted) in [
+        (
+            "a third party",
+            true,
+            "sip:carol@example.net",
+            "407 Proxy Authentication Required",
+        ),
+        (
+            "if that is set",
+            false,
+            "sip:carol@example.net",
+            "480 Temporarily Unavailable",
+        ),
+        // Admission has asked already.
+        (
+            "a user of ours",
+            false,
+            "sip:alice@example.org",
+            "407 Proxy Authentication Required",
+        ),
+    ] {
+        let options = AuthOptions {
+            domains: vec!["example.org".to_owned()],
+            digest: DigestOptions {
+                enabled: true,
+                ..DigestOptions::default()
+            },
+            ..AuthOptions::default()
+        };
+        let mut routing = routing([]);
+        routing.options.challenge_third_parties = challenge;
+        let world = World::new(routing, Books::default()).with_auth(&options, Vec::new());
+        let text = request("MESSAGE", "sip:eve@example.org", from, "Hello");
+        assert_eq!(world.run(&text).0, wanted, "{situation}");
+    }
+}
+
+#[test]
 fn a_request_that_comes_again_while_it_waits_is_sent_on_once() {
     let rule = filter(FilterAction::Query, "SELECT 0", "SUBSCRIBE");
     let world = World::new(routing([rule]), Books::default());

@@ -486,6 +486,12 @@ fn final_answers(trace: &[Traced], method: &str) -> Vec<Incoming> {
         .iter()
         .filter(|traced| !traced.sent && traced.message.start.starts_with("SIP/2.0 "))
         .map(|traced| traced.message.clone())
+        // A phone answers a challenge.
+        .filter(|message| {
+            !["401", "407"]
+                .iter()
+                .any(|code| message.start["SIP/2.0 ".len()..].starts_with(code))
+        })
         .filter(|message| {
             let of_method = message
                 .value("cseq")
