@@ -361,7 +361,9 @@ impl Case<'_> {
                 .digest
                 .as_ref()
                 .is_some_and(|digest| digest.options.impersonation_in_dialog);
-        within && of_domain || (of_domain && is_anonymous(sip)) || is_nobody(sip)
+        // repro knows nobody of no domain.
+        let nobody = self.rules.identity == IdentityRules::Secure && is_nobody(sip);
+        (of_domain && (within || is_anonymous(sip))) || nobody
     }
 }
 

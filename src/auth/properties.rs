@@ -117,7 +117,7 @@ proptest! {
             let rules = Rules::new(&options(identity), mappings.clone(), Vec::new());
             let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
             let text = request("MESSAGE", "<sip:a@b.org>;tag=f", TO_EVE, "");
-            judge(&text, &peer, IdentityPath::Proxy.into(), &rules, |decision| drop(decision));
+            judge(&text, &peer, IdentityPath::Proxy, &rules, |decision| drop(decision));
         }
     }
 }
