@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use crate::admin::ControlOptions;
 use crate::auth::{
     AuthOptions, Check, Digest, DigestMemory, MappingFault, Mappings, Rules, SealFault, Sealer,
-    TokenSecret,
+    TokenSecret, Unavailable,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Data, Delivery, Tables};
@@ -279,6 +279,15 @@ impl Files {
         let mut rules = Rules::new(&auth, Arc::clone(&self.mappings), self.checks.clone());
         rules.table = Some(data.identities());
         if auth.digest.enabled {
+            let offered = self.digest.offered();
+            let lacking = auth
+                .digest
+                .algorithms
+                .iter()
+                .filter(|own| !offered.contains(own));
+            notes.extend(lacking.map(|algorithm| {
+                format!("DigestChallengeAlgorithms: {}", Unavailable(*algorithm))
+            }));
             rules = rules.with_digest(Arc::clone(&self.digest), data.passwords());
         }
         let policy = Policy {

@@ -877,7 +877,7 @@ _sipvouch() {
             return 0
             ;;
         sipvouch__subcmd__explain)
-            opts="-h --config --cert --from --method --to --to-tag --help"
+            opts="-h --config --cert --from --method --to --to-tag --digest-user --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -922,6 +922,10 @@ _sipvouch() {
                     return 0
                     ;;
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest-user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -54,6 +54,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l cert -d 'T
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l from -d 'The URI in From' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l method -d 'The method; INVITE without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to -d 'The URI in To; that of From without this' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l digest-user -d 'The user whose password is taken as proved' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to-tag -d 'To has a tag'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and not __fish_seen_subcommand_from add change remove list show verify" -s h -l help -d 'Print help'
