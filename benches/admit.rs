@@ -1,19 +1,24 @@
 //! Time of one admission with 100,000 mappings, and with 10,000 rules of CAs beside them: `cargo bench --bench admit`.
-//! Budget: 1 µs a decision.
+//! Budget: 1 µs a decision. The time of a digest answer is printed beside it.
 #![expect(clippy::unwrap_used, reason = "a bench may stop at the first surprise")]
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use openssl::hash::{MessageDigest, hash};
 use sipvouch::auth::{
-    AuthOptions, CaRights, Decision, Identities, IdentityPath, IdentityRules, Issuer, Issuers,
-    Mappings, Peer, PeerCertificate, Rules, SubjectAltName, Transport, admit,
+    Algorithm, AuthOptions, CaRights, Credentials, Decision, Digest, DigestMemory, DigestOptions,
+    DigestRequest, Field, HashText, Identities, IdentityPath, IdentityRules, Issuer, Issuers,
+    Mappings, Peer, PeerCertificate, Rules, Sealer, SubjectAltName, TokenSecret, Transport, admit,
+    ha1,
 };
 use sipvouch::sip::{FromRule, Message, Request};
 
 const DECISIONS: u32 = 200_000;
 const PEERS: u64 = 5_000;
+const ANSWERS: u32 = 20_000;
 
 fn certificate(common_name: &str, alt_names: Vec<SubjectAltName>) -> PeerCertificate {
     PeerCertificate {
@@ -70,7 +75,59 @@ fn rules_file() -> String {
     file
 }
 
+/// Time of one right digest answer, from its text to the user, each with the next count of one nonce.
+fn digest(algorithm: Algorithm, message_digest: MessageDigest) {
+    let process = TokenSecret::random().unwrap();
+    let options = DigestOptions {
+        algorithms: vec![algorithm],
+        ..DigestOptions::default()
+    };
+    let digest = Digest::new(
+        options,
+        Arc::new(Sealer::new(&[], &process).unwrap()),
+        Arc::new(DigestMemory::new(0).unwrap()),
+    );
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let lines = digest.challenge(Field::Proxy, "example.org", false, source, 0);
+    let lines = String::from_utf8(lines.unwrap()).unwrap();
+    let nonce = lines.split("nonce=\"").nth(1).unwrap();
+    let nonce = nonce.split('"').next().unwrap();
+    let hash = |text: String| -> String {
+        let octets = hash(message_digest, text.as_bytes()).unwrap();
+        octets.iter().map(|o| format!("{o:02x}")).collect()
+    };
+    let a1 = ha1(algorithm, "alice", "example.org", b"alice-pw").unwrap();
+    let a2 = hash("INVITE:sip:bob@example.org".into());
+    let answers: Vec<String> = (1..=ANSWERS)
+        .map(|nc| {
+            let response = hash(format!("{a1}:{nonce}:{nc:08x}:0a4f113b:auth:{a2}"));
+            format!(
+                "Digest username=\"alice\", realm=\"example.org\", nonce=\"{nonce}\", algorithm={algorithm}, \
+                 uri=\"sip:bob@example.org\", qop=auth, nc={nc:08x}, cnonce=\"0a4f113b\", response=\"{response}\""
+            )
+        })
+        .collect();
+    let stored = HashText::of_password(&[algorithm], "alice", "example.org", b"alice-pw").unwrap();
+    let request = DigestRequest {
+        method: "INVITE",
+        uri: b"sip:bob@example.org",
+        body: b"",
+    };
+    let start = Instant::now();
+    for answer in &answers {
+        let credentials = Credentials::parse(black_box(answer.as_bytes()));
+        let credentials = credentials.unwrap().unwrap();
+        let checked = digest.check(&credentials, &request, source, 0).unwrap();
+        let user = digest.verify(checked, &credentials, &request, Some(&stored), 0);
+        black_box(user.unwrap());
+    }
+    let each = start.elapsed() / ANSWERS;
+    println!("digest, {algorithm}: {each:?} an answer, read, checked and verified");
+}
+
 fn main() {
+    digest(Algorithm::Md5, MessageDigest::md5());
+    digest(Algorithm::Sha256, MessageDigest::sha256());
     let mut file = String::new();
     for n in 0..100_000_u64 {
         file.push_str(&format!("{:012X}\tuser{n}@example.org\n", n * 7));
@@ -188,7 +245,7 @@ fn main() {
                     let decision = admit(
                         black_box(*request),
                         black_box(peer),
-                        IdentityPath::Registrar,
+                        IdentityPath::Registrar.into(),
                         &rules,
                     );
                     admitted += u32::from(matches!(decision, Decision::Admit(_)));

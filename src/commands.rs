@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
 use crate::admin::{ctl_command, run_ctl};
-use crate::auth::{Check, IdentityPath, Scene, Statement, explain, explain_message};
+use crate::auth::{Check, IdentityPath, Occasion, Scene, Statement, explain, explain_message};
 use crate::captured;
 use crate::config::cli::{Asked, Question, SettingsForm};
 use crate::config::{self, Command, NoteClass, Override};
@@ -359,7 +360,14 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
     let Question {
         source, transport, ..
     } = *question;
-    let listener = first.map(|(number, _)| number);
+    let digest_user = question.digest_user.as_deref();
+    let occasion = |path| Occasion {
+        path,
+        listener: first.map_or(0, |(number, _)| number),
+        now: SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+    };
     let certificate = certificate.as_deref();
     let explanation = match &question.request {
         Asked::Stated {
@@ -376,11 +384,11 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
                 to_tag: *to_tag,
                 transport,
                 source,
-                listener,
-                path: match method.as_str() {
+                occasion: occasion(match method.as_str() {
                     "REGISTER" => IdentityPath::Registrar,
                     _ => IdentityPath::Proxy,
-                },
+                }),
+                digest_user,
             };
             explain(certificate, &statement, &policy.rules)
         }
@@ -400,8 +408,8 @@ fn explain_one(question: &Question, checks: &[Arc<dyn Check>]) -> ExitCode {
             let scene = Scene {
                 transport,
                 source,
-                listener,
-                path,
+                occasion: occasion(path),
+                digest_user,
             };
             explain_message(certificate, &message, &scene, &policy.rules)
         }

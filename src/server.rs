@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, CaRights, Check, ListenerPlace, MappingFault, Mappings, RightsFault, Rules,
-    SealFault, Sealer, TokenSecret,
+    AuthOptions, CaRights, Check, Digest, DigestMemory, ListenerPlace, MappingFault, Mappings,
+    RightsFault, Rules, SealFault, Sealer, TokenSecret, Unavailable,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
 use crate::data::{self, Callout, CalloutFault, Data, Delivery, Tables};
@@ -133,6 +134,7 @@ pub struct Files {
     tls: Arc<Vec<Option<ServerContext>>>,
     checks: Vec<Arc<dyn Check>>,
     keys: RelayKeys,
+    digest: Arc<Digest>,
 }
 
 /// Most lines of the rules for CAs that are told to name no CA of ours.
@@ -142,6 +144,8 @@ const MOST_STRANGERS: usize = 16;
 struct Process {
     secret: TokenSecret,
     loops: RandomState,
+    /// Nonce counts stay spent, and failures counted, over a reload.
+    digest: Arc<DigestMemory>,
 }
 
 /// Made once.
@@ -153,15 +157,25 @@ fn process() -> Result<&'static Process, SealFault> {
     let process = Process {
         secret: TokenSecret::random()?,
         loops: RandomState::new(),
+        digest: Arc::new(DigestMemory::new(seconds_since_1970())?),
     };
     Ok(PROCESS.get_or_init(|| process))
 }
 
-/// The keys of this process under these settings.
-fn keys(auth: &AuthOptions) -> Result<RelayKeys, SealFault> {
+fn seconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// The keys of this process under these settings, for what is relayed and for digest.
+fn keys(auth: &AuthOptions) -> Result<(RelayKeys, Arc<Digest>), SealFault> {
     let process = process()?;
     let sealer = Sealer::new(&auth.dialog_token_secrets, &process.secret)?;
-    Ok(RelayKeys::new(sealer, process.loops.clone()))
+    let relay = RelayKeys::new(sealer, process.loops.clone());
+    let (sealer, memory) = (Arc::clone(&relay.sealer), Arc::clone(&process.digest));
+    let digest = Digest::new(auth.digest.clone(), sealer, memory);
+    Ok((relay, Arc::new(digest)))
 }
 
 impl Files {
@@ -213,7 +227,7 @@ impl Files {
                 configuration.auth.domains.push(domain.clone());
             }
         }
-        let keys = keys(&configuration.auth).map_err(|fault| vec![fault.into()])?;
+        let (keys, digest) = keys(&configuration.auth).map_err(|fault| vec![fault.into()])?;
         let mut contexts = contexts.into_iter();
         let tls = configuration
             .listeners
@@ -233,6 +247,7 @@ impl Files {
             tls: Arc::new(tls),
             checks: checks.to_vec(),
             keys,
+            digest,
         })
     }
 
@@ -347,6 +362,18 @@ impl Files {
         rules.rights = Arc::clone(&self.rights);
         if let Some(callout) = &self.callout {
             callout.add_to(&mut rules);
+        }
+        if auth.digest.enabled {
+            let offered = self.digest.offered();
+            let lacking = auth
+                .digest
+                .algorithms
+                .iter()
+                .filter(|own| !offered.contains(own));
+            notes.extend(lacking.map(|algorithm| {
+                format!("DigestChallengeAlgorithms: {}", Unavailable(*algorithm))
+            }));
+            rules = rules.with_digest(Arc::clone(&self.digest), data.passwords());
         }
         let policy = Policy {
             relay: RelayPolicy::new(&configuration.relay, self.keys.clone()),

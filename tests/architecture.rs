@@ -179,7 +179,7 @@ fn names(line: &str, word: &str) -> bool {
 
 /// The files of the pure rooms that compute with OpenSSL: values in, values out.
 fn is_cryptographic(file: &Path) -> bool {
-    file.ends_with("auth/digest.rs") || file.ends_with("auth/seal.rs")
+    file.ends_with("auth/digest/hash.rs") || file.ends_with("auth/seal.rs")
 }
 
 fn src() -> PathBuf {

@@ -878,6 +878,7 @@ _sipvouch() {
             ;;
         sipvouch__subcmd__explain)
             opts="-h --config --cert --message --from --method --to --to-tag --source --transport --help"
+            opts="-h --config --cert --from --method --to --to-tag --digest-user --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -945,6 +946,7 @@ _sipvouch() {
                     return 0
                     ;;
                 --transport)
+                --digest-user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

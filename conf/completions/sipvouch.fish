@@ -57,6 +57,7 @@ complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l method -d 
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to -d 'The URI in To; that of From without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l source -d 'Where it comes from; nowhere in particular without this' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l transport -d 'Over what it comes: tls (without this), tcp, udp, ws, wss' -r
+complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l digest-user -d 'The user whose password is taken as proved' -r
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -l to-tag -d 'To has a tag'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c sipvouch -n "__fish_sipvouch_using_subcommand user; and not __fish_seen_subcommand_from add change remove list show verify" -s h -l help -d 'Print help'

@@ -3,20 +3,23 @@
 //! Pure: request, peer and rules in, a [`Decision`] with its reason out. Every path that is not a proof, an explicit trust
 //! or a named setting ends in a refusal.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
 use super::certificate::{Identities, NamePolicy};
 use super::check::{Answers, Asked, Check, Peer, Pending};
 use super::dialog::{Leg, ProvenLeg, Sender};
+use super::digest::{Digest, DigestUser, Field};
 use super::legacy;
 use super::mappings::Mappings;
-use super::options::{AuthOptions, IdentityRules, OnIdentityLost};
+use super::options::{AuthOptions, CertificateInstead, IdentityRules, OnIdentityLost};
+use super::password::{Examined, NoPasswords, Passwords, Standing};
 use super::peer_certificate::PeerCertificate;
 use super::rights::CaRights;
 use super::trust::{DomainSet, TrustedPeers};
-use super::verdict::{Ground, IdentityPath, Refusal};
-use crate::sip::{FromRule, Method, Request};
+use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role};
+use crate::sip::{FromRule, Method, Request, StatusCode};
 
 impl IdentityRules {
     /// How a parser must take several From under these rules.
@@ -34,8 +37,16 @@ pub struct Rules {
     pub identity: IdentityRules,
     /// Certificates are held against From. repro: `EnableCertificateAuthenticator`.
     pub certificate_authenticator: bool,
-    /// Digest is wanted. repro: not `DisableAuth`.
-    pub digest: bool,
+    /// Passwords are asked for. repro: not `DisableAuth`.
+    pub wants_digest: bool,
+    /// How they are proved. Without it nobody passes who needs one.
+    pub digest: Option<Arc<Digest>>,
+    /// Who knows them.
+    pub passwords: Arc<dyn Passwords>,
+    /// Where a certificate makes a password superfluous.
+    pub certificate_instead: CertificateInstead,
+    /// How a REGISTER for us is asked for a password.
+    pub register_challenge: Field,
     /// A From outside our domains needs a certificate.
     pub third_party_requires_certificate: bool,
     /// How names of certificates are read; see [`Rules::identities`].
@@ -69,7 +80,11 @@ impl Rules {
         Self {
             identity: options.rules,
             certificate_authenticator: options.certificate_authenticator,
-            digest: options.digest,
+            wants_digest: options.digest.enabled,
+            digest: None,
+            passwords: Arc::new(NoPasswords),
+            certificate_instead: options.certificate_instead.clone(),
+            register_challenge: options.register_challenge(),
             third_party_requires_certificate: options.third_party_requires_certificate,
             names: NamePolicy {
                 email_as_sip: options.email_as_sip,
@@ -92,6 +107,28 @@ impl Rules {
         Identities::of_client(certificate, &self.names, &self.rights, listener)
     }
 
+    /// The same rules, with passwords.
+    #[must_use]
+    pub fn with_digest(self, digest: Arc<Digest>, passwords: Arc<dyn Passwords>) -> Self {
+        Self {
+            digest: Some(digest),
+            passwords,
+            ..self
+        }
+    }
+
+    /// What asks for a password in this realm, of a request that has been admitted and goes on only with one.
+    pub fn challenge(&self, realm: &str, peer: &Peer<'_>, now: u64) -> Option<Challenge> {
+        let refusal = Refusal::challenge(
+            Field::Proxy,
+            realm.into(),
+            Reason::DigestWanted,
+            false,
+            Role::From,
+        );
+        Challenge::of(refusal, self, peer, now).ok()
+    }
+
     /// Whether this peer is one of the trusted ones, by a name of its certificate or by where it connects from: what it says
     /// about others is believed.
     pub fn trusts(&self, peer: &Peer<'_>) -> bool {
@@ -102,7 +139,7 @@ impl Rules {
 
     /// Whether no request is held against anything: to be said aloud at start.
     pub fn is_open(&self) -> bool {
-        !self.certificate_authenticator && !self.digest
+        !self.certificate_authenticator && !self.wants_digest
     }
 }
 
@@ -111,7 +148,7 @@ impl fmt::Debug for Rules {
         f.debug_struct("Rules")
             .field("identity", &self.identity)
             .field("certificate_authenticator", &self.certificate_authenticator)
-            .field("digest", &self.digest)
+            .field("wants_digest", &self.wants_digest)
             .field("mappings", &self.mappings.len())
             .finish_non_exhaustive()
     }
@@ -124,6 +161,7 @@ pub struct Admitted<'m> {
     ground: Ground,
     would_refuse: Option<Box<Refusal>>,
     other_leg: Option<Box<Leg>>,
+    answers: Answers,
 }
 
 impl<'m> Admitted<'m> {
@@ -140,6 +178,16 @@ impl<'m> Admitted<'m> {
     /// What the secure rules would have said, when `IdentityRules = report` and they would have refused.
     pub fn would_refuse(&self) -> Option<&Refusal> {
         self.would_refuse.as_deref()
+    }
+
+    /// Who has proved a password, if somebody has, whatever the request was admitted for.
+    pub fn password_user(&self) -> Option<&DigestUser> {
+        self.answers.proved()
+    }
+
+    /// The answers that it was admitted with: whoever has it judged again gives them back.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The other side of the dialog, of a request that was admitted with the proof of one. [`Ground::DialogLeg`] holds for the
@@ -161,10 +209,61 @@ pub enum Decision<'m> {
     Admit(Admitted<'m>),
     /// It is answered with this.
     Refuse(Refusal),
+    /// Its sender is asked for a password.
+    Challenge(Challenge),
     /// It is an ACK, which has no answer (RFC 3261 §17): dropped and counted.
     Drop(Refusal),
     /// It waits: answer on the lookup pool, then [`resume`].
     Pending(Pending),
+}
+
+/// What asks a sender for a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// Status, reason phrase, and why.
+    pub refusal: Refusal,
+    /// Header lines, each with its CRLF.
+    pub headers: Vec<u8>,
+}
+
+impl Challenge {
+    /// Writes the challenge that a refusal wants; the refusal that is given instead if that cannot be.
+    fn of(refusal: Refusal, rules: &Rules, peer: &Peer<'_>, now: u64) -> Result<Self, Refusal> {
+        let headers = refusal.wanted.as_deref().and_then(|wanted| {
+            let digest = rules.digest.as_ref()?;
+            wanted.headers(digest, peer.source.ip(), now)
+        });
+        match headers {
+            Some(headers) => Ok(Self { refusal, headers }),
+            None => Err(Refusal {
+                status: StatusCode::SERVER_INTERNAL_ERROR,
+                phrase: StatusCode::SERVER_INTERNAL_ERROR.phrase(),
+                wanted: None,
+                ..refusal
+            }),
+        }
+    }
+}
+
+/// When and where a request came, and who handles it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Occasion {
+    /// Who handles it.
+    pub path: IdentityPath,
+    /// Number of the listener that it came through.
+    pub listener: usize,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+impl From<IdentityPath> for Occasion {
+    /// On this path, through the first listener, in 1970.
+    fn from(path: IdentityPath) -> Self {
+        Self {
+            path,
+            ..Self::default()
+        }
+    }
 }
 
 /// Judges a request.
@@ -173,29 +272,33 @@ pub enum Decision<'m> {
 pub fn admit<'m>(
     request: Request<'m>,
     peer: &Peer<'_>,
-    path: IdentityPath,
+    occasion: Occasion,
     rules: &Rules,
 ) -> Decision<'m> {
-    let answers = Answers::default();
-    decide(request, peer, path, rules, answers, None, &mut Silent)
+    resume(request, peer, occasion, rules, Answers::default())
 }
 
 /// Judges a request again, with the answers that it waited for. The rules may be newer ones.
 pub fn resume<'m>(
     request: Request<'m>,
     peer: &Peer<'_>,
-    path: IdentityPath,
+    occasion: Occasion,
     rules: &Rules,
     answers: Answers,
 ) -> Decision<'m> {
-    decide(request, peer, path, rules, answers, None, &mut Silent)
+    decide(
+        request,
+        &Hearing::new(peer, occasion, rules),
+        answers,
+        &mut Silent,
+    )
 }
 
 /// Judges a request whose sender has been proved to be a side of its dialog: its From needs no other proof, under every set
 /// of rules. Checks of one's own are asked as ever, and may still refuse it. `answers` are those found so far.
 pub fn admit_in_dialog<'m>(
     leg: ProvenLeg<'m, '_>,
-    path: IdentityPath,
+    occasion: Occasion,
     rules: &Rules,
     answers: Answers,
 ) -> Decision<'m> {
@@ -205,15 +308,11 @@ pub fn admit_in_dialog<'m>(
         sender,
         other,
     } = leg;
-    match decide(
-        request,
-        &peer,
-        path,
-        rules,
-        answers,
-        Some(sender),
-        &mut Silent,
-    ) {
+    let hearing = Hearing {
+        leg: Some(sender),
+        ..Hearing::new(&peer, occasion, rules)
+    };
+    match decide(request, &hearing, answers, &mut Silent) {
         Decision::Admit(admitted) => Decision::Admit(Admitted {
             other_leg: Some(Box::new(other)),
             ..admitted
@@ -229,7 +328,7 @@ pub(super) trait Trace {
 }
 
 /// Nobody listens.
-struct Silent;
+pub(super) struct Silent;
 
 impl Trace for Silent {
     fn step(&mut self, _text: impl FnOnce() -> String) {}
@@ -242,15 +341,41 @@ pub(super) enum Outcome {
     Ask(Vec<Asked>),
 }
 
+/// Who is heard, when, and by which rules.
+#[derive(Clone)]
+pub(super) struct Hearing<'h> {
+    pub(super) peer: &'h Peer<'h>,
+    pub(super) occasion: Occasion,
+    pub(super) rules: &'h Rules,
+    /// The side of its dialog that sends the request, if that is proved.
+    pub(super) leg: Option<Sender>,
+    /// Who is taken to have proved a password, in an explanation.
+    pub(super) stated: Option<DigestUser>,
+}
+
+impl<'h> Hearing<'h> {
+    pub(super) fn new(peer: &'h Peer<'h>, occasion: Occasion, rules: &'h Rules) -> Self {
+        Self {
+            peer,
+            occasion,
+            rules,
+            leg: None,
+            stated: None,
+        }
+    }
+}
+
 /// One request before its judge.
 pub(super) struct Case<'c> {
     pub(super) request: &'c Request<'c>,
     pub(super) peer: &'c Peer<'c>,
-    pub(super) path: IdentityPath,
+    pub(super) occasion: Occasion,
     pub(super) rules: &'c Rules,
     pub(super) answers: &'c Answers,
     /// The side of its dialog that sends it, if that is proved.
     pub(super) leg: Option<Sender>,
+    /// What its digest answer says, once somebody has asked.
+    pub(super) examined: OnceCell<Examined>,
 }
 
 impl Case<'_> {
@@ -264,20 +389,24 @@ impl Case<'_> {
 
 pub(super) fn decide<'m, T: Trace>(
     request: Request<'m>,
-    peer: &Peer<'_>,
-    path: IdentityPath,
-    rules: &Rules,
-    answers: Answers,
-    leg: Option<Sender>,
+    hearing: &Hearing<'_>,
+    mut answers: Answers,
     trace: &mut T,
 ) -> Decision<'m> {
+    let (rules, peer, occasion) = (hearing.rules, hearing.peer, hearing.occasion);
     let case = Case {
         request: &request,
         peer,
-        path,
+        occasion,
         rules,
         answers: &answers,
-        leg,
+        leg: hearing.leg,
+        examined: hearing.stated.clone().map_or_else(OnceCell::new, |user| {
+            OnceCell::from(Examined {
+                header: Box::default(),
+                standing: Standing::Proved(user),
+            })
+        }),
     };
     let mut would_refuse = None;
     let outcome = match rules.identity {
@@ -298,14 +427,24 @@ pub(super) fn decide<'m, T: Trace>(
             other => other,
         },
     };
+    if let Some(examined) = case.examined.into_inner() {
+        answers.keep(examined);
+    }
     match outcome {
         Outcome::Allow(ground) => Decision::Admit(Admitted {
             request,
             ground,
             would_refuse,
             other_leg: None,
+            answers,
         }),
         Outcome::Refuse(refusal) if request.method == Method::Ack => Decision::Drop(refusal),
+        Outcome::Refuse(refusal) if refusal.wanted.is_some() => {
+            match Challenge::of(refusal, rules, peer, occasion.now) {
+                Ok(challenge) => Decision::Challenge(challenge),
+                Err(refusal) => Decision::Refuse(refusal),
+            }
+        }
         Outcome::Refuse(refusal) => Decision::Refuse(refusal),
         Outcome::Ask(asked) => Decision::Pending(Pending { asked, answers }),
     }

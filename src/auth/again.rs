@@ -1,7 +1,8 @@
 //! May whoever registered an address-of-record still do so? Asked when rules have changed and nobody has sent a request.
 
-use super::admit::{Decision, Rules, resume};
+use super::admit::{Challenge, Decision, Hearing, Rules, Silent, decide};
 use super::check::{Answers, Peer, Pending};
+use super::digest::DigestUser;
 use super::verdict::{Ground, IdentityPath, Refusal};
 use crate::sip::{Message, Request};
 
@@ -17,7 +18,8 @@ pub enum Right {
 }
 
 /// Judges an address-of-record, `user@host`, as a REGISTER of this peer's for it would be judged now. What only the request
-/// itself could prove ([`Ground::is_of_the_request`]) is not proved here.
+/// itself could prove ([`Ground::is_of_the_request`]) is not proved here; but a password is: whoever has registered had to
+/// prove it, where one was wanted, and it does not change with the rules.
 pub fn may_still_register(aor: &str, peer: &Peer<'_>, rules: &Rules, answers: Answers) -> Right {
     let (user, host) = aor
         .rsplit_once('@')
@@ -38,10 +40,20 @@ pub fn may_still_register(aor: &str, peer: &Peer<'_>, rules: &Rules, answers: An
     let Ok(request) = Request::read(&message, rules.identity.from_rule()) else {
         return Right::Gone(None);
     };
-    match resume(request, peer, IdentityPath::Registrar, rules, answers) {
+    let hearing = Hearing {
+        stated: Some(DigestUser {
+            user: user.to_owned(),
+            domain: host.to_owned(),
+            realm: host.to_owned(),
+        }),
+        ..Hearing::new(peer, IdentityPath::Registrar.into(), rules)
+    };
+    match decide(request, &hearing, answers, &mut Silent) {
         Decision::Admit(_) => Right::Stands,
         Decision::Pending(pending) => Right::Pending(pending),
-        Decision::Refuse(refusal) | Decision::Drop(refusal) => Right::Gone(Some(Box::new(refusal))),
+        Decision::Refuse(refusal)
+        | Decision::Drop(refusal)
+        | Decision::Challenge(Challenge { refusal, .. }) => Right::Gone(Some(Box::new(refusal))),
     }
 }
 

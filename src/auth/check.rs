@@ -47,6 +47,8 @@ use std::sync::Arc;
 use std::vec;
 
 use super::certificate::Identities;
+use super::digest::{DigestUser, HashText};
+use super::password::{Examined, PasswordAnswer, PasswordQuestion, PasswordsFailed, Standing};
 use super::verdict::{IdentityPath, Role};
 use crate::sip::{Request, Uri};
 
@@ -185,11 +187,16 @@ pub trait Question: Send {
 pub type Done<T> = Box<dyn FnOnce(T) + Send>;
 
 /// A question and what it is about.
-pub(super) struct Asked {
-    pub(super) check: Arc<dyn Check>,
-    pub(super) role: Role,
-    pub(super) text: Box<[u8]>,
-    pub(super) question: Box<dyn Question>,
+pub(super) enum Asked {
+    /// That of a check.
+    Check {
+        check: Arc<dyn Check>,
+        role: Role,
+        text: Box<[u8]>,
+        question: Box<dyn Question>,
+    },
+    /// The password of a user.
+    Password(PasswordQuestion),
 }
 
 #[derive(Clone)]
@@ -203,16 +210,77 @@ struct Answered {
 /// The answers found so far for one request.
 ///
 /// Each belongs to one check, one header field and one URI: when the rules are replaced while a question is open, the new
-/// rules' checks ask again instead of taking an answer that was not given to them.
+/// rules' checks ask again instead of taking an answer that was not given to them. What a digest answer has proved belongs to
+/// its header field.
 #[derive(Default, Clone)]
-pub struct Answers(Vec<Answered>);
+pub struct Answers {
+    checks: Vec<Answered>,
+    passwords: Vec<PasswordAnswer>,
+    examined: Option<Box<Examined>>,
+}
 
 impl Answers {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty() && self.passwords.is_empty() && self.examined.is_none()
+    }
+
     pub(super) fn of(&self, check: &Arc<dyn Check>, role: Role, text: &[u8]) -> Option<&Answer> {
-        self.0
+        self.checks
             .iter()
             .find(|a| Arc::ptr_eq(&a.check, check) && a.role == role && *a.text == *text)
             .map(|a| &a.answer)
+    }
+
+    /// What was answered for this user.
+    pub(super) fn password(
+        &self,
+        user: &str,
+        domain: &str,
+    ) -> Option<Result<Option<Arc<HashText>>, PasswordsFailed>> {
+        let mut known = self.passwords.iter();
+        known
+            .find(|known| known.user == user && known.domain == domain)
+            .map(|known| known.answer.clone())
+    }
+
+    /// Finds the password of a user. May block.
+    fn look_up(&mut self, asked: PasswordQuestion) {
+        // From and To of a REGISTER may ask for the same one.
+        if self.password(&asked.user, &asked.domain).is_some() {
+            return;
+        }
+        let answer = asked.passwords.answer(&asked.user, &asked.domain);
+        self.passwords.push(PasswordAnswer {
+            user: asked.user,
+            domain: asked.domain,
+            answer,
+        });
+    }
+
+    /// What this digest answer has been found to say.
+    pub(super) fn examined(&self, header: &[u8]) -> Option<&Standing> {
+        let examined = self.examined.as_deref()?;
+        (*examined.header == *header).then_some(&examined.standing)
+    }
+
+    /// Who has proved a password.
+    pub(super) fn proved(&self) -> Option<&DigestUser> {
+        match &self.examined.as_deref()?.standing {
+            Standing::Proved(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Keeps what a digest answer says, unless that is still open.
+    pub(super) fn keep(&mut self, examined: Examined) {
+        let is_open = matches!(
+            examined.standing,
+            Standing::Absent | Standing::Unreadable(_) | Standing::Open { .. } | Standing::Failed
+        );
+        if !is_open {
+            self.examined = Some(Box::new(examined));
+        }
     }
 }
 
@@ -220,7 +288,7 @@ impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
             .entries(
-                self.0
+                self.checks
                     .iter()
                     .map(|a| (a.check.name(), a.role.as_str(), &a.answer)),
             )
@@ -240,12 +308,20 @@ impl Pending {
     pub fn answer(self) -> Answers {
         let mut answers = self.answers;
         for asked in self.asked {
-            answers.0.push(Answered {
-                check: asked.check,
-                role: asked.role,
-                text: asked.text,
-                answer: asked.question.answer(),
-            });
+            match asked {
+                Asked::Check {
+                    check,
+                    role,
+                    text,
+                    question,
+                } => answers.checks.push(Answered {
+                    check,
+                    role,
+                    text,
+                    answer: question.answer(),
+                }),
+                Asked::Password(asked) => answers.look_up(asked),
+            }
         }
         answers
     }
@@ -263,7 +339,10 @@ impl Pending {
 
     /// Names of the checks that wait for an answer.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.asked.iter().map(|asked| asked.check.name())
+        self.asked.iter().map(|asked| match asked {
+            Asked::Check { check, .. } => check.name(),
+            Asked::Password(_) => "password",
+        })
     }
 }
 
@@ -272,21 +351,26 @@ fn ask_next(mut asked: vec::IntoIter<Asked>, mut answers: Answers, done: Done<An
     let Some(next) = asked.next() else {
         return done(answers);
     };
-    let Asked {
-        check,
-        role,
-        text,
-        question,
-    } = next;
-    question.hand_over(Box::new(move |answer| {
-        answers.0.push(Answered {
+    match next {
+        Asked::Check {
             check,
             role,
             text,
-            answer,
-        });
-        ask_next(asked, answers, done);
-    }));
+            question,
+        } => question.hand_over(Box::new(move |answer| {
+            answers.checks.push(Answered {
+                check,
+                role,
+                text,
+                answer,
+            });
+            ask_next(asked, answers, done);
+        })),
+        Asked::Password(question) => {
+            answers.look_up(question);
+            ask_next(asked, answers, done);
+        }
+    }
 }
 
 impl fmt::Debug for Pending {
@@ -359,16 +443,13 @@ mod tests {
         let text = request(method, &from(claimed), &format!("<{to}>"), "");
         let message = Message::parse(text.as_bytes(), text.len(), 64);
         let request = Request::read(&message, FromRule::Single).unwrap();
-        let mut decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+        let path = IdentityPath::Proxy.into();
+        let mut decision = admit(request, &peer, path, &rules);
         for round in 0.. {
             decision = match decision {
-                Decision::Pending(pending) => resume(
-                    request,
-                    &peer,
-                    IdentityPath::Proxy,
-                    &rules,
-                    pending.answer(),
-                ),
+                Decision::Pending(pending) => {
+                    resume(request, &peer, path, &rules, pending.answer())
+                }
                 done => return (answer(&done), round),
             };
         }

@@ -98,8 +98,8 @@ fn answer_of(sent: Sent<'_>, identity: IdentityRules, epoch: u32, sealer: &Seale
     let proof = DialogRequest::open(sent.token, request, Epoch::new(epoch), sealer)
         .and_then(|request| request.prove(peer, &flow(sent.flow)));
     let decision = match proof {
-        Some(leg) => admit_in_dialog(leg, path, &rules, Answers::default()),
-        None => admit(request, &peer, path, &rules),
+        Some(leg) => admit_in_dialog(leg, path.into(), &rules, Answers::default()),
+        None => admit(request, &peer, path.into(), &rules),
     };
     answer(&decision)
 }
@@ -460,7 +460,7 @@ fn a_callee_is_proved_toward_the_caller_alone() {
         let leg = leg.unwrap();
         assert_eq!((leg.sender(), leg.other()), (Sender::Callee, &call.caller));
         let rules = rules(IdentityRules::Secure, "");
-        match admit_in_dialog(leg, IdentityPath::Proxy, &rules, Answers::default()) {
+        match admit_in_dialog(leg, IdentityPath::Proxy.into(), &rules, Answers::default()) {
             Decision::Admit(admitted) => {
                 assert_eq!(admitted.ground(), &Ground::DialogLeg(Sender::Callee));
                 assert!(admitted.ground().is_proof() && !admitted.ground().is_trust());
@@ -548,7 +548,7 @@ fn checks_of_ones_own_go_before_a_token() {
     with_callee(&forwarded_call(), |leg| {
         let decision = admit_in_dialog(
             leg.unwrap(),
-            IdentityPath::Proxy,
+            IdentityPath::Proxy.into(),
             &rules,
             Answers::default(),
         );
@@ -568,10 +568,15 @@ fn checks_of_ones_own_go_before_a_token() {
             .and_then(|opened| opened.prove(peer(Transport::Tls, "127.0.0.3", None), &flow(2)))
             .unwrap()
     };
-    match admit_in_dialog(prove(), IdentityPath::Proxy, &rules, Answers::default()) {
+    match admit_in_dialog(
+        prove(),
+        IdentityPath::Proxy.into(),
+        &rules,
+        Answers::default(),
+    ) {
         Decision::Pending(pending) => {
             let answers = pending.answer();
-            let decision = admit_in_dialog(prove(), IdentityPath::Proxy, &rules, answers);
+            let decision = admit_in_dialog(prove(), IdentityPath::Proxy.into(), &rules, answers);
             assert_eq!(answer(&decision), "dialog-leg(callee)");
         }
         other => panic!("{other:?}"),

@@ -6,12 +6,13 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::admit::{Decision, Rules, Trace, decide};
+use super::admit::{Decision, Hearing, Occasion, Rules, Trace, decide};
 use super::certificate::{Identities, IdentityKind};
 use super::check::{Answers, Peer, Transport};
 use super::credentials;
+use super::digest::DigestUser;
 use super::peer_certificate::PeerCertificate;
-use super::verdict::{Ground, IdentityPath, Reason, Refusal};
+use super::verdict::{Ground, Reason, Refusal};
 use crate::sip::{Fault, Message, Request, SipUri};
 
 /// Rounds of questions that are answered before the explanation gives up. Each check can ask once per claim.
@@ -34,23 +35,23 @@ pub struct Statement<'a> {
     pub transport: Transport,
     /// Where it comes from.
     pub source: SocketAddr,
-    /// Number of the listener that it comes to, for rules of CAs that are bound to one.
-    pub listener: Option<usize>,
-    /// Who handles it.
-    pub path: IdentityPath,
+    /// When it comes, through which listener, and who handles it.
+    pub occasion: Occasion,
+    /// Who is taken to have proved a password by digest: `user@domain`.
+    pub digest_user: Option<&'a str>,
 }
 
 /// How a request comes.
 #[derive(Debug, Clone, Copy)]
-pub struct Scene {
+pub struct Scene<'a> {
     /// Over what.
     pub transport: Transport,
     /// Where from.
     pub source: SocketAddr,
-    /// Number of the listener that it comes to, for rules of CAs that are bound to one.
-    pub listener: Option<usize>,
-    /// Who handles it.
-    pub path: IdentityPath,
+    /// When, through which listener, and who handles it.
+    pub occasion: Occasion,
+    /// Who is taken to have proved a password by digest: `user@domain`.
+    pub digest_user: Option<&'a str>,
 }
 
 /// How it ends.
@@ -58,7 +59,7 @@ pub struct Scene {
 pub enum Verdict {
     /// Goes on.
     Admitted(Ground),
-    /// Answered with this.
+    /// Answered with this; asked for a password if its [`Refusal::wanted`] says so.
     Refused(Refusal),
     /// An ACK: dropped.
     Dropped(Refusal),
@@ -108,6 +109,16 @@ impl fmt::Display for Explanation {
         }
         match &self.verdict {
             Verdict::Admitted(ground) => write!(f, "verdict: admitted, ground={ground}"),
+            Verdict::Refused(Refusal {
+                status,
+                phrase,
+                wanted: Some(wanted),
+                ..
+            }) => write!(
+                f,
+                "verdict: challenged, {status} {phrase}, realm {:?}",
+                wanted.realm
+            ),
             Verdict::Refused(refusal) => write!(
                 f,
                 "verdict: refused, {} {}, reason={refusal}: {}",
@@ -141,15 +152,15 @@ pub fn explain(
     let Statement {
         transport,
         source,
-        listener,
-        path,
+        occasion,
+        digest_user,
         ..
     } = *statement;
     let scene = Scene {
         transport,
         source,
-        listener,
-        path,
+        occasion,
+        digest_user,
     };
     match write_request(statement) {
         Some(text) => {
@@ -169,17 +180,17 @@ pub fn explain(
 pub fn explain_message(
     certificate: Option<&PeerCertificate>,
     message: &Message<'_>,
-    scene: &Scene,
+    scene: &Scene<'_>,
     rules: &Rules,
 ) -> Explanation {
-    let identities = certificate.map(|c| rules.identities(c, scene.listener));
+    let identities = certificate.map(|c| rules.identities(c, Some(scene.occasion.listener)));
     let mut steps = Vec::new();
     describe(certificate, identities.as_ref(), &mut steps);
     steps.push(format!(
         "rules: {}, certificate authenticator {}, digest {}, {} mappings",
         rules.identity.word(),
         on_off(rules.certificate_authenticator),
-        on_off(rules.digest),
+        on_off(rules.wants_digest),
         rules.mappings.len()
     ));
     let request = match Request::read(message, rules.identity.from_rule()) {
@@ -205,11 +216,42 @@ pub fn explain_message(
         source: scene.source,
         identities: identities.as_ref(),
     };
+    let stated = scene.digest_user.map(|text| {
+        let (user, domain) = text.rsplit_once('@').unwrap_or((text, ""));
+        // A bare name is one of the domain of From.
+        let of_from = || {
+            request
+                .from
+                .uri
+                .sip()
+                .map(|sip| sip.host.canonical().into_owned())
+        };
+        let domain = match domain {
+            "" => of_from().unwrap_or_default(),
+            domain => domain.to_ascii_lowercase(),
+        };
+        DigestUser {
+            user: user.to_owned(),
+            realm: domain.clone(),
+            domain,
+        }
+    });
+    match &stated {
+        Some(user) => steps.push(format!(
+            "digest: taken as proved, {:?}",
+            format!("{}@{}", user.user, user.domain)
+        )),
+        None => steps.push("digest: no password is proved".to_owned()),
+    }
+    let hearing = Hearing {
+        stated,
+        ..Hearing::new(&peer, scene.occasion, rules)
+    };
     let mut answers = Answers::default();
     let mut verdict = Verdict::Undecided;
     let mut would_refuse = None;
     for _ in 0..MAX_ROUNDS {
-        match decide(request, &peer, scene.path, rules, answers, None, &mut steps) {
+        match decide(request, &hearing, answers, &mut steps) {
             Decision::Admit(admitted) => {
                 would_refuse = admitted.would_refuse().cloned();
                 verdict = Verdict::Admitted(admitted.ground().clone());
@@ -217,6 +259,10 @@ pub fn explain_message(
             }
             Decision::Refuse(refusal) => {
                 verdict = Verdict::Refused(refusal);
+                break;
+            }
+            Decision::Challenge(challenge) => {
+                verdict = Verdict::Refused(challenge.refusal);
                 break;
             }
             Decision::Drop(refusal) => {
@@ -350,6 +396,20 @@ fn remedies(
     if final_reasons.contains(&refusal.reason) {
         return vec![refusal.hint().to_owned()];
     }
+    if let Some(wanted) = &refusal.wanted {
+        let user = claimed.sip().and_then(|sip| sip.user).unwrap_or("the user");
+        remedies.push(format!(
+            "the password of {user} for the realm {:?} (--digest-user {user} takes it as proved)",
+            wanted.realm
+        ));
+        if rules.certificate_authenticator && identities.is_some() {
+            remedies.push("CertificateInsteadOfDigest = true, if the certificate proves it".into());
+        }
+        return remedies;
+    }
+    if refusal.reason == Reason::DigestForgedFrom {
+        return vec![refusal.hint().to_owned()];
+    }
     let Some(claimed) = claimed.sip() else {
         return vec![format!("a sip: URI in {}", refusal.role.as_str())];
     };
@@ -432,8 +492,8 @@ fn mapping(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::IdentityRules;
-    use super::super::test_support::{cert, rules};
+    use super::super::test_support::{cert, options, rules, with_passwords};
+    use super::super::{IdentityPath, IdentityRules, Mappings};
     use super::*;
 
     fn statement(from: &str) -> Statement<'_> {
@@ -445,8 +505,8 @@ mod tests {
             to_tag: false,
             transport: Transport::Tls,
             source: "127.0.0.3:5060".parse().unwrap(),
-            listener: None,
-            path: IdentityPath::Proxy,
+            occasion: IdentityPath::Proxy.into(),
+            digest_user: None,
         }
     }
 
@@ -515,6 +575,35 @@ mod tests {
             "{text}"
         );
         assert!(!explanation.remedies.is_empty());
+    }
+
+    #[test]
+    fn a_password_that_is_wanted_is_named_and_one_that_is_stated_counts() {
+        let mut options = options(IdentityRules::Secure);
+        options.digest.enabled = true;
+        let rules = with_passwords(&options, Mappings::default());
+        for (user, wanted) in [
+            (
+                None,
+                "verdict: challenged, 407 Proxy Authentication Required, realm \"example.org\"",
+            ),
+            (
+                Some("alice"),
+                "verdict: admitted, ground=digest(\"alice@example.org\")",
+            ),
+            (
+                Some("alice@example.org"),
+                "verdict: admitted, ground=digest(\"alice@example.org\")",
+            ),
+            (Some("bob"), "reason=digest-forged-from (From)"),
+        ] {
+            let statement = Statement {
+                digest_user: user,
+                ..statement("sip:alice@example.org")
+            };
+            let text = explain(None, &statement, &rules).to_string();
+            assert!(text.contains(wanted), "{user:?}: {wanted:?} in\n{text}");
+        }
     }
 
     #[test]

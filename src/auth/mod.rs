@@ -25,6 +25,9 @@ mod mappings;
 mod options;
 #[cfg(test)]
 mod parity;
+mod password;
+#[cfg(test)]
+mod password_tests;
 mod peer_certificate;
 mod phone;
 #[cfg(test)]
@@ -38,7 +41,7 @@ mod test_support;
 mod trust;
 mod verdict;
 
-pub use admit::{Admitted, Decision, Rules, admit, admit_in_dialog, resume};
+pub use admit::{Admitted, Challenge, Decision, Occasion, Rules, admit, admit_in_dialog, resume};
 pub use again::{Right, may_still_register};
 pub use callout::{BearerToken, CalloutFailure, CalloutOptions, CalloutWhen};
 pub use certificate::{Identities, Identity, IdentityKind, NamePolicy, NameSource, Unusable};
@@ -46,15 +49,21 @@ pub use check::{Answer, Answers, Check, Claim, Done, Opinion, Peer, Pending, Que
 pub use dialog::{
     DialogRequest, DialogToken, Epoch, FlowMark, Leg, ProvenLeg, Sender, TagDigest, UriDigest,
 };
-pub use digest::{Algorithm, HashDefect, HashFault, HashText, Unavailable, ha1, is_same};
+pub use digest::{
+    Algorithm, Checked, Credentials, CredentialsFault, Digest, DigestFault, DigestMemory,
+    DigestOptions, DigestRequest, DigestUser, Field, HashDefect, HashFault, HashText, Unavailable,
+    ha1, is_same,
+};
 pub use explain::{Explanation, Scene, Statement, Verdict, explain, explain_message};
 pub use flow_token::FlowToken;
 pub use identity_digest::IdentityDigest;
 pub use issuer::{Issuer, Issuers};
 pub use mappings::{MappingFault, MappingFaultKind, Mappings};
 pub use options::{
-    AuthOptions, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer, TrustedSource,
+    AuthOptions, CertificateInstead, IdentityRules, IpNetwork, OnIdentityLost, TrustedPeer,
+    TrustedSource,
 };
+pub use password::{NoPasswords, Passwords, PasswordsFailed};
 pub use peer_certificate::{
     CertificateName, PeerCertificate, SubjectAltName, SubjectAttribute, oid,
 };
@@ -63,4 +72,4 @@ pub use record::{AdmissionRecord, Said};
 pub use rights::{CaRights, ListenerPlace, RightsFault, RightsFaultKind};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
-pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role};
+pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role, Wanted};

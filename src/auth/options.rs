@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::callout::CalloutOptions;
 use super::check::Transport;
+use super::digest::{DigestOptions, Field};
 use super::phone::PhoneProfiles;
 use super::seal::TokenSecret;
 
@@ -74,13 +75,48 @@ pub enum TrustedPeer {
     Name(String),
 }
 
+/// Where a certificate that proves From makes a password superfluous. repro asks for one all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CertificateInstead {
+    /// Everywhere.
+    pub everywhere: bool,
+    /// For a From of these domains, in lower case.
+    pub domains: Vec<String>,
+    /// What is decided for a listener goes before both.
+    pub listeners: Vec<Option<bool>>,
+}
+
+impl CertificateInstead {
+    /// Whether it is so for a From of this domain that came through this listener.
+    pub fn holds(&self, listener: usize, domain: &str) -> bool {
+        match self.listeners.get(listener) {
+            Some(Some(decided)) => *decided,
+            _ => self.everywhere || self.domains.iter().any(|own| own == domain),
+        }
+    }
+}
+
+impl AuthOptions {
+    /// How a REGISTER for us is asked for a password.
+    pub(super) fn register_challenge(&self) -> Field {
+        self.register_challenge.unwrap_or(match self.rules {
+            IdentityRules::Repro => Field::Proxy,
+            IdentityRules::Secure | IdentityRules::Report => Field::Www,
+        })
+    }
+}
+
 /// Settings of the room.
 #[derive(Debug, Clone, Default)]
 pub struct AuthOptions {
     /// repro: `EnableCertificateAuthenticator`.
     pub certificate_authenticator: bool,
-    /// Whether digest authentication is wanted; repro: not `DisableAuth`.
-    pub digest: bool,
+    /// Passwords; repro: not `DisableAuth`.
+    pub digest: DigestOptions,
+    /// Ours: `CertificateInsteadOfDigest` and its like.
+    pub certificate_instead: CertificateInstead,
+    /// Ours: `RegisterChallengeStatus`; without it 401, and under repro's rules 407.
+    pub register_challenge: Option<Field>,
     /// Ours: `IdentityRules`.
     pub rules: IdentityRules,
     /// Ours: `OnIdentityLost`.

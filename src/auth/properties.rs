@@ -73,7 +73,7 @@ proptest! {
             let Ok(request) = Request::read(&message, identity.from_rule()) else {
                 continue;
             };
-            let decision = admit(request, &peer, IdentityPath::Proxy, &rules);
+            let decision = admit(request, &peer, IdentityPath::Proxy.into(), &rules);
             if identity != IdentityRules::Secure {
                 continue;
             }

@@ -13,6 +13,8 @@ pub enum Said {
     Admitted(Ground),
     /// It was answered with this.
     Refused(Refusal),
+    /// Its sender was asked for a password.
+    Challenged(Refusal),
     /// An ACK, which has no answer.
     Dropped(Refusal),
     /// Whoever would know did not say, and so it was not let through. A stable word says why.
@@ -25,6 +27,7 @@ impl Said {
         match self {
             Self::Admitted(_) => "admitted",
             Self::Refused(_) => "refused",
+            Self::Challenged(_) => "challenged",
             Self::Dropped(_) => "dropped",
             Self::Undecided(_) => "undecided",
         }
@@ -34,7 +37,9 @@ impl Said {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Admitted(ground) => ground.id(),
-            Self::Refused(refusal) | Self::Dropped(refusal) => refusal.reason.id(),
+            Self::Refused(refusal) | Self::Challenged(refusal) | Self::Dropped(refusal) => {
+                refusal.reason.id()
+            }
             Self::Undecided(why) => why,
         }
     }
@@ -118,6 +123,7 @@ fn used(admitted: &Admitted<'_>, peer: &Peer<'_>, rules: &Rules) -> Option<Strin
         }
         Ground::TrustedAddress => Some(peer.source.ip().to_canonical().to_string()),
         Ground::Custom(name) => Some(name.to_string()),
+        Ground::Digest(user) => Some(user.to_string()),
         Ground::DialogLeg(sender) => Some(sender.as_str().to_owned()),
         Ground::ThirdPartyUnchecked
         | Ground::OpenServer

@@ -45,16 +45,19 @@ pub enum Purpose {
     Dialog,
     /// Which flow leads to a client, in our Path (RFC 5626 §5.2).
     Flow,
+    /// When and to whom a challenge was given, as its nonce (RFC 7616 §3.3).
+    Nonce,
 }
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Dialog, Self::Flow];
+    const ALL: [Self; 3] = [Self::Dialog, Self::Flow, Self::Nonce];
 
     /// The label by which keys differ. A token with another layout gets another one.
     fn label(self) -> &'static [u8] {
         match self {
             Self::Dialog => b"sipvouch dialog token 1",
             Self::Flow => b"sipvouch flow token 1",
+            Self::Nonce => b"sipvouch digest nonce 1",
         }
     }
 }
@@ -83,6 +86,11 @@ impl TokenSecret {
         let mut octets = [0; Self::GOOD_OCTETS];
         rand_bytes(&mut octets).map_err(|source| SealFault::new("random numbers", &source))?;
         Ok(Self(octets.into()))
+    }
+
+    /// What it is made of.
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.0
     }
 
     /// Whether it is allowed, and weaker than it could be.

@@ -8,18 +8,30 @@ use super::admit::{Case, Outcome, Trace};
 use super::certificate::{Identities, Identity};
 use super::check::{Answer, Asked, Check, Claim, Opinion};
 use super::options::IdentityRules;
+use super::password::{Standing, ground, is_nobody};
 use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role};
 use crate::sip::{Address, HeaderName, Method, Request, SipUri, Uri};
 
 /// repro's phrases.
 pub(super) const MUTUAL_TLS: &str = "Mutual TLS required to handle that message";
-const AUTHENTICATION_FAILED: &str = "Authentication Failed";
 
 /// What is said of one claimed identity.
 pub(super) enum Judgement {
     Allow(Ground),
     Refuse(Refusal),
     Ask(Asked),
+}
+
+/// How far a claim is proved by what the peer is.
+enum Proof {
+    /// It is.
+    Enough(Ground),
+    /// It is that of a third party, of whom no password is asked to let it in.
+    ThirdParty(Ground),
+    /// It takes a password, and nothing speaks against it.
+    Password,
+    /// It may not be used, with whatever password.
+    Refused(Refusal),
 }
 
 impl Case<'_> {
@@ -88,14 +100,50 @@ impl Case<'_> {
             return Judgement::Allow(ground);
         }
         match self.built_in(role, &address.uri, trace) {
-            Ok(ground) => {
+            Proof::Enough(ground) => {
                 trace.step(|| format!("  allowed: {ground}"));
                 Judgement::Allow(ground)
             }
-            Err(refusal) => self
-                .ask_others(role, address, trace)
-                .unwrap_or(Judgement::Refuse(refusal)),
+            Proof::Refused(refusal) => match self.ask_others(role, address, trace) {
+                None => Judgement::Refuse(refusal),
+                // The table says whose a certificate is, and no more than a name of it would.
+                Some(Judgement::Allow(_)) if self.certificate_is_half(&address.uri) => {
+                    self.with_password(role, &address.uri, trace)
+                }
+                Some(judgement) => judgement,
+            },
+            Proof::Password => self.with_password(role, &address.uri, trace),
+            Proof::ThirdParty(found) => match self.standing(trace) {
+                Standing::Absent | Standing::Unreadable(_) => Judgement::Allow(found),
+                _ if role != Role::From => Judgement::Allow(found),
+                // Whoever proves that he is a user of ours is no third party.
+                standing => self.not_proved(standing, role),
+            },
         }
+    }
+
+    /// A claim that takes a password.
+    fn with_password<T: Trace>(&self, role: Role, uri: &Uri<'_>, trace: &mut T) -> Judgement {
+        match self.standing(trace) {
+            Standing::Proved(user) if self.may_use(user, role, uri) => {
+                Judgement::Allow(ground(user))
+            }
+            standing => self.not_proved(standing, role),
+        }
+    }
+
+    /// Whether a certificate for this identity of ours does not do without a password. From a trusted address it does.
+    fn certificate_is_half(&self, uri: &Uri<'_>) -> bool {
+        let Some(sip) = uri
+            .sip()
+            .filter(|sip| self.rules.domains.contains(&sip.host))
+        else {
+            return false;
+        };
+        let instead = &self.rules.certificate_instead;
+        self.rules.wants_digest
+            && !self.address_is_trusted()
+            && !instead.holds(self.occasion.listener, &sip.host.canonical())
     }
 
     /// The first check that does not abstain.
@@ -154,7 +202,7 @@ impl Case<'_> {
             uri: &address.uri,
             text: address.text,
             peer: self.peer,
-            path: self.path,
+            path: self.occasion.path,
             request: self.request,
         }
     }
@@ -175,7 +223,7 @@ impl Case<'_> {
                 Opinion::Deny(why) => Answer::Deny(why),
                 Opinion::Pending(question) => {
                     trace.step(|| format!("  check {:?}: has to ask", check.name()));
-                    return Some(Judgement::Ask(Asked {
+                    return Some(Judgement::Ask(Asked::Check {
                         check: Arc::clone(check),
                         role,
                         text: claim.text.into(),
@@ -204,15 +252,10 @@ impl Case<'_> {
     }
 
     /// The entitlement table. Fails closed.
-    fn built_in<T: Trace>(
-        &self,
-        role: Role,
-        uri: &Uri<'_>,
-        trace: &mut T,
-    ) -> Result<Ground, Refusal> {
+    fn built_in<T: Trace>(&self, role: Role, uri: &Uri<'_>, trace: &mut T) -> Proof {
         let rules = self.rules;
         if !rules.certificate_authenticator {
-            return self.without_certificates(role, trace);
+            return self.without_certificates(role, uri, trace);
         }
         let secure = self.peer.transport.is_secure();
         let sip = uri.sip();
@@ -221,13 +264,22 @@ impl Case<'_> {
         if let Some(identities) = proved {
             if let Some(name) = rules.trusted.name_of(identities) {
                 trace.step(|| format!("  trusted by name {name:?}: any identity"));
-                return Ok(Ground::TrustedName);
+                // The registrar asks trusted peers too, as in repro.
+                let asked = self.occasion.path == IdentityPath::Registrar;
+                return match asked && self.certificate_is_half(uri) {
+                    true => Proof::Password,
+                    false => Proof::Enough(Ground::TrustedName),
+                };
             }
             self.trace_limits(identities, trace);
             trace.step(|| "  no name of the certificate is a trusted peer".to_owned());
             if let Some(ground) = sip.and_then(|sip| self.entitled(identities, sip, secure, trace))
             {
-                return Ok(ground);
+                return match local {
+                    true if self.certificate_is_half(uri) => Proof::Password,
+                    true => Proof::Enough(ground),
+                    false => Proof::ThirdParty(ground),
+                };
             }
         }
         // Third parties prove themselves to a trusted source too, as in repro.
@@ -235,7 +287,7 @@ impl Case<'_> {
             sip.is_some() && proved.is_none() && !rules.third_party_requires_certificate;
         if (local || unchecked) && self.address_counts(proved.is_some()) {
             trace.step(|| "  the source address is trusted".to_owned());
-            return Ok(Ground::TrustedAddress);
+            return Proof::Enough(Ground::TrustedAddress);
         }
         trace.step(|| {
             format!(
@@ -249,13 +301,17 @@ impl Case<'_> {
             )
         });
         let reason = match proved {
+            None if rules.wants_digest
+                && (local || self.is_nobody_with_answer(role, sip, trace)) =>
+            {
+                return Proof::Password;
+            }
             None if unchecked && !local => {
                 trace.step(|| "  third parties need no certificate here".to_owned());
-                return Ok(Ground::ThirdPartyUnchecked);
+                return Proof::ThirdParty(Ground::ThirdPartyUnchecked);
             }
             None if !secure => Reason::NotTls,
             None if !local => Reason::ThirdPartyNoCertificate,
-            None if rules.digest => Reason::DigestNotAvailable,
             None => Reason::NoCertificate,
             Some(_) if sip.is_none() => Reason::NotSipUri,
             Some(identities) if identities.names().is_empty() => Reason::NoUsableName,
@@ -268,7 +324,7 @@ impl Case<'_> {
         };
         if reason == Reason::CaRights {
             let identities = proved.map(Identities::limited_by).unwrap_or_default();
-            return Err(Refusal {
+            return Proof::Refused(Refusal {
                 detail: Some(format!("{}: {identities}", rules.rights.file()).into()),
                 ..Refusal::forbidden(phrase, reason, role)
             });
@@ -278,26 +334,43 @@ impl Case<'_> {
             Role::ReferredBy => Reason::ReferredByNotYours,
             Role::To => Reason::ToNotYours,
         };
-        Err(Refusal::forbidden(phrase, reason, role))
+        Proof::Refused(Refusal::forbidden(phrase, reason, role))
     }
 
-    /// Without the certificate authenticator: digest, which is not there yet, or nothing.
-    pub(super) fn without_certificates<T: Trace>(
-        &self,
-        role: Role,
-        trace: &mut T,
-    ) -> Result<Ground, Refusal> {
-        if !self.rules.digest {
+    /// Without the certificate authenticator: passwords, or nothing.
+    fn without_certificates<T: Trace>(&self, role: Role, uri: &Uri<'_>, trace: &mut T) -> Proof {
+        if !self.rules.wants_digest {
             trace.step(|| "  no authenticator is on: everything passes".to_owned());
-            return Ok(Ground::OpenServer);
+            return Proof::Enough(Ground::OpenServer);
         }
         if self.address_is_trusted() {
             trace.step(|| "  the source address is trusted".to_owned());
-            return Ok(Ground::TrustedAddress);
+            return Proof::Enough(Ground::TrustedAddress);
         }
-        trace.step(|| "  digest is wanted and not available".to_owned());
-        let reason = Reason::DigestNotAvailable;
-        Err(Refusal::forbidden(AUTHENTICATION_FAILED, reason, role))
+        let sip = uri.sip();
+        let local = sip.is_some_and(|sip| self.rules.domains.contains(&sip.host));
+        let third_party =
+            role == Role::From && !local && !self.is_nobody_with_answer(role, sip, trace);
+        if third_party && self.occasion.path == IdentityPath::Proxy {
+            trace.step(|| "  a third party, whom nothing asks for a certificate".to_owned());
+            return Proof::ThirdParty(Ground::ThirdPartyUnchecked);
+        }
+        Proof::Password
+    }
+
+    /// Whether From names nobody (RFC 3323 §4.1.1.3), and a digest answer may say who that is. Without one it is a third party.
+    fn is_nobody_with_answer<T: Trace>(
+        &self,
+        role: Role,
+        uri: Option<&SipUri<'_>>,
+        trace: &mut T,
+    ) -> bool {
+        role == Role::From
+            && uri.is_some_and(is_nobody)
+            && !matches!(
+                self.standing(trace),
+                Standing::Absent | Standing::Unreadable(_)
+            )
     }
 
     /// By a name of the certificate, or by a mapping of one.
@@ -376,12 +449,13 @@ impl Case<'_> {
 
     /// The registrar does not take an address for a certificate that says otherwise, as in repro.
     fn address_counts(&self, has_certificate: bool) -> bool {
-        self.address_is_trusted() && !(has_certificate && self.path == IdentityPath::Registrar)
+        self.address_is_trusted()
+            && !(has_certificate && self.occasion.path == IdentityPath::Registrar)
     }
 
     /// repro's phrase for a certificate that names somebody else.
     pub(super) fn mismatch_phrase(&self) -> &'static str {
-        match self.path {
+        match self.occasion.path {
             IdentityPath::Proxy => "Authentication Failed for peer cert",
             // repro's database, which decides without mappings, ends its phrase with a full stop.
             IdentityPath::Registrar if self.rules.mappings.is_empty() => {
@@ -427,7 +501,7 @@ mod tests {
 
     use super::super::certificate::NamePolicy;
     use super::super::test_support::{
-        alice, answer, cert, from, judge, options, peer, request, rules, told,
+        alice, answer, cert, from, judge, options, peer, request, rules, told, with_passwords,
     };
     use super::super::{Decision, Mappings, Rules, Transport};
     use super::*;
@@ -643,23 +717,23 @@ mod tests {
     fn authenticators_switched_off_fail_closed_unless_all_are() {
         let alice = alice();
         let own = "sip:alice@example.org";
-        let failed = "403 Authentication Failed";
+        let asked = "407 Proxy Authentication Required";
         for (certificates, digest, identity, source, has_certificate, claimed, wanted) in [
             (false, false, IdentityRules::Secure, "127.0.0.3", false, own, "open-server"),
-            (false, true, IdentityRules::Secure, "127.0.0.3", true, own, failed),
+            (false, true, IdentityRules::Secure, "127.0.0.3", true, own, asked),
             (false, true, IdentityRules::Secure, "127.0.0.7", false, own, "trusted-address"),
-            (true, true, IdentityRules::Secure, "127.0.0.3", true, own, "user-identity"),
-            (true, true, IdentityRules::Secure, "127.0.0.3", false, own, MUTUAL),
+            (true, true, IdentityRules::Secure, "127.0.0.3", true, own, asked),
+            (true, true, IdentityRules::Secure, "127.0.0.3", false, own, asked),
             (true, true, IdentityRules::Secure, "127.0.0.3", true, "sip:bob@example.org", MISMATCH),
-            (true, true, IdentityRules::Repro, "127.0.0.3", true, own, "legacy-name"),
-            (true, true, IdentityRules::Repro, "127.0.0.3", false, own, failed),
-            (false, true, IdentityRules::Repro, "127.0.0.3", true, own, failed),
+            (true, true, IdentityRules::Repro, "127.0.0.3", true, own, asked),
+            (true, true, IdentityRules::Repro, "127.0.0.3", false, own, asked),
+            (false, true, IdentityRules::Repro, "127.0.0.3", true, own, asked),
             (false, false, IdentityRules::Repro, "127.0.0.3", false, own, "open-server"),
         ] {
             let mut options = options(identity);
             options.certificate_authenticator = certificates;
-            options.digest = digest;
-            let rules = Rules::new(&options, Mappings::default(), Vec::new());
+            options.digest.enabled = digest;
+            let rules = with_passwords(&options, Mappings::default());
             let peer = peer(Transport::Tls, source, has_certificate.then_some(&alice));
             let found = told(&rules, &peer, "MESSAGE", &from(claimed), TO_EVE, "");
             assert_eq!(

@@ -1,9 +1,14 @@
 //! Certificates, rules and requests for the tables of this room's tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use super::mappings::Mappings;
 use super::options::{AuthOptions, IdentityRules, IpNetwork, TrustedPeer};
 use super::peer_certificate::{PeerCertificate, SubjectAltName};
+use super::{
+    Algorithm, Digest, DigestMemory, HashText, Passwords, PasswordsFailed, Sealer, TokenSecret,
+};
 use super::{
     Decision, Identities, IdentityPath, Issuers, NamePolicy, Peer, Refusal, Rules, Transport, admit,
 };
@@ -72,6 +77,33 @@ pub(super) fn rules(identity: IdentityRules, mappings: &str) -> Rules {
     Rules::new(&options(identity), mappings, Vec::new())
 }
 
+/// The users alice and bob of example.org, with the passwords `alice-pw` and `bob-pw`.
+struct Users;
+
+impl Passwords for Users {
+    fn recall(&self, user: &str, domain: &str) -> Option<Option<Arc<HashText>>> {
+        let is_known = matches!(user, "alice" | "bob") && domain == "example.org";
+        Some(is_known.then(|| {
+            let password = format!("{user}-pw");
+            let hashes =
+                HashText::of_password(&[Algorithm::Md5], user, domain, password.as_bytes());
+            Arc::new(hashes.unwrap())
+        }))
+    }
+
+    fn answer(&self, user: &str, domain: &str) -> Result<Option<Arc<HashText>>, PasswordsFailed> {
+        Ok(self.recall(user, domain).unwrap())
+    }
+}
+
+/// Rules with the passwords of alice and bob.
+pub(super) fn with_passwords(options: &AuthOptions, mappings: Mappings) -> Rules {
+    let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
+    let memory = Arc::new(DigestMemory::new(0).unwrap());
+    let digest = Digest::new(options.digest.clone(), Arc::new(sealer), memory);
+    Rules::new(options, mappings, Vec::new()).with_digest(Arc::new(digest), Arc::new(Users))
+}
+
 /// A request's octets. `extra` is whole header lines, each with its CRLF.
 pub(super) fn request(method: &str, from: &str, to: &str, extra: &str) -> String {
     format!(
@@ -90,7 +122,7 @@ pub(super) fn judge<R>(
 ) -> R {
     let message = Message::parse(text.as_bytes(), text.len(), 64);
     match Request::read(&message, rules.identity.from_rule()) {
-        Ok(request) => look(admit(request, peer, path, rules)),
+        Ok(request) => look(admit(request, peer, path.into(), rules)),
         Err(fault) => panic!("{fault:?} in {text}"),
     }
 }
@@ -101,6 +133,7 @@ pub(super) fn answer(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Admit(admitted) => admitted.ground().to_string(),
         Decision::Refuse(refusal) => told(refusal),
+        Decision::Challenge(challenge) => told(&challenge.refusal),
         Decision::Drop(_) => "dropped".into(),
         Decision::Pending(_) => "pending".into(),
     }

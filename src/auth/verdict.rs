@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::certificate::{Identity, IdentityKind, NameSource};
 use super::dialog::Sender;
+use super::digest::Field;
 use crate::sip::StatusCode;
 
 /// Who handles the request if it is admitted. The reason phrases differ as repro's do.
@@ -82,6 +83,8 @@ pub enum Ground {
     Custom(Box<str>),
     /// A dialog token proves that this is the peer with which the dialog was formed.
     DialogLeg(Sender),
+    /// The password of this `user@domain` is proved by digest.
+    Digest(Box<str>),
     /// A From of a third party, and `ThirdPartyRequiresCertificate` is off. Proves nothing.
     ThirdPartyUnchecked,
     /// No authenticator is on. Proves nothing.
@@ -130,6 +133,7 @@ impl Ground {
             Self::TrustedName => "trusted-name",
             Self::Custom(_) => "check",
             Self::DialogLeg(_) => "dialog-leg",
+            Self::Digest(_) => "digest",
             Self::ThirdPartyUnchecked => "third-party-unchecked",
             Self::OpenServer => "open-server",
             Self::LegacyName => "legacy-name",
@@ -160,6 +164,7 @@ impl fmt::Display for Ground {
             Self::ByCaRule { ground, line } => write!(f, "{ground} ca-rule({line})"),
             Self::Custom(name) => write!(f, "check({name:?})"),
             Self::DialogLeg(sender) => write!(f, "dialog-leg({})", sender.as_str()),
+            Self::Digest(user) => write!(f, "digest({user:?})"),
             _ => f.write_str(self.id()),
         }
     }
@@ -190,8 +195,30 @@ pub enum Reason {
     MalformedReferredBy,
     /// More than one From; only repro's rules take the first.
     SeveralFrom,
-    /// Digest authentication is wanted and not there.
-    DigestNotAvailable,
+    /// A password is wanted, and none is proved.
+    DigestWanted,
+    /// Not the password, or no such user.
+    DigestWrong,
+    /// The nonce has become too old.
+    DigestStale,
+    /// The nonce has been used with this count before.
+    DigestReplayed,
+    /// The nonce is none of ours, or was given to another address or for another realm.
+    DigestBadNonce,
+    /// An algorithm that was not offered.
+    DigestAlgorithm,
+    /// An answer without `qop`, which was offered.
+    DigestNoQop,
+    /// A password is proved, and another identity is claimed.
+    DigestForgedFrom,
+    /// The answer is for another Request-URI.
+    DigestUri,
+    /// The answer cannot be read.
+    DigestMalformed,
+    /// Too many wrong passwords from there, or for that user.
+    DigestLimited,
+    /// The passwords cannot be asked for.
+    PasswordStoreFailed,
     /// A check said no.
     CheckDenied,
     /// The certificate was good when the connection was made, and is not any more.
@@ -213,7 +240,18 @@ impl Reason {
             Self::ToNotYours => "to-not-yours",
             Self::MalformedReferredBy => "malformed-referred-by",
             Self::SeveralFrom => "several-from",
-            Self::DigestNotAvailable => "digest-not-available",
+            Self::DigestWanted => "digest-wanted",
+            Self::DigestWrong => "digest-wrong",
+            Self::DigestStale => "digest-stale",
+            Self::DigestReplayed => "digest-replayed",
+            Self::DigestBadNonce => "digest-bad-nonce",
+            Self::DigestAlgorithm => "digest-algorithm",
+            Self::DigestNoQop => "digest-no-qop",
+            Self::DigestForgedFrom => "digest-forged-from",
+            Self::DigestUri => "digest-uri",
+            Self::DigestMalformed => "digest-malformed",
+            Self::DigestLimited => "digest-limited",
+            Self::PasswordStoreFailed => "password-store-failed",
             Self::CheckDenied => "check-denied",
             Self::IdentityLost => "identity-lost",
         }
@@ -249,9 +287,37 @@ impl Reason {
                 "exactly one Referred-By with one SIP address is understood"
             }
             Self::SeveralFrom => "a request has exactly one From (RFC 3261 §7.3.1)",
-            Self::DigestNotAvailable => {
-                "digest is not available yet: use a client certificate, or DisableAuth = true"
+            Self::DigestWanted => {
+                "the peer has to answer the challenge with a password; CertificateInsteadOfDigest = true lets a certificate do, \
+                 DisableAuth = true asks nobody"
             }
+            Self::DigestWrong => {
+                "not the password of that user, or there is no such user: `sipvouch user verify`"
+            }
+            Self::DigestStale => {
+                "the peer asks again with the new nonce by itself; see DigestNonceLifetime"
+            }
+            Self::DigestReplayed => {
+                "a nonce count comes once: a replayed request, or a client that does not count; it gets a new nonce"
+            }
+            Self::DigestBadNonce => {
+                "a nonce of another server, address or realm; see DigestNonceBindSource and DialogTokenSecret"
+            }
+            Self::DigestAlgorithm => {
+                "see DigestChallengeAlgorithms, and with which the password is stored"
+            }
+            Self::DigestNoQop => "the client answers as RFC 2069 does; see DigestRequireQop",
+            Self::DigestForgedFrom => {
+                "a password lets use the own user of its domain: From has to be that one"
+            }
+            Self::DigestUri => "the uri of the answer has to be the Request-URI (RFC 7616 §3.4.6)",
+            Self::DigestMalformed => {
+                "Authorization or Proxy-Authorization is not as RFC 7616 §3.4 has it"
+            }
+            Self::DigestLimited => {
+                "see DigestMaximumFailuresPerSource and DigestMaximumFailuresPerUser"
+            }
+            Self::PasswordStoreFailed => "the store of the users does not answer: see store.failed",
             Self::CheckDenied => "see the check's own text",
             Self::IdentityLost => "tls.identity_lost of this connection says why",
         }
@@ -277,6 +343,19 @@ pub struct Refusal {
     pub role: Role,
     /// What a check said; not for the peer.
     pub detail: Option<Box<str>>,
+    /// The password that would do, if the peer is to be asked for one.
+    pub wanted: Option<Box<Wanted>>,
+}
+
+/// A password that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// 401 or 407, with what belongs to it.
+    pub field: Field,
+    /// For which realm.
+    pub realm: Box<str>,
+    /// The answer was good but for its nonce.
+    pub stale: bool,
 }
 
 impl Refusal {
@@ -287,6 +366,30 @@ impl Refusal {
             reason,
             role,
             detail: None,
+            wanted: None,
+        }
+    }
+
+    pub(super) fn challenge(
+        field: Field,
+        realm: Box<str>,
+        reason: Reason,
+        stale: bool,
+        role: Role,
+    ) -> Self {
+        let status = match field {
+            Field::Www => StatusCode::UNAUTHORIZED,
+            Field::Proxy => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        };
+        let wanted = Wanted {
+            field,
+            realm,
+            stale,
+        };
+        Self {
+            status,
+            wanted: Some(Box::new(wanted)),
+            ..Self::forbidden(status.phrase(), reason, role)
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Question {
     pub source: SocketAddr,
     /// Over what it comes.
     pub transport: Transport,
+    /// User whose password is taken as proved.
+    pub digest_user: Option<String>,
 }
 
 /// The request that `sipvouch explain` is asked about.
@@ -260,6 +262,7 @@ fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
     let from = arguments.take_text("--from")?;
     let method = arguments.take_text("--method")?;
     let to = arguments.take_text("--to")?;
+    let digest_user = arguments.take_text("--digest-user")?;
     let to_tag = arguments.take_flag("--to-tag");
     let (file, overrides) = arguments.file_and_overrides()?;
     let request = match message {
@@ -293,6 +296,7 @@ fn explain(mut arguments: Arguments) -> Result<Command, UsageError> {
         request,
         source: source.unwrap_or(NOWHERE),
         transport: transport.unwrap_or(Transport::Tls),
+        digest_user,
     }))
 }
 
@@ -625,7 +629,7 @@ mod tests {
                 },
             ),
             (
-                "explain --cert c.pem --from sip:a@b --to-tag --config /x/my.config --TLSPort=1 --method BYE",
+                "explain --cert c.pem --from sip:a@b --to-tag --config /x/my.config --TLSPort=1 --method BYE --digest-user a",
                 Command::Explain(Question {
                     file,
                     overrides,
@@ -638,6 +642,7 @@ mod tests {
                     },
                     source: NOWHERE,
                     transport: Transport::Tls,
+                    digest_user: Some("a".to_owned()),
                 }),
             ),
             (
@@ -649,6 +654,7 @@ mod tests {
                     request: Asked::Captured(PathBuf::from("-")),
                     source: "[2001:db8::1]:5060".parse().unwrap(),
                     transport: Transport::Tcp,
+                    digest_user: None,
                 }),
             ),
         ] {

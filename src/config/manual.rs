@@ -23,11 +23,11 @@ Sipvouch: a SIP TLS server, registrar and proxy that vouches for who is calling
   sipvouch certs [--config repro.config] [--Name=value ...]
       every certificate loaded, its role, names, issuer and days left
   sipvouch explain --cert FILE --from URI [--config repro.config] [--method M]
-                   [--to URI] [--to-tag] [--source ADDRESS[:PORT]]
-                   [--transport T] [--Name=value ...]
+                   [--to URI] [--to-tag] [--digest-user USER]
+                   [--source ADDRESS[:PORT]] [--transport T] [--Name=value ...]
   sipvouch explain --cert FILE --message FILE|- [--config repro.config] ...
-      whether a peer with this certificate may send such a request, or this one,
-      and why
+      whether a peer with this certificate, and the password of this user, may
+      send such a request, or this one, and why
   sipvouch ctl [--socket PATH | --config repro.config] COMMAND [--json]
       ask a running server, or tell it something; sipvouch ctl --help
   sipvouch user | domain | route | acl | filter | identity | registration

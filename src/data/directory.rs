@@ -190,7 +190,7 @@ fn is_due(told: &AtomicU64) -> bool {
 }
 
 /// Says that a store did not answer, once a second at most; whoever asked gets an answer that says so too.
-fn failed(what: &str, error: &Error) -> Answer {
+pub(super) fn failed(what: &str, error: &Error) -> Answer {
     static TOLD: AtomicU64 = AtomicU64::new(0);
     if is_due(&TOLD) {
         warn!("store.failed asked={what} error={:?}", error.to_string());

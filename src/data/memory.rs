@@ -10,9 +10,29 @@ use lru::LruCache;
 /// Locks are held for one look-up; sixteen of them keep workers apart.
 const SHARDS: usize = 16;
 
+/// An answer that is a yes or a no, whatever it says besides.
+pub(super) trait YesOrNo: Clone {
+    fn is_yes(&self) -> bool;
+}
+
+impl YesOrNo for bool {
+    fn is_yes(&self) -> bool {
+        *self
+    }
+}
+
+impl<T: Clone> YesOrNo for Option<T> {
+    fn is_yes(&self) -> bool {
+        self.is_some()
+    }
+}
+
+/// Answers of a kind by their questions, each with the time until which it counts.
+type Shard<Q, A> = LruCache<Q, (A, Instant)>;
+
 /// Answers by their questions.
 pub(super) struct Memory<Q, A = bool> {
-    shards: Vec<Mutex<LruCache<Q, (A, Instant)>>>,
+    shards: Vec<Mutex<Shard<Q, A>>>,
     hasher: RandomState,
     yes: Duration,
     no: Duration,
@@ -37,7 +57,7 @@ impl<Q: Hash + Eq, A: Clone> Memory<Q, A> {
         }
     }
 
-    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, LruCache<Q, (A, Instant)>>> {
+    fn shard(&self, question: &Q) -> Option<MutexGuard<'_, Shard<Q, A>>> {
         let number = usize::try_from(self.hasher.hash_one(question)).unwrap_or(0) % SHARDS;
         let shard = self.shards.get(number)?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
@@ -46,9 +66,9 @@ impl<Q: Hash + Eq, A: Clone> Memory<Q, A> {
     /// The answer, if it is known and not too old.
     pub(super) fn recall(&self, question: &Q, now: Instant) -> Option<A> {
         let mut shard = self.shard(question)?;
-        let (answer, until) = shard.get(question)?;
-        if *until > now {
-            return Some(answer.clone());
+        let (answer, until) = shard.get(question)?.clone();
+        if until > now {
+            return Some(answer);
         }
         shard.pop(question);
         None
@@ -77,10 +97,11 @@ impl<Q: Hash + Eq, A: Clone> Memory<Q, A> {
     }
 }
 
-impl<Q: Hash + Eq> Memory<Q> {
+impl<Q: Hash + Eq, A: YesOrNo> Memory<Q, A> {
     /// Remembers an answer.
-    pub(super) fn remember(&self, question: Q, answer: bool, now: Instant) {
-        self.remember_for(question, answer, self.usual(answer), now);
+    pub(super) fn remember(&self, question: Q, answer: A, now: Instant) {
+        let time = self.usual(answer.is_yes());
+        self.remember_for(question, answer, time, now);
     }
 }
 

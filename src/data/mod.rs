@@ -11,6 +11,7 @@ mod directory;
 mod identities;
 mod memory;
 mod open;
+mod passwords;
 mod registrations;
 mod tables;
 mod take_over;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::auth::Check;
+use crate::auth::{self, Check};
 use crate::proxy;
 use crate::store::embedded::{Embedded, Serving};
 use crate::store::{Error, Flow, RecordFault, Store, StoreOptions, Table};
@@ -34,6 +35,7 @@ use identities::{Asked, Identities};
 use memory::Memory;
 pub use open::{Opened, look, open};
 pub(crate) use open::{open_default, runtime_of};
+use passwords::Passwords;
 pub(crate) use registrations::restore;
 pub use tables::{Tables, judge, nonsense, trusted_peer, trusts_many};
 pub(crate) use take_over::{Waiting, waiting};
@@ -44,6 +46,7 @@ struct Asking {
     directory: Arc<Directory>,
     identities: Arc<dyn Check>,
     remembered: Arc<Memory<Asked>>,
+    passwords: Arc<Passwords>,
 }
 
 /// Which tables requests ask besides that of the users.
@@ -182,6 +185,11 @@ impl Data {
         Arc::clone(&self.asking.identities)
     }
 
+    /// Who knows the passwords of the users.
+    pub fn passwords(&self) -> Arc<dyn auth::Passwords> {
+        Arc::clone(&self.asking.passwords) as Arc<dyn auth::Passwords>
+    }
+
     /// Whether there is a data base for the queries of request filters.
     pub fn asks_filters(&self) -> bool {
         self.asking.directory.asks_filters()
@@ -214,6 +222,7 @@ impl Data {
     pub fn forget(&self) {
         self.asking.directory.forget();
         self.asking.remembered.forget();
+        self.asking.passwords.forget();
     }
 
     /// The settings that they were opened by.

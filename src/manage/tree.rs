@@ -126,7 +126,11 @@ fn described() -> Vec<Command> {
                         .help("To has a tag"),
                 )
                 .arg(option("source", "ADDRESS[:PORT]").help("Where it comes from; nowhere in particular without this"))
-                .arg(option("transport", "NAME").help("Over what it comes: tls (without this), tcp, udp, ws, wss")),
+                .arg(option("transport", "NAME").help("Over what it comes: tls (without this), tcp, udp, ws, wss"))
+                .arg(
+                    option("digest-user", "USER")
+                        .help("The user whose password is taken as proved"),
+                ),
         )
         .after_help(
             "Examples:\n  sipvouch explain --cert phone.pem --from sip:bob@example.org\n  \

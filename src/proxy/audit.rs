@@ -26,7 +26,7 @@ impl Audit {
     fn wants(self, said: &Said) -> bool {
         match self {
             Self::Off => false,
-            Self::Refusals => !matches!(said, Said::Admitted(_)),
+            Self::Refusals => !matches!(said, Said::Admitted(_) | Said::Challenged(_)),
             Self::All => true,
         }
     }
@@ -99,7 +99,7 @@ impl Heard<'_, '_> {
             to: named(&request.to),
             call_id: kept(request.call_id),
             status: match &record.said {
-                Said::Refused(refusal) => Some(refusal.status),
+                Said::Refused(refusal) | Said::Challenged(refusal) => Some(refusal.status),
                 Said::Dropped(_) => None,
                 Said::Admitted(_) | Said::Undecided(_) => status(&outcome),
             },

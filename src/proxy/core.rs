@@ -15,8 +15,8 @@ use super::policy::Policy;
 use super::relay::{Effect, Met, Relay};
 use super::routes::Routes;
 use crate::auth::{
-    self, AdmissionRecord, Admitted, Decision, Identities, IdentityPath, IdentityRules, Peer,
-    ProvenLeg, Refusal, Said,
+    self, AdmissionRecord, Admitted, Challenge, Decision, Identities, IdentityPath, IdentityRules,
+    Occasion, Peer, ProvenLeg, Refusal, Said,
 };
 use crate::registrar::{self, Aor, Arrival, Changes, FlowId, Location};
 use crate::sip::{
@@ -83,6 +83,8 @@ pub enum Outcome {
         /// What is told of it.
         audited: Box<Audited>,
     },
+    /// Its sender has been asked for a password.
+    Challenged(Box<Refused>),
     /// Passed by repro's rules; the secure rules would have refused it.
     Reported {
         /// What became of it.
@@ -218,6 +220,15 @@ pub fn answer_busy(message: &Message<'_>, context: &Context<'_>, out: &mut Vec<u
 }
 
 impl Context<'_> {
+    /// What admission has to know besides the request and its sender.
+    pub(super) fn occasion(&self, path: IdentityPath) -> Occasion {
+        Occasion {
+            path,
+            listener: self.listener,
+            now: self.arrived / 1_000_000,
+        }
+    }
+
     pub(super) fn answer(
         &self,
         message: &Message<'_>,
@@ -321,12 +332,17 @@ fn step(
         arrived: arrived_at,
     };
     let given = answers.admission.clone().unwrap_or_default();
+    let occasion = context.occasion(path);
     let decision = match in_dialog(&request, context) {
-        Some(leg) => auth::admit_in_dialog(leg, path, rules, given),
-        None => auth::resume(request, &context.peer, path, rules, given),
+        Some(leg) => auth::admit_in_dialog(leg, occasion, rules, given),
+        None => auth::resume(request, &context.peer, occasion, rules, given),
     };
     match decision {
         Decision::Admit(admitted) => {
+            if !admitted.answers().is_empty() {
+                // What has been proved once is not proved again, should there be more to ask.
+                answers.admission = Some(admitted.answers().clone());
+            }
             let before = out.len();
             let outcome = match (path, routes) {
                 (IdentityPath::Registrar, _) => register(&admitted, context, out),
@@ -350,6 +366,19 @@ fn step(
         Decision::Refuse(refusal) => {
             context.answer_with(message, refusal.status, refusal.phrase, b"", out);
             refuse(&heard, refusal, Said::Refused, context)
+        }
+        Decision::Challenge(challenge) => {
+            let record = audit::wants_admitted(context)
+                .then(|| AdmissionRecord::of(Said::Challenged(challenge.refusal.clone()), rules));
+            let outcome = challenged(&heard, challenge, context, out);
+            match record {
+                Some(record) => heard.audit(context, outcome, record),
+                None => outcome,
+            }
+        }
+        // It acknowledges the challenge: there is an ACK for each.
+        Decision::Drop(refusal) if refusal.wanted.is_some() => {
+            Outcome::Dropped("an ACK that no password is proved for")
         }
         Decision::Drop(refusal) => refuse(&heard, refusal, Said::Dropped, context),
         Decision::Pending(pending) => {
@@ -415,6 +444,24 @@ pub(super) fn refuse(
         Some(record) => heard.audit(context, outcome, record),
         None => outcome,
     }
+}
+
+/// Asks the sender of a request for a password.
+pub(super) fn challenged(
+    heard: &Heard<'_, '_>,
+    challenge: Challenge,
+    context: &Context<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let Challenge { refusal, headers } = challenge;
+    context.answer_with(
+        heard.request.message,
+        refusal.status,
+        refusal.phrase,
+        &headers,
+        out,
+    );
+    Outcome::Challenged(Box::new(refused(heard, refusal)))
 }
 
 fn refused(heard: &Heard<'_, '_>, refusal: Refusal) -> Refused {
@@ -535,7 +582,6 @@ pub(super) fn may_add_path(admitted: &Admitted<'_>, context: &Context<'_>) -> bo
     ground.is_trust() || of_domain || !ground.is_proof()
 }
 
-/// RFC 3261 §10.3.
 /// repro's rules look at From alone: whoever registers somebody else by their hole is not caught by judging To later.
 fn is_judged_again(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
     let request = admitted.request();
@@ -545,6 +591,7 @@ fn is_judged_again(admitted: &Admitted<'_>, context: &Context<'_>) -> bool {
     of_to && !admitted.ground().is_of_the_request()
 }
 
+/// RFC 3261 §10.3.
 fn register(admitted: &Admitted<'_>, context: &Context<'_>, out: &mut Vec<u8>) -> Outcome {
     let request = admitted.request();
     let message = request.message;

@@ -156,7 +156,7 @@ fn check_request(message: &Message<'_>) {
         path: &["<sip:p;lr>".to_owned()],
         max_forwards: 69,
         max_breadth: Some(30),
-        leave_out: &[LeaveOut::Credentials { realm: "us" }],
+        leave_out: &[LeaveOut::Credentials { realm: "us".into() }],
         add: b"X-Ours: 1\r\n",
     })
     .unwrap();

@@ -272,7 +272,7 @@ fn each_field_is_changed_by_its_rule_and_by_no_other() {
             )],
             Sent {
                 leave_out: &[
-                    LeaveOut::Credentials { realm: "us" },
+                    LeaveOut::Credentials { realm: "us".into() },
                     LeaveOut::Every(HeaderName::PAssertedIdentity),
                 ],
                 ..USUAL

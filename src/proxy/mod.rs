@@ -75,7 +75,7 @@ pub use fork_effect::{
 };
 pub use identity_lost::on_message_without_identity;
 pub use lead::Follow;
-pub use leave_out::LeaveOut;
+pub use leave_out::{Changes, LeaveOut};
 pub use load::Load;
 pub use loop_check::{loop_key, loops};
 pub use options::{ProxyOptions, TableOptions};

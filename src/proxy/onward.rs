@@ -1,19 +1,24 @@
 //! Where an admitted request goes: RFC 3261 §16.5, §16.6, and for one within a dialog §16.12.
 
+use std::borrow::Cow;
+
+use super::audit::Heard;
 use super::breadth::max_breadth;
-use super::core::{Context, Outcome, Relaying, allow, answer_busy, answer_fault, may_add_path};
+use super::core::{
+    Context, Outcome, Relaying, allow, answer_busy, answer_fault, challenged, may_add_path,
+};
 use super::dialog;
 use super::directory::{Answers, Pending};
 use super::edge::{self, Held};
 use super::lead::Follow;
-use super::leave_out::{ASSERTED, LeaveOut};
+use super::leave_out::{ASSERTED, Changes, LeaveOut, asserted, is_private};
 use super::loop_check::{loop_key, loops};
 use super::ours::{self, End, Routed, Verdict};
 use super::relay::{Begin, Recorded, Recording, Sides};
 use super::routes::Routes;
 use super::target::{Origin, Target, TargetSet};
 use crate::auth::{
-    self, Admitted, Decision, Identities, IdentityPath, IdentityRules, Leg, TagDigest,
+    self, Admitted, Credentials, Decision, Identities, IdentityPath, IdentityRules, Leg, TagDigest,
 };
 use crate::registrar::{Aor, Binding};
 use crate::sip::{HeaderName, Method, Request, SipUri, StatusCode};
@@ -120,6 +125,14 @@ pub(super) fn route(
                 routed: Some(routed),
             }
         }
+        Ok(Verdict::Challenge(challenge)) => {
+            let heard = Heard {
+                request,
+                path: IdentityPath::Proxy,
+                arrived: answers.arrived.unwrap_or(context.arrived),
+            };
+            challenged(&heard, challenge, context, out)
+        }
         Err(question) => {
             let directory = &context.policy.directory;
             let pending = Pending::routing(question, directory, answers);
@@ -158,7 +171,7 @@ fn within(
     let decision = auth::admit(
         *request,
         &context.peer,
-        IdentityPath::Proxy,
+        context.occasion(IdentityPath::Proxy),
         &context.policy.rules,
     );
     let free = matches!(&decision, Decision::Admit(admitted) if may_relay(admitted, context));
@@ -210,14 +223,40 @@ fn follow(admitted: &Admitted<'_>, context: &Context<'_>) -> Follow {
     }
 }
 
-/// What the sender says about who a request is really from goes on if he is trusted. repro passes it, whoever he is, unless
-/// it is told to do otherwise.
-fn leave_out(context: &Context<'_>) -> &'static [LeaveOut<'static>] {
-    let rules = &context.policy.rules;
-    match rules.identity {
-        IdentityRules::Secure if !rules.trusts(&context.peer) => ASSERTED,
-        _ => &[],
+/// What is changed about the header fields of a request.
+///
+/// What the sender says about who a request is really from goes on if he is trusted; repro passes it, whoever he is, unless it
+/// is told to do otherwise. It is told, then who has proved a password is named instead (RFC 3325 §5).
+fn changes(admitted: &Admitted<'_>, context: &Context<'_>) -> Changes {
+    let (rules, options) = (&context.policy.rules, &context.policy.proxy);
+    let is_secure = rules.identity == IdentityRules::Secure;
+    let strips = (is_secure || options.asserted_identity) && !rules.trusts(&context.peer);
+    let mut leave_out = Cow::Borrowed(if strips { ASSERTED } else { &[] });
+    let request = admitted.request();
+    let message = request.message;
+    let mut add = Box::default();
+    if options.asserted_identity {
+        let is_named = !strips && message.count(HeaderName::PAssertedIdentity) > 0;
+        let is_asked = message.count(HeaderName::PPreferredIdentity) > 0;
+        if is_private(request) {
+            leave_out = Cow::Borrowed(ASSERTED);
+        } else if let Some(user) = admitted.password_user().filter(|_| is_asked || !is_named) {
+            leave_out = Cow::Borrowed(ASSERTED);
+            add = asserted(user, &request.from);
+        }
     }
+    if !options.keep_credentials {
+        let fields = [HeaderName::ProxyAuthorization, HeaderName::Authorization];
+        for value in fields.into_iter().flat_map(|name| message.all(name)) {
+            if let Ok(Some(credentials)) = Credentials::parse(value)
+                && rules.is_our_realm(credentials.realm())
+            {
+                let realm = Cow::Owned(credentials.realm().to_owned());
+                leave_out.to_mut().push(LeaveOut::Credentials { realm });
+            }
+        }
+    }
+    Changes { leave_out, add }
 }
 
 /// Hands a request to the relay.
@@ -264,7 +303,7 @@ fn send(
         recording: recording(request, course, context),
         for_devices: targets.are_devices().then_some(context.arrived),
         follow: follow(admitted, context),
-        leave_out: leave_out(context),
+        changes: changes(admitted, context),
         policy: context.policy,
         targets,
     };

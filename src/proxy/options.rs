@@ -17,6 +17,10 @@ pub struct ProxyOptions {
     pub always_allow_relaying: bool,
     /// Ours: `AuditLog`, `AuditAdmitted`: which outcomes of admission are told.
     pub audit: Audit,
+    /// repro: `EnablePAssertedIdentityProcessing` (RFC 3325).
+    pub asserted_identity: bool,
+    /// Answers to our challenges go on with what is relayed. repro: `NeverStripProxyAuthorizationHeaders`.
+    pub keep_credentials: bool,
 }
 
 /// Settings of the operator's tables; the tables themselves come from a store.

@@ -13,9 +13,9 @@ use super::routing::Routing;
 use super::ruling::Ruling;
 use super::silo::SiloVerdict;
 use super::target::{Origin, Target, TargetCount, TargetSet};
-use crate::auth::Admitted;
+use crate::auth::{Admitted, Challenge, IdentityPath, IdentityRules};
 use crate::registrar::{Binding, Location, Lost, QValue};
-use crate::sip::{Host, Request, SipUri, StatusCode, canonical_user};
+use crate::sip::{Host, Method, Request, SipUri, StatusCode, canonical_user};
 
 /// How far a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,6 @@ pub enum End {
     Filtered,
     /// There are places to send it to.
     Found,
-    /// A static route leads out of our domains, and the sender is a third party without a password.
-    NeedsPassword,
     /// It names no user, and nothing leads further.
     NoUser,
     /// There is no such user.
@@ -46,7 +44,6 @@ impl End {
         match self {
             Self::Filtered => "filtered",
             Self::Found => "found",
-            Self::NeedsPassword => "needs-password",
             Self::NoUser => "no-user",
             Self::UnknownUser => "unknown-user",
             Self::Away => "away",
@@ -106,6 +103,8 @@ pub(super) enum Verdict<'p> {
         phrase: Cow<'p, str>,
         routed: Routed,
     },
+    /// Its sender is asked for a password.
+    Challenge(Challenge),
 }
 
 impl<'p> Verdict<'p> {
@@ -142,14 +141,14 @@ pub(super) fn judge<'p>(
         return Ok(refused);
     }
     let found = targets(request, uri, context);
-    if leads_out_unproved(admitted, &found, context) {
-        let phrase = Cow::Borrowed("Relaying Forbidden");
-        return Ok(Verdict::told(
-            StatusCode::FORBIDDEN,
-            phrase,
-            End::NeedsPassword,
-            &found,
-        ));
+    if needs_password(admitted, &found, context) {
+        let rules = &context.policy.rules;
+        let realm = uri.host.canonical();
+        let now = context.occasion(IdentityPath::Proxy).now;
+        return Ok(match rules.challenge(&realm, &context.peer, now) {
+            Some(challenge) => Verdict::Challenge(challenge),
+            None => Verdict::of(StatusCode::SERVER_INTERNAL_ERROR, End::Undecided, &found),
+        });
     }
     if !found.targets.is_empty() {
         let routed = Routed {
@@ -316,18 +315,23 @@ fn contact(binding: &Binding) -> Option<Target> {
     })
 }
 
-/// Whether a static route would lead a third party out of our domains that would need a password for it. repro challenges
-/// it; as long as there are no challenges, it is refused.
-fn leads_out_unproved(admitted: &Admitted<'_>, found: &Found, context: &Context<'_>) -> bool {
+/// Whether a third party has to prove a password here: it has not proved its From, or a static route would lead it out of our
+/// domains (`ChallengeThirdPartiesCallingLocalDomains`).
+fn needs_password(admitted: &Admitted<'_>, found: &Found, context: &Context<'_>) -> bool {
     let (rules, options) = (&context.policy.rules, &context.policy.routing.options);
-    if !rules.digest || !options.challenge_third_parties || admitted.ground().is_trust() {
+    let request = admitted.request();
+    let ground = admitted.ground();
+    if !rules.wants_digest
+        || !options.challenge_third_parties
+        || ground.is_trust()
+        || admitted.password_user().is_some()
+        || matches!(request.method, Method::Ack)
+        || (request.method == Method::Bye && rules.identity != IdentityRules::Secure)
+    {
         return false;
     }
-    let from = admitted.request().from.uri;
-    if from
-        .sip()
-        .is_some_and(|from| rules.domains.contains(&from.host))
-    {
+    let from = request.from.uri.sip();
+    if from.is_some_and(|from| rules.domains.contains_by(rules.identity, &from.host)) {
         return false;
     }
     let is_out = |target: &Target| {
@@ -335,7 +339,7 @@ fn leads_out_unproved(admitted: &Admitted<'_>, found: &Found, context: &Context<
             && target.route.is_empty()
             && !SipUri::parse(&target.uri).is_some_and(|uri| context.policy.is_mine(&uri))
     };
-    found.targets.groups().iter().flatten().any(is_out)
+    !ground.is_proof() || found.targets.groups().iter().flatten().any(is_out)
 }
 
 /// The answer for a user who exists and is nowhere.

@@ -17,7 +17,8 @@ use super::{
     on_message,
 };
 use crate::auth::{
-    self, AuthOptions, Check, Claim, IdentityRules, Mappings, Opinion, Peer, Rules, Transport,
+    self, AuthOptions, Check, Claim, Digest, DigestMemory, DigestOptions, IdentityRules, Mappings,
+    NoPasswords, Opinion, Peer, Rules, Sealer, TokenSecret, Transport,
 };
 use crate::registrar::{FlowId, Location, Saved};
 use crate::sip::{FromRule, Message, Request, StatusCode};
@@ -97,8 +98,12 @@ impl World {
     }
 
     fn with_auth(mut self, options: &AuthOptions, checks: Vec<Arc<dyn Check>>) -> Self {
+        let rules = Rules::new(options, Mappings::default(), checks);
+        let sealer = Sealer::new(&[], &TokenSecret::random().unwrap()).unwrap();
+        let memory = Arc::new(DigestMemory::new(0).unwrap());
+        let digest = Digest::new(options.digest.clone(), Arc::new(sealer), memory);
         Arc::get_mut(&mut self.policy).unwrap().rules =
-            Rules::new(options, Mappings::default(), checks);
+            rules.with_digest(Arc::new(digest), Arc::new(NoPasswords));
         self
     }
 
@@ -862,7 +867,7 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
             true,
             "sip:carol@example.net",
             "sip:9123@example.org",
-            "403 Relaying Forbidden",
+            "407 Proxy Authentication Required",
         ),
         (
             "a scheme that is nobody's",
@@ -870,7 +875,7 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
             true,
             "tel:123",
             "sip:9123@example.org",
-            "403 Relaying Forbidden",
+            "407 Proxy Authentication Required",
         ),
         (
             "not for this",
@@ -908,7 +913,10 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
         let options = AuthOptions {
             domains: vec!["example.org".to_owned()],
             rules: IdentityRules::Secure,
-            digest,
+            digest: DigestOptions {
+                enabled: digest,
+                ..DigestOptions::default()
+            },
             ..AuthOptions::default()
         };
         let doorkeeper = Arc::new(Doorkeeper::default());
@@ -921,6 +929,45 @@ fn a_static_route_leads_no_third_party_out_without_a_password() {
         routing.options.challenge_third_parties = challenge;
         let world = World::new(routing, Books::default()).with_auth(&options, vec![doorkeeper]);
         let text = request("MESSAGE", uri, from, "Hello");
+        assert_eq!(world.run(&text).0, wanted, "{situation}");
+    }
+}
+
+#[test]
+fn a_third_party_that_nothing_proves_is_asked_for_a_password_when_it_calls_a_user_of_ours() {
+    for (situation, challenge, from, wanted) in [
+        (
+            "a third party",
+            true,
+            "sip:carol@example.net",
+            "407 Proxy Authentication Required",
+        ),
+        (
+            "if that is set",
+            false,
+            "sip:carol@example.net",
+            "480 Temporarily Unavailable",
+        ),
+        // Admission has asked already.
+        (
+            "a user of ours",
+            false,
+            "sip:alice@example.org",
+            "407 Proxy Authentication Required",
+        ),
+    ] {
+        let options = AuthOptions {
+            domains: vec!["example.org".to_owned()],
+            digest: DigestOptions {
+                enabled: true,
+                ..DigestOptions::default()
+            },
+            ..AuthOptions::default()
+        };
+        let mut routing = routing([]);
+        routing.options.challenge_third_parties = challenge;
+        let world = World::new(routing, Books::default()).with_auth(&options, Vec::new());
+        let text = request("MESSAGE", "sip:eve@example.org", from, "Hello");
         assert_eq!(world.run(&text).0, wanted, "{situation}");
     }
 }

@@ -51,6 +51,8 @@ pub(crate) fn policy() -> Policy {
             server_text: Some("Sipvouch".to_owned()),
             always_allow_relaying: false,
             audit: Audit::Off,
+            asserted_identity: false,
+            keep_credentials: false,
         },
         routing: Routing::default(),
         directory: Arc::new(NoDirectory),

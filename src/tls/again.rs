@@ -105,9 +105,9 @@ impl Verifier {
 
     /// The last second in which the chain of a certificate that has just been verified is valid.
     fn holds_until(&self, certificate: &PeerCertificate) -> i64 {
-        let known = self
-            .chains()
-            .find_until(&certificate.fingerprint, None, self.crls(), verify::now());
+        let known =
+            self.chains()
+                .find_until(&certificate.fingerprint, None, self.crls(), verify::now());
         known.map_or(certificate.not_after, |(_, until): (Arc<Anchor>, i64)| {
             until.min(certificate.not_after)
         })

@@ -89,7 +89,9 @@ impl Worker {
         let Audited { record, .. } = audited;
         let (ground, reason) = match &record.said {
             Said::Admitted(ground) => (Some(ground.to_string()), None),
-            Said::Refused(refusal) | Said::Dropped(refusal) => (None, Some(refusal.to_string())),
+            Said::Refused(refusal) | Said::Challenged(refusal) | Said::Dropped(refusal) => {
+                (None, Some(refusal.to_string()))
+            }
             Said::Undecided(_) => (None, None),
         };
         let (listener, proof) = match origin {

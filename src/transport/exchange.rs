@@ -371,6 +371,11 @@ impl Worker {
                     warn!("auth.refused conn={id} peer={peer} {names} id={message} {refused}");
                 }
             }
+            Outcome::Challenged(refused) => {
+                counters.requests.add(1);
+                counters.challenged.add(1);
+                debug!("auth.challenged conn={id} peer={peer} {refused}");
+            }
             Outcome::Relayed(routed) => {
                 counters.requests.add(1);
                 counters.relayed.add(1);

@@ -140,6 +140,8 @@ fn serve(change: impl FnOnce(&mut EngineOptions)) -> Served {
                 server_text: None,
                 always_allow_relaying: false,
                 audit: Audit::Off,
+                asserted_identity: false,
+                keep_credentials: false,
             },
             routing: Routing::default(),
             directory: Arc::new(NoDirectory),

@@ -86,6 +86,7 @@ counters! {
     servers_refused: "TLS handshakes of ours that failed.";
     responses_dropped: "Responses that belong to no transaction of ours.";
     refused: "Requests refused by admission.";
+    challenged: "Requests whose sender was asked for a password.";
     malformed: "Messages that broke the grammar.";
     identities_lost: "Live connections whose certificate is not accepted any more.";
     timeouts: "Connections closed by a deadline.";

@@ -22,10 +22,22 @@ pub(crate) fn server(transports: &[Transport]) -> Server {
     setup.start()
 }
 
+/// A server that asks for passwords, under the secure rules: those of alice and bob prove them, over whatever they come.
+fn server_with_passwords() -> Server {
+    let setup = Setup::usual()
+        .set("DisableAuth", "false")
+        .set("ForceRecordRouting", "true");
+    for user in ["alice@example.org", "bob@example.org"] {
+        setup.add_user(user);
+    }
+    setup.start()
+}
+
 /// The phone of a user of example.org, registered. It writes to `friend`.
 fn phone(server: &Server, user: &str, transport: Transport, friend: &str) -> Phone {
     let phone = Baresip::new(&format!("{user}@example.org"))
         .over(transport)
+        .password("pw")
         .writes_to(friend);
     match transport {
         Transport::Tls => phone.certificate(&format!("{user}-uri")).at(server.tls()),
@@ -137,23 +149,33 @@ fn two_phones_with_certificates_call_and_write_to_each_other() {
 
 #[test]
 fn two_phones_call_and_write_to_each_other_over_tcp() {
-    let server = server(&[Transport::Tcp]);
+    let server = server_with_passwords();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Tcp, Transport::Tcp);
     talk(&mut alice, &mut bob);
 }
 
 #[test]
 fn two_phones_call_and_write_to_each_other_over_udp() {
-    let server = server(&[Transport::Udp]);
+    let server = server_with_passwords();
     let (mut alice, mut bob) = alice_and_bob(&server, Transport::Udp, Transport::Udp);
     talk(&mut alice, &mut bob);
 }
 
 #[test]
-fn phones_on_different_transports_call_and_write_to_each_other() {
+fn phones_with_passwords_on_different_transports_call_and_write_to_each_other() {
+    use Transport::{Tcp, Tls, Udp};
+    let server = server_with_passwords();
+    for (one, other) in [(Tls, Udp), (Tcp, Udp)] {
+        let (mut alice, mut bob) = alice_and_bob(&server, one, other);
+        talk(&mut alice, &mut bob);
+    }
+}
+
+#[test]
+fn phones_on_different_transports_call_and_write_to_each_other_under_repros_rules() {
     use Transport::{Tcp, Tls, Udp};
     let server = server(&[Tls, Tcp, Udp]);
-    for (one, other) in [(Tls, Tcp), (Tls, Udp), (Tcp, Udp), (Udp, Tls)] {
+    for (one, other) in [(Tls, Tcp), (Udp, Tls)] {
         let (mut alice, mut bob) = alice_and_bob(&server, one, other);
         talk(&mut alice, &mut bob);
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::{Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
+use crate::harness::{Login, Pki, Request, Setup, TlsPeer, run_to_end, tests_dir};
 use crate::parity::copy_files;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,7 +72,9 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
         .unwrap();
     let mut register = Request::new("REGISTER", "sip:pocock.com.au", "sip:daniel@pocock.com.au");
     register.to = "sip:daniel@pocock.com.au".to_owned();
-    assert_eq!(phone.ask(&register).response().status, 200);
+    let daniel = Login::new("daniel", "daniel-pw");
+    assert_eq!(phone.ask_as(&register, &daniel).response().status, 200);
+    let login = Login::new("alice", "alice-pw");
     let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
     for (to, status) in [
         ("sip:eve@example.org", 480),
@@ -80,7 +82,8 @@ fn an_old_deployment_starts_as_it_is_and_its_files_stay_untouched() {
         ("sip:bob@example.org", 480),
     ] {
         let request = Request::new("MESSAGE", to, "sip:alice@example.org");
-        assert_eq!(alice.ask(&request).response().status, status, "{to}");
+        let answer = alice.ask_as(&request, &login).response();
+        assert_eq!(answer.status, status, "{to}");
     }
     let mut gateway = TlsPeer::named("trusted-gw").connect(server.tls()).unwrap();
     let spam = Request::new(
@@ -246,5 +249,14 @@ fn the_way_of_the_readme_import_check_start_and_the_phones_register() {
     let mut alice = TlsPeer::named("alice-uri").connect(server.tls()).unwrap();
     let mut register = Request::new("REGISTER", "sip:example.org", "sip:alice@example.org");
     register.to = "sip:alice@example.org".to_owned();
-    assert_eq!(alice.ask(&register).response().status, 200);
+    // The deployment wants a password beside the certificate: the one that came over.
+    assert_eq!(alice.ask(&register).response().status, 401);
+    let login = Login::new("alice", "alice-pw");
+    assert_eq!(
+        alice
+            .ask_as(&register.following(), &login)
+            .response()
+            .status,
+        200
+    );
 }

@@ -16,6 +16,7 @@ mod again;
 mod audit;
 mod calls;
 mod control;
+mod digest;
 mod faults;
 mod federation;
 mod from_repro;

@@ -20,6 +20,7 @@ use super::file::RawSettings;
 use super::{ConfigError, Configuration, Note, NoteClass, SettingsMade};
 use crate::auth::{Algorithm, IdentityRules, TokenSecret};
 use crate::tls::{ClientVerification, ProtocolVersion};
+use crate::transport::ListenerOptions;
 use paths::Paths;
 pub(super) use paths::working_directory;
 use values::Values;
@@ -46,6 +47,12 @@ pub(super) fn resolve(
             }
         }
     }
+    let instead = |listener: &ListenerOptions| {
+        let number = listener.setting.strip_suffix("Interface")?;
+        let name = format!("{number}CertificateInsteadOfDigest");
+        v.find(&name).map(|_| v.bool(&name))
+    };
+    auth.certificate_instead.listeners = listeners.iter().map(instead).collect();
     let client_role = client_role::client_role(&mut v, &paths, &tls, &auth);
     let registrar = rooms::registrar(&mut v);
     let proxy = rooms::proxy(&mut v);
@@ -99,7 +106,7 @@ pub(super) fn algorithms(settings: &RawSettings) -> Vec<Algorithm> {
 /// Says what weakens the server.
 fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
     let auth = &c.auth;
-    if !auth.certificate_authenticator && !auth.digest {
+    if !auth.certificate_authenticator && !auth.digest.enabled {
         v.note(
             NoteClass::Unsafe,
             "DisableAuth",
@@ -169,6 +176,26 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             auth.on_identity_lost == crate::auth::OnIdentityLost::Leave,
             "OnIdentityLost",
             "leave: a connection stays in its rights whose certificate has expired, or whose CA is not trusted any more",
+        ),
+        (
+            auth.digest.enabled && !auth.digest.require_qop,
+            "DigestRequireQop",
+            "false: an answer without a nonce count can be replayed under repro's rules, and protects less of a request",
+        ),
+        (
+            auth.digest.enabled && auth.digest.impersonation_in_dialog,
+            "AllowInDialogImpersonationWithinRealm",
+            "whoever writes a To tag may use every name of his domain",
+        ),
+        (
+            auth.digest.enabled && auth.digest.max_failures_per_source == 0,
+            "DigestMaximumFailuresPerSource",
+            "0: passwords may be guessed as fast as the network allows",
+        ),
+        (
+            c.proxy.keep_credentials && auth.digest.enabled,
+            "NeverStripProxyAuthorizationHeaders",
+            "whoever is called gets the caller's digest answer, and may guess the password from it",
         ),
         (
             auth.mappings_ignore_bad_lines,
@@ -724,7 +751,7 @@ mod tests {
             (NoteClass::NotYet, "WSPort", false),
             // On by default in repro.
             (NoteClass::NotYet, "WSSPort", true),
-            (NoteClass::NotYet, "DisableAuth", true),
+            (NoteClass::NotYet, "DisableAuth", false),
             (NoteClass::NotYet, "HttpPort", true),
             (NoteClass::NotYet, "MessageSiloEnabled", false),
             (NoteClass::NotYet, "QValue", false),

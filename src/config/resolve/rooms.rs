@@ -13,7 +13,8 @@ use super::revocation::revocation;
 use super::{Paths, Values};
 use crate::admin::ControlOptions;
 use crate::auth::{
-    AuthOptions, IdentityRules, OnIdentityLost, PhoneProfile, PhoneProfiles, TokenSecret,
+    Algorithm, AuthOptions, CertificateInstead, DigestOptions, Field, IdentityRules,
+    OnIdentityLost, PhoneProfile, PhoneProfiles, TokenSecret,
 };
 use crate::logging::{Destination, Facility, LoggingOptions, Structure};
 use crate::process::ProcessOptions;
@@ -102,15 +103,11 @@ pub(super) fn version(word: &str) -> ProtocolVersion {
 }
 
 pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
-    let digest = !v.bool("DisableAuth");
-    if digest {
-        v.note(
-            NoteClass::NotYet,
-            "DisableAuth",
-            "false: digest is not there yet: a request that only a password could prove is refused with 403; a \
-             matching certificate alone admits",
-        );
-    }
+    let rules = match v.choice("IdentityRules") {
+        "report" => IdentityRules::Report,
+        "repro" => IdentityRules::Repro,
+        _ => IdentityRules::Secure,
+    };
     let mut domains = Vec::new();
     for domain in v
         .list("Domains")
@@ -122,17 +119,27 @@ pub(super) fn auth(v: &mut Values<'_>, paths: &Paths) -> AuthOptions {
     }
     AuthOptions {
         certificate_authenticator: v.bool("EnableCertificateAuthenticator"),
-        digest,
-        rules: match v.choice("IdentityRules") {
-            "report" => IdentityRules::Report,
-            "repro" => IdentityRules::Repro,
-            _ => IdentityRules::Secure,
+        digest: digest(v, rules),
+        certificate_instead: CertificateInstead {
+            everywhere: v.bool("CertificateInsteadOfDigest"),
+            domains: v
+                .list("CertificateInsteadOfDigestDomains")
+                .filter_map(|domain| value::domain(domain).ok())
+                .collect(),
+            // Listeners have not been read yet.
+            listeners: Vec::new(),
         },
         on_identity_lost: match v.choice("OnIdentityLost") {
             "refuse" => OnIdentityLost::Refuse,
             "leave" => OnIdentityLost::Leave,
             _ => OnIdentityLost::Close,
         },
+        register_challenge: match v.choice("RegisterChallengeStatus") {
+            "401" => Some(Field::Www),
+            "407" => Some(Field::Proxy),
+            _ => None,
+        },
+        rules,
         mappings_file: v
             .some_text("CommonNameMappings")
             .map(|path| paths.input(path)),
@@ -181,6 +188,56 @@ fn phones(v: &mut Values<'_>) -> PhoneProfiles {
         }
     }
     profiles
+}
+
+fn digest(v: &mut Values<'_>, rules: IdentityRules) -> DigestOptions {
+    let name = "DigestChallengeAlgorithms";
+    let mut algorithms = Vec::new();
+    for word in v.list(name) {
+        match Algorithm::of_name(word) {
+            Some(algorithm) if !algorithms.contains(&algorithm) => algorithms.push(algorithm),
+            Some(_) => {}
+            None => {
+                let fault =
+                    format!("{word:?} is no algorithm; expected MD5, SHA-256 or SHA-512-256");
+                v.fault(name, fault);
+            }
+        }
+    }
+    if algorithms.is_empty() {
+        algorithms.push(Algorithm::Md5);
+    }
+    let enabled = !v.bool("DisableAuth");
+    if enabled && algorithms == [Algorithm::Md5] {
+        v.note(
+            NoteClass::Info,
+            name,
+            "MD5 is the only algorithm of passwords; `SHA-256, MD5` lets phones choose a better one (RFC 8760)",
+        );
+    }
+    let require = "DigestRequireQop";
+    let legacy = rules == IdentityRules::Repro;
+    let realm = v.some_text("StaticRealm").map(str::to_owned);
+    if realm
+        .as_deref()
+        .is_some_and(|realm| realm.chars().any(char::is_control))
+    {
+        v.fault("StaticRealm", "a control character cannot stand in a realm");
+    }
+    DigestOptions {
+        enabled,
+        algorithms,
+        static_realm: realm,
+        auth_int: !v.bool("DisableAuthInt"),
+        require_qop: v.bool(require) && !(legacy && v.find(require).is_none()),
+        nonce_lifetime: v.number("DigestNonceLifetime"),
+        bind_source: v.bool("DigestNonceBindSource"),
+        legacy,
+        reject_bad_nonces: v.bool("RejectBadNonces"),
+        impersonation_in_dialog: v.bool("AllowInDialogImpersonationWithinRealm"),
+        max_failures_per_source: v.number("DigestMaximumFailuresPerSource"),
+        max_failures_per_user: v.number("DigestMaximumFailuresPerUser"),
+    }
 }
 
 fn dialog_token_secrets(v: &mut Values<'_>) -> Vec<TokenSecret> {
@@ -261,6 +318,8 @@ pub(super) fn proxy(v: &mut Values<'_>) -> ProxyOptions {
             (Some(_), false) => Audit::Refusals,
             (Some(_), true) => Audit::All,
         },
+        asserted_identity: v.bool("EnablePAssertedIdentityProcessing"),
+        keep_credentials: v.bool("NeverStripProxyAuthorizationHeaders"),
     }
 }
 

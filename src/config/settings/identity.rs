@@ -1,12 +1,17 @@
 //! Rows about who may say what, and about passwords.
 
-use super::Kind::{Bool, Choice, DomainList, List, Path, Peers, SecretList, Text};
+use super::Kind::{Bool, Choice, DomainList, Integer, List, Path, Peers, SecretList, Text};
 use super::{Group, Setting, honoured, not_yet};
 
-const NO_DIGEST: &str = "digest is not there yet: a request that only a password could prove is refused with 403; a \
-     matching certificate alone admits";
 const NO_COOKIES: &str = "WebSocket is not served in this version";
-const NO_PASSWORD: &str = "digest is not there yet";
+const NO_RADIUS: &str = "RADIUS is not spoken in this version; passwords are those of the store";
+
+/// A number of failures a minute.
+const FAILURES: super::Kind = Integer {
+    min: 0,
+    max: 1_000_000,
+    unit: "",
+};
 
 pub(super) const GROUP: Group = Group {
     title: "Identity",
@@ -104,12 +109,12 @@ const ROWS: &[Setting] = &[
          replace one, put the new one before it, and remove the old one when its dialogs are over. Each has 16 characters or \
          more, as `openssl rand -base64 32` makes them. Empty: a random one, and a restart ends what tokens prove.",
     ),
-    not_yet(
+    honoured(
         "EnablePAssertedIdentityProcessing",
         Bool,
         "false",
-        "Set and strip P-Asserted-Identity.",
-        "`IdentityRules` decides: `secure` takes it from requests of peers that are not trusted, `repro` and `report` pass it",
+        "Say in P-Asserted-Identity (RFC 3325) who has proved a password, take it from what peers send that are not trusted, \
+         and from what leaves when Privacy says id. `IdentityRules = secure` takes it from such peers in any case.",
     ),
 ];
 
@@ -127,70 +132,118 @@ const DIGEST_ROWS: &[Setting] = &[
         "Ask nobody for a password. Without EnableCertificateAuthenticator every \
          From is then believed.",
     ),
-    not_yet(
+    honoured(
         "StaticRealm",
         Text,
         "",
-        "Realm of every challenge.",
-        NO_DIGEST,
+        "Realm of every challenge. Empty: the domain of From, or that of the Request-URI. Stored passwords are hashed with \
+         their domain as realm, and fit no other.",
     ),
-    not_yet(
+    honoured(
         "DigestChallengeAlgorithms",
         List,
         "",
-        "Algorithms to offer, in order.",
-        NO_PASSWORD,
+        "Algorithms to offer, the preferred one first: MD5, SHA-256, SHA-512-256 (RFC 8760). A password has to be stored for \
+         an algorithm to serve. Empty: MD5 is offered, and passwords are stored for all.",
     ),
-    not_yet(
+    honoured(
         "DisableAuthInt",
         Bool,
         "false",
-        "Offer no quality of protection.",
-        NO_PASSWORD,
+        "Do not offer to protect bodies (qop auth-int). repro then offers no quality of protection at all, which \
+         DigestRequireQop = false does here.",
     ),
-    not_yet(
+    honoured(
+        "DigestRequireQop",
+        Bool,
+        "true",
+        "Refuse answers as of RFC 2069, which count no nonce. Where it is not set, `IdentityRules = repro` takes them.",
+    ),
+    honoured(
+        "DigestNonceLifetime",
+        Integer {
+            min: 10,
+            max: 86_400,
+            unit: "seconds",
+        },
+        "3000",
+        "How long the nonce of a challenge may be used.",
+    ),
+    honoured(
+        "DigestNonceBindSource",
+        Bool,
+        "true",
+        "A nonce is good only for the address that it was given to. false for phones behind several addresses of one NAT.",
+    ),
+    honoured(
+        "DigestMaximumFailuresPerSource",
+        FAILURES,
+        "60",
+        "Wrong passwords a minute from one address, or one /64 of IPv6; beyond it all from there fail. 0 for any number.",
+    ),
+    honoured(
+        "DigestMaximumFailuresPerUser",
+        FAILURES,
+        "60",
+        "Wrong passwords a minute for one user; beyond it only addresses that have proved the password lately are heard. 0 \
+         for any number.",
+    ),
+    honoured(
+        "RegisterChallengeStatus",
+        Choice(&["", "401", "407"]),
+        "",
+        "Status by which a REGISTER to us is asked for a password. Empty: 401 (RFC 3261 §22.2), and under \
+         `IdentityRules = repro` 407 as repro does. Answers to either are taken.",
+    ),
+    honoured(
+        "CertificateInsteadOfDigest",
+        Bool,
+        "false",
+        "A certificate that proves a From of ours does without a password. repro asks for both.",
+    ),
+    honoured(
+        "CertificateInsteadOfDigestDomains",
+        DomainList,
+        "",
+        "The same for a From of these domains.",
+    ),
+    honoured(
         "RejectBadNonces",
         Bool,
         "false",
-        "Refuse an unknown nonce instead of asking again.",
-        NO_PASSWORD,
+        "Refuse a nonce that is none of ours instead of asking again.",
     ),
-    not_yet(
+    honoured(
         "AllowInDialogImpersonationWithinRealm",
         Bool,
         "false",
-        "Let a user speak for another one of the same \
-         realm within a dialog.",
-        NO_PASSWORD,
+        "Let a user speak for another one of the same domain within a dialog.",
     ),
-    not_yet(
+    honoured(
         "ChallengeThirdPartiesCallingLocalDomains",
         Bool,
         "true",
-        "Challenge strangers who call local users.",
-        NO_PASSWORD,
+        "Ask strangers who call local users for a password, unless a certificate proves them and no static route leads out.",
     ),
-    not_yet(
+    honoured(
         "NeverStripProxyAuthorizationHeaders",
         Bool,
         "false",
-        "Leave the answer to our challenge in what is \
-         relayed.",
-        NO_PASSWORD,
+        "Leave the answer to our challenge in what is relayed.",
     ),
     not_yet(
         "EnableRADIUS",
         Bool,
         "false",
         "Ask a RADIUS server about passwords.",
-        NO_PASSWORD,
+        NO_RADIUS,
     ),
     not_yet(
         "RADIUSConfiguration",
         Path,
         "",
         "Configuration file of the RADIUS client.",
-        NO_PASSWORD,
+        NO_RADIUS,
     ),
     not_yet(
         "DisableIdentity",

@@ -84,6 +84,12 @@ const ROWS: &[Setting] = &[
          one, our end of the connection; with its port and transport. Absent or empty: RecordRouteUri decides.",
     ),
     honoured(
+        "Transport<N>CertificateInsteadOfDigest",
+        Bool,
+        "false",
+        "As CertificateInsteadOfDigest, for what comes through listener N; where it is set, it goes before the others.",
+    ),
+    honoured(
         "Transport<N>RcvBufLen",
         BYTES,
         "0",

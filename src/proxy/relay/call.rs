@@ -11,7 +11,7 @@ use crate::proxy::draft::Draft;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{BranchNumber, CancelReason};
 use crate::proxy::lead::Follow;
-use crate::proxy::leave_out::LeaveOut;
+use crate::proxy::leave_out::Changes;
 use crate::proxy::policy::Policy;
 use crate::registrar::{Aor, FlowId, Reach};
 use crate::sip::Message;
@@ -34,7 +34,7 @@ pub(super) struct Call {
     pub(super) attempts: SmallVec<[Branch; 1]>,
     pub(super) recording: Option<Arc<Recording>>,
     pub(super) follow: Follow,
-    pub(super) leave_out: &'static [LeaveOut<'static>],
+    pub(super) changes: Changes,
     pub(super) policy: Arc<Policy>,
     /// When it arrived, if it went to devices of a user of ours and nowhere else: with none of them reached he is away.
     pub(super) for_devices: Option<u64>,

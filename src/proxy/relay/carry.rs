@@ -1,5 +1,6 @@
 //! What a relay does for its forks and transactions: sends requests on, cancels and acknowledges them, passes responses back.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::proxy::branch;
 use crate::proxy::draft::{Draft, Onward, Undraftable};
 use crate::proxy::fork_effect::{Failure, FinalAnswer, ForkEffect};
 use crate::proxy::lead::Leads;
-use crate::proxy::leave_out::LeaveOut;
+use crate::proxy::leave_out::Changes;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::target::{Origin, Target};
@@ -30,8 +31,8 @@ pub(super) struct Original<'o> {
     pub(super) routes: &'o Routes<'o>,
     /// What loops are found by (RFC 5393 §4.2).
     pub(super) loop_key: u64,
-    /// Header fields of it that go no further.
-    pub(super) leave_out: &'static [LeaveOut<'static>],
+    /// What is changed about its header fields.
+    pub(super) changes: &'o Changes,
 }
 
 impl Original<'_> {
@@ -44,6 +45,10 @@ impl Original<'_> {
         add: &[u8],
     ) -> Result<Draft, Undraftable> {
         let hops = self.request.max_forwards.unwrap_or(MAX_FORWARDS + 1);
+        let add = match &*self.changes.add {
+            [] => Cow::Borrowed(add),
+            own => Cow::Owned([own, add].concat()),
+        };
         Draft::new(&Onward {
             request: self.request,
             routes: self.routes,
@@ -53,8 +58,8 @@ impl Original<'_> {
             path: &target.route,
             max_forwards: hops.saturating_sub(1),
             max_breadth,
-            leave_out: self.leave_out,
-            add,
+            leave_out: &self.changes.leave_out,
+            add: &add,
         })
     }
 }
@@ -216,11 +221,12 @@ impl Relay {
             let Ok(routes) = Routes::of(&request, |uri| policy.is_mine(uri)) else {
                 return false;
             };
+            let changes = call.changes.clone();
             let original = Original {
                 request: &request,
                 routes: &routes,
                 loop_key: call.loop_key,
-                leave_out: call.leave_out,
+                changes: &changes,
             };
             let original = Some(&original);
             return self.depart(attempt, call, target, max_breadth, original, now, out);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::table::{Begin, Effect, Relay};
 use crate::proxy::breadth::MAX_BREADTH;
 use crate::proxy::lead::Follow;
+use crate::proxy::leave_out::Changes;
 use crate::proxy::loop_check::loop_key;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
@@ -55,7 +56,7 @@ impl Relay {
             breadth: MAX_BREADTH,
             recording: None,
             follow: Follow::Nowhere,
-            leave_out: &[],
+            changes: Changes::default(),
             for_devices: None,
             policy,
         };

@@ -18,7 +18,7 @@ use crate::proxy::branch;
 use crate::proxy::fork::Fork;
 use crate::proxy::fork_effect::{ForkEffect, ForkKind};
 use crate::proxy::lead::Follow;
-use crate::proxy::leave_out::LeaveOut;
+use crate::proxy::leave_out::Changes;
 use crate::proxy::policy::Policy;
 use crate::proxy::routes::Routes;
 use crate::proxy::silo::KeptMessage;
@@ -133,8 +133,8 @@ pub struct Begin<'b> {
     pub for_devices: Option<u64>,
     /// How far redirections of it are followed, if they are at all.
     pub follow: Follow,
-    /// Header fields of it that go no further.
-    pub leave_out: &'static [LeaveOut<'static>],
+    /// What is changed about its header fields.
+    pub changes: Changes,
     /// Settings in force.
     pub policy: &'b Arc<Policy>,
 }
@@ -332,7 +332,7 @@ impl Relay {
             attempts: SmallVec::new(),
             recording: begin.recording.map(Arc::new),
             follow: begin.follow,
-            leave_out: begin.leave_out,
+            changes: begin.changes.clone(),
             policy: Arc::clone(begin.policy),
             for_devices: begin.for_devices,
             is_being_kept: false,
@@ -346,7 +346,7 @@ impl Relay {
             request,
             routes: begin.routes,
             loop_key: begin.loop_key,
-            leave_out: begin.leave_out,
+            changes: &begin.changes,
         };
         self.settle_fork(relay, &mut call, effects, Some(&original), None, now, out);
         self.keep(relay, call);
@@ -360,7 +360,7 @@ impl Relay {
             request: begin.request,
             routes: begin.routes,
             loop_key: begin.loop_key,
-            leave_out: begin.leave_out,
+            changes: &begin.changes,
         };
         let Ok(draft) = original.draft(target, None, begin.source, b"") else {
             return false;

@@ -46,6 +46,7 @@ pub(crate) struct Baresip {
     domain: String,
     transport: Transport,
     certificate: Option<String>,
+    password: Option<String>,
     proxy: Option<SocketAddr>,
     friend: String,
 }
@@ -59,6 +60,7 @@ impl Baresip {
             domain: domain.to_owned(),
             transport: Transport::Tls,
             certificate: None,
+            password: None,
             proxy: None,
             friend: String::new(),
         }
@@ -67,6 +69,12 @@ impl Baresip {
     /// The certificate of the test PKI that it shows.
     pub(crate) fn certificate(mut self, name: &str) -> Self {
         self.certificate = Some(name.to_owned());
+        self
+    }
+
+    /// Its password.
+    pub(crate) fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
         self
     }
 
@@ -168,9 +176,10 @@ impl Baresip {
             Some(proxy) => format!("outbound=\"sip:{proxy};transport={transport}\";regint=60"),
             None => "regint=0".to_owned(),
         };
-        // A password, so that it does not ask for one; nobody does.
+        // Without a password it would ask for one.
+        let password = self.password.as_deref().unwrap_or("none");
         let account = format!(
-            "<sip:{user}@{domain}>;{at};auth_pass=none;answermode=manual;audio_codecs=pcmu\n"
+            "<sip:{user}@{domain}>;{at};auth_user={user};auth_pass={password};answermode=manual;audio_codecs=pcmu\n"
         );
         fs::write(dir.join("accounts"), account).expect("account of baresip");
         let contact = match self.friend.as_str() {
@@ -477,6 +486,12 @@ fn final_answers(trace: &[Traced], method: &str) -> Vec<Incoming> {
         .iter()
         .filter(|traced| !traced.sent && traced.message.start.starts_with("SIP/2.0 "))
         .map(|traced| traced.message.clone())
+        // A phone answers a challenge.
+        .filter(|message| {
+            !["401", "407"]
+                .iter()
+                .any(|code| message.start["SIP/2.0 ".len()..].starts_with(code))
+        })
         .filter(|message| {
             let of_method = message
                 .value("cseq")

@@ -13,6 +13,7 @@ use openssl::ssl::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::digest::Login;
 use super::message::{Incoming, Request, Response};
 use super::pki::Pki;
 
@@ -439,6 +440,18 @@ impl Connection {
             };
         }
         self.final_answer(request, PATIENCE)
+    }
+
+    /// The final answer to a request; a challenge is answered once, in a request of its own.
+    pub(crate) fn ask_as(&mut self, request: &Request, login: &Login) -> Answer {
+        match self.ask(request) {
+            Answer::Response(challenge) if matches!(challenge.status, 401 | 407) => {
+                let mut answered = request.following();
+                answered.headers.push(login.answer(&challenge, &answered));
+                self.ask(&answered)
+            }
+            answer => answer,
+        }
     }
 
     /// The final answer to a request already sent.

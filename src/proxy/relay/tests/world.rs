@@ -285,6 +285,9 @@ impl World {
             Outcome::Refused(refused) => {
                 self.seen.push(Seen::Note(format!("refused: {refused}")));
             }
+            Outcome::Challenged(refused) => {
+                self.seen.push(Seen::Note(format!("challenged: {refused}")));
+            }
             Outcome::Overloaded => self.seen.push(Seen::Note("overloaded".to_owned())),
             Outcome::Absorbed => self.seen.push(Seen::Note("absorbed".to_owned())),
             Outcome::Dropped(why) => self.seen.push(Seen::Note(format!("dropped: {why}"))),

@@ -49,6 +49,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether this system's OpenSSL has it: one in FIPS mode has no MD5.
+    pub fn is_available(self) -> bool {
+        hash_of_parts(self, &[]).is_ok()
+    }
+
     fn message_digest(self) -> Option<MessageDigest> {
         MessageDigest::from_name(match self {
             Self::Md5 => "MD5",
@@ -81,15 +86,70 @@ pub fn ha1(
     realm: &str,
     password: &[u8],
 ) -> Result<String, Unavailable> {
+    let a1 = [user.as_bytes(), b":", realm.as_bytes(), b":", password];
+    hash_of_parts(algorithm, &a1)
+}
+
+/// The hash of these parts in a row, in lower-case hexadecimal: H of RFC 7616 §3.3.
+///
+/// # Errors
+/// OpenSSL does not have the algorithm.
+pub(super) fn hash_of_parts(algorithm: Algorithm, parts: &[&[u8]]) -> Result<String, Unavailable> {
+    #[cfg(test)]
+    computed::count(algorithm);
     let compute = || {
         let mut hasher = Hasher::new(algorithm.message_digest()?).ok()?;
-        for part in [user.as_bytes(), b":", realm.as_bytes(), b":", password] {
+        for part in parts {
             hasher.update(part).ok()?;
         }
-        let hash = hasher.finish().ok()?;
-        Some(hash.iter().map(|octet| format!("{octet:02x}")).collect())
+        Some(hexadecimal(&hasher.finish().ok()?))
     };
     compute().ok_or(Unavailable(algorithm))
+}
+
+/// A text as long as a hash of this algorithm that nobody without the key can compute, and that is always the same for these
+/// parts. The parts are kept apart.
+pub(super) fn keyed_stand_in(algorithm: Algorithm, key: &[u8], parts: &[&[u8]]) -> String {
+    #[cfg(test)]
+    computed::count(algorithm);
+    let mut hasher = Sha256::new();
+    hasher.update(key);
+    for part in parts {
+        hasher.update(&part.len().to_be_bytes());
+        hasher.update(part);
+    }
+    let mut text = hexadecimal(&hasher.finish());
+    text.truncate(algorithm.digits());
+    text
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets
+        .iter()
+        .flat_map(|octet| [octet >> 4, octet & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// What this thread has computed, for tests that compare the work of two answers.
+#[cfg(test)]
+pub(super) mod computed {
+    use std::cell::RefCell;
+
+    use super::Algorithm;
+
+    thread_local! {
+        static COMPUTED: RefCell<Vec<Algorithm>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn count(algorithm: Algorithm) {
+        COMPUTED.with_borrow_mut(|all| all.push(algorithm));
+    }
+
+    /// What was computed since this was last asked.
+    pub(in crate::auth::digest) fn take() -> Vec<Algorithm> {
+        COMPUTED.take()
+    }
 }
 
 /// Hashes of one A1: what repro stores as `passwordHash`.
@@ -252,7 +312,7 @@ pub fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// 16 octets of SHA-256 over a label and a text; the label keeps digests of different things apart.
-pub(super) fn short_sha256(label: &'static [u8], text: &[u8]) -> [u8; 16] {
+pub(in crate::auth) fn short_sha256(label: &'static [u8], text: &[u8]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     hasher.update(label);
     hasher.update(b"\0");
