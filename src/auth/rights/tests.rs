@@ -488,8 +488,8 @@ fn the_refusal_names_the_file_and_the_ca_and_is_explained() {
         to_tag: false,
         transport: Transport::Tls,
         source: "127.0.0.3:5060".parse().unwrap(),
-        listener: Some(0),
-        path: crate::auth::IdentityPath::Proxy,
+        occasion: crate::auth::IdentityPath::Proxy.into(),
+        digest_user: None,
     };
     let certificate = issued(&[PHONES], "", &["DNS:example.org"]);
     let text = crate::auth::explain(Some(&certificate), &statement, &rules).to_string();
