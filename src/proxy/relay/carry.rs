@@ -335,7 +335,8 @@ impl Relay {
         let server = call.policy.proxy.server_text.as_deref();
         let recording = call.recording.as_deref().filter(|_| is_success(status));
         let more = recording.map_or_else(String::new, |recording| recording.more_back(response));
-        let mut octets = Vec::with_capacity(response.as_bytes().len());
+        // It reserves what it needs, and all at once.
+        let mut octets = Vec::new();
         write_passable(response, None, more.as_bytes(), server, &mut octets);
         self.respond(call.server, status, octets, now, out);
     }
@@ -350,7 +351,7 @@ impl Relay {
                 ..
             } => {
                 let server = call.policy.proxy.server_text.as_deref();
-                let mut octets = Vec::with_capacity(response.as_bytes().len() + headers.len());
+                let mut octets = Vec::new();
                 if write_response(response, None, headers, server, &mut octets) {
                     self.respond(call.server, *status, octets, now, out);
                 } else {
