@@ -33,7 +33,7 @@ impl Aor {
         let uri = match host.parse::<Ipv6Addr>() {
             Ok(_) if user.is_empty() => format!("sip:[{host}]"),
             Ok(_) => format!("sip:{user}@[{host}]"),
-            Err(_) => format!("sip:{text}"),
+            Err(_) => ["sip:", text].concat(),
         };
         let aor = Self::of(&SipUri::parse(&uri)?);
         (aor.as_str() == text).then_some(aor)
