@@ -2,36 +2,53 @@
 //!
 //! `z9hG4bK`, the key of the request as 16 hexadecimal digits, a dot, and what makes this branch differ from every other.
 
+use smallvec::SmallVec;
+
 use crate::sip::MAGIC_COOKIE;
 
 /// Hexadecimal digits of a key.
 const DIGITS: usize = 16;
 
+/// Octets of a branch up to its opaque part.
+const STEM: usize = MAGIC_COOKIE.len() + DIGITS + 1;
+
+/// A branch that is being written: each relayed request has one, which fits on the stack.
+pub(super) type Text = SmallVec<[u8; 80]>;
+
 /// A branch for a request with this key ([`super::loop_key`]). `opaque` is a token that no other branch has.
 pub fn make(loop_key: u64, opaque: &str) -> String {
-    let mut branch = String::with_capacity(MAGIC_COOKIE.len() + DIGITS + 1 + opaque.len());
-    branch.push_str(&String::from_utf8_lossy(MAGIC_COOKIE));
-    push_hex(loop_key, DIGITS, &mut branch);
-    branch.push('.');
-    branch.push_str(opaque);
-    branch
+    let mut branch = stem(loop_key).to_vec();
+    branch.extend_from_slice(opaque.as_bytes());
+    // A stem is ASCII.
+    String::from_utf8(branch).unwrap_or_default()
+}
+
+/// What every branch for a request with this key begins with, and no other.
+pub(super) fn stem(loop_key: u64) -> [u8; STEM] {
+    let mut stem = [b'.'; STEM];
+    let texts = MAGIC_COOKIE.iter().copied().chain(hex(loop_key));
+    for (place, octet) in stem.iter_mut().zip(texts) {
+        *place = octet;
+    }
+    stem
 }
 
 /// Appends a number in hexadecimal digits: as many as it needs, but no fewer than `least`.
-pub(super) fn push_hex(number: u64, least: usize, text: &mut String) {
-    let mut digits = [b'0'; DIGITS];
-    let mut rest = number;
-    for place in digits.iter_mut().rev() {
-        *place = match (rest & 0xf) as u8 {
+pub(super) fn push_hex(number: u64, least: usize, text: &mut Text) {
+    let needed = DIGITS - number.leading_zeros() as usize / 4;
+    let digits = hex(number);
+    let written = digits.get(DIGITS - needed.max(least).clamp(1, DIGITS)..);
+    text.extend_from_slice(written.unwrap_or_default());
+}
+
+/// A number in all its hexadecimal digits.
+fn hex(number: u64) -> [u8; DIGITS] {
+    std::array::from_fn(
+        |place| match (number >> (4 * (DIGITS - 1 - place))) as u8 & 0xf {
             digit @ 0..10 => b'0' + digit,
             digit => b'a' + digit - 10,
-        };
-        rest >>= 4;
-    }
-    let needed = DIGITS - number.leading_zeros() as usize / 4;
-    let written = digits.get(DIGITS - needed.max(least).clamp(1, DIGITS)..);
-    // Hexadecimal digits are always UTF-8.
-    text.push_str(std::str::from_utf8(written.unwrap_or_default()).unwrap_or_default());
+        },
+    )
 }
 
 /// Key and opaque part of a branch that [`make`] has made; `None` for one that it cannot have made.
@@ -80,9 +97,9 @@ mod tests {
             (1, 16, "0000000000000001"),
             (u64::MAX, 1, "ffffffffffffffff"),
         ] {
-            let mut text = String::new();
+            let mut text = Text::new();
             push_hex(number, least, &mut text);
-            assert_eq!(text, wanted, "{number:x} {least}");
+            assert_eq!(&*text, wanted.as_bytes(), "{number:x} {least}");
         }
     }
 

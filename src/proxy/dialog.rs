@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
+use smallvec::SmallVec;
+
 use crate::auth::{
     DialogRequest, Epoch, FlowMark, IdentityDigest, Leg, Peer, ProvenLeg, Sealer, UriDigest,
 };
@@ -89,7 +91,7 @@ pub fn proof<'m, 'p>(
 
 /// A flow as few octets: numbers of connections without their leading zeros.
 pub(super) fn mark(flow: FlowId) -> Option<FlowMark> {
-    let mut octets = Vec::with_capacity(25);
+    let mut octets = SmallVec::<[u8; 32]>::new();
     match flow {
         FlowId::Connection(number) => {
             octets.push(CONNECTION);

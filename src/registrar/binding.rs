@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io::Write as _;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -32,7 +33,7 @@ impl Aor {
         let uri = match host.parse::<Ipv6Addr>() {
             Ok(_) if user.is_empty() => format!("sip:[{host}]"),
             Ok(_) => format!("sip:{user}@[{host}]"),
-            Err(_) => format!("sip:{text}"),
+            Err(_) => ["sip:", text].concat(),
         };
         let aor = Self::of(&SipUri::parse(&uri)?);
         (aor.as_str() == text).then_some(aor)
@@ -63,7 +64,7 @@ impl fmt::Debug for Aor {
 }
 
 /// The way that a request came, and that another can go back to its sender (RFC 5626 §2: a flow).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FlowId {
     /// A live connection, by its number. Numbers are never given twice while the process runs.
     Connection(u64),
@@ -74,6 +75,19 @@ pub enum FlowId {
         /// Where the sender is.
         peer: SocketAddr,
     },
+}
+
+impl Hash for FlowId {
+    /// Without which of the two it is, which would be hashed by itself, and takes as long as the number.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Connection(number) => number.hash(state),
+            Self::Datagram { listener, peer } => {
+                listener.hash(state);
+                peer.hash(state);
+            }
+        }
+    }
 }
 
 /// How a binding is reached.

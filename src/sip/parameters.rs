@@ -9,11 +9,26 @@ pub struct Parameters<'a>(&'a [u8]);
 impl<'a> Parameters<'a> {
     /// Takes header parameters (`;tag=1;q=0.5`); `None` when the text is no sequence of generic-params.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut rest = trim(text);
+        let text = trim(text);
+        let mut rest = text;
         while !rest.is_empty() {
             (_, _, rest) = next(rest)?;
         }
-        Some(Self(trim(text)))
+        Some(Self(text))
+    }
+
+    /// The same, with the [`Parameters::value`] of this name, in one scan.
+    pub(super) fn parse_with(text: &'a [u8], name: &str) -> Option<(Self, Option<&'a [u8]>)> {
+        let text = trim(text);
+        let (mut rest, mut found) = (text, None);
+        while !rest.is_empty() {
+            let (other, value, behind) = next(rest)?;
+            if found.is_none() && other.eq_ignore_ascii_case(name.as_bytes()) {
+                found = Some(value.unwrap_or_default());
+            }
+            rest = behind;
+        }
+        Some((Self(text), found))
     }
 
     /// The text, with its first semicolon.

@@ -20,6 +20,8 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// Parameters.
     pub parameters: Parameters<'a>,
+    /// Every message is asked for it two or three times.
+    branch: Option<&'a [u8]>,
 }
 
 impl<'a> Via<'a> {
@@ -37,19 +39,20 @@ impl<'a> Via<'a> {
         let (sent_by, parameters) = rest.split_at_checked(end)?;
         let sent_by = std::str::from_utf8(trim(sent_by)).ok()?;
         let (host, port) = parse_host_port(sent_by)?;
-        let parameters = Parameters::parse(parameters)?;
+        let (parameters, branch) = Parameters::parse_with(parameters, "branch")?;
         is_token(transport).then_some(Self {
             transport,
             sent_by,
             host,
             port,
             parameters,
+            branch: branch.filter(|branch| !branch.is_empty()),
         })
     }
 
     /// The branch, if it has one with a value.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.parameters.value("branch").filter(|b| !b.is_empty())
+        self.branch
     }
 }
 

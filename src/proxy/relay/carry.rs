@@ -112,12 +112,14 @@ impl Relay {
     pub(super) fn branch(&mut self, loop_key: u64) -> Arc<str> {
         self.count = self.count.wrapping_add(1);
         let secret = self.names.hash_one(self.count);
-        let mut opaque = String::with_capacity(48);
-        branch::push_hex(self.home as u64, 1, &mut opaque);
-        opaque.push('-');
-        branch::push_hex(self.count, 1, &mut opaque);
-        branch::push_hex(secret, 16, &mut opaque);
-        branch::make(loop_key, &opaque).into()
+        let mut text = branch::Text::new();
+        text.extend_from_slice(&branch::stem(loop_key));
+        branch::push_hex(self.home as u64, 1, &mut text);
+        text.push(b'-');
+        branch::push_hex(self.count, 1, &mut text);
+        branch::push_hex(secret, 16, &mut text);
+        // It is all ASCII.
+        std::str::from_utf8(&text).unwrap_or_default().into()
     }
 
     /// Does what a fork wants done. `original` is its request already read, if it is at hand, `response` what has just come in.
@@ -339,7 +341,8 @@ impl Relay {
         let server = call.policy.proxy.server_text.as_deref();
         let recording = call.recording.as_deref().filter(|_| is_success(status));
         let more = recording.map_or_else(String::new, |recording| recording.more_back(response));
-        let mut octets = Vec::with_capacity(response.as_bytes().len());
+        // It reserves what it needs, and all at once.
+        let mut octets = Vec::new();
         write_passable(response, None, more.as_bytes(), server, &mut octets);
         self.respond(call.server, status, octets, now, out);
     }
@@ -354,7 +357,7 @@ impl Relay {
                 ..
             } => {
                 let server = call.policy.proxy.server_text.as_deref();
-                let mut octets = Vec::with_capacity(response.as_bytes().len() + headers.len());
+                let mut octets = Vec::new();
                 if write_response(response, None, headers, server, &mut octets) {
                     self.respond(call.server, *status, octets, now, out);
                 } else {

@@ -225,8 +225,8 @@ impl Departure {
     }
 }
 
-/// An address and a port as a Via has them.
-fn sent_by(ip: IpAddr, port: u16) -> Box<str> {
+/// An address and a port as a Via and a URI have them.
+pub(super) fn sent_by(ip: IpAddr, port: u16) -> Box<str> {
     let mut text = Vec::with_capacity(24);
     match ip {
         IpAddr::V4(_) => write_ip(ip, &mut text),
@@ -239,7 +239,7 @@ fn sent_by(ip: IpAddr, port: u16) -> Box<str> {
     text.push(b':');
     write_number(port.into(), &mut text);
     // It is all ASCII.
-    String::from_utf8(text).unwrap_or_default().into()
+    std::str::from_utf8(&text).unwrap_or_default().into()
 }
 
 impl SentVia {

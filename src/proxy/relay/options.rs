@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::departure::sent_by;
 use crate::auth::{Epoch, Sealer, Transport};
 use crate::proxy::fork_effect::ForkOptions;
 use crate::sip::{Address, Host, SipUri, Uri};
@@ -293,7 +294,7 @@ impl Face {
                 port: Some(port),
             }) => format!("{host}:{port}"),
             Some(Place { host, port: None }) => host.to_string(),
-            None => SocketAddr::new(local.to_canonical(), self.address.port()).to_string(),
+            None => sent_by(local.to_canonical(), self.address.port()).into(),
         };
         (place, &self.record_route.parameters)
     }

@@ -129,7 +129,10 @@ impl Recording {
         let way_in = side(self.listener, self.local, self.of_domain);
         let double = if way_in == way_out { "" } else { ";drr" };
         let write = |(scheme, (host, parameters)): (&str, (String, &str))| {
-            format!("<{scheme}:{token}{host}{parameters};lr{double}>")
+            [
+                "<", scheme, ":", &token, &host, parameters, ";lr", double, ">",
+            ]
+            .concat()
         };
         let mut values: Vec<String> = way_out.map(write).into_iter().collect();
         if !double.is_empty() {

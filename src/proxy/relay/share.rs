@@ -1,6 +1,7 @@
 //! How much of what a worker, or the server, can take on one peer may have.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::registrar::FlowId;
 
@@ -44,14 +45,15 @@ impl Shares {
 
     /// What took them has ended.
     pub(crate) fn give_back(&mut self, flow: FlowId, places: usize) {
-        let Some(taken) = self.by_flow.get_mut(&flow) else {
+        let Entry::Occupied(mut entry) = self.by_flow.entry(flow) else {
             return;
         };
+        let taken = entry.get_mut();
         let places = places.min(*taken);
         *taken -= places;
         self.total = self.total.saturating_sub(places);
         if *taken == 0 {
-            self.by_flow.remove(&flow);
+            entry.remove();
             if self.by_flow.capacity() > 1024 && self.by_flow.len() < self.by_flow.capacity() / 8 {
                 let room = self.by_flow.len() * 2;
                 self.by_flow.shrink_to(room);
