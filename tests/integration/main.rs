@@ -25,6 +25,7 @@ mod operator;
 mod outgoing_tls;
 mod parity;
 mod peers;
+mod permutations;
 mod readme;
 mod robustness;
 mod silo;
