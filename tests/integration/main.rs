@@ -33,3 +33,4 @@ mod startup;
 mod store_file;
 mod torture;
 mod udp;
+mod weaknesses;

@@ -74,6 +74,7 @@ impl Challenge {
             uri: &request.ruri,
             algorithm: &self.algorithm,
             count,
+            a1: None,
         };
         format!("{}: {}", self.answered_in, answer.text(request, self.qop))
     }
@@ -89,6 +90,8 @@ pub(crate) struct Credentials<'a> {
     pub(crate) uri: &'a str,
     pub(crate) algorithm: &'a str,
     pub(crate) count: u32,
+    /// The hash of user, realm and password, of who has no password to make it of.
+    pub(crate) a1: Option<&'a str>,
 }
 
 impl Credentials<'_> {
@@ -102,9 +105,13 @@ impl Credentials<'_> {
             uri,
             algorithm,
             count,
+            a1,
         } = self;
         let hashed = |text: String| hashed(algorithm, &text);
-        let a1 = hashed(format!("{user}:{realm}:{password}"));
+        let a1 = a1.map_or_else(
+            || hashed(format!("{user}:{realm}:{password}")),
+            str::to_owned,
+        );
         let a2 = hashed(format!("{}:{uri}", request.method));
         let cnonce = "0a4f113b";
         let response = match qop {
