@@ -23,6 +23,12 @@ pub(crate) struct Login {
     pub(crate) count: u32,
     /// The answer goes to this field, whatever field asked.
     pub(crate) field: Option<&'static str>,
+    /// Another algorithm than that of the challenge.
+    pub(crate) other_algorithm: Option<&'static str>,
+    /// The hash of user, realm and password, of who has no password to make it of.
+    pub(crate) a1: Option<String>,
+    /// No quality of protection although it is offered (RFC 2069).
+    pub(crate) without_qop: bool,
 }
 
 impl Login {
@@ -53,20 +59,22 @@ impl Login {
         };
         let known = challenges.find(wanted).expect("a challenge to answer");
         let algorithm = value(&known, "algorithm").unwrap_or("MD5");
+        let algorithm = self.other_algorithm.unwrap_or(algorithm);
         let realm = self.realm.as_deref();
         let realm = realm.unwrap_or_else(|| value(&known, "realm").expect("a realm"));
         let nonce = self.nonce.as_deref();
         let nonce = nonce.unwrap_or_else(|| value(&known, "nonce").expect("a nonce"));
         let uri = self.uri.as_deref().unwrap_or(&request.ruri);
         let Self { user, password, .. } = self;
-        let a1 = hex(algorithm, &format!("{user}:{realm}:{password}"));
+        let a1 = self.a1.clone();
+        let a1 = a1.unwrap_or_else(|| hex(algorithm, &format!("{user}:{realm}:{password}")));
         let a2 = hex(algorithm, &format!("{}:{uri}", request.method));
         let field = self.field.unwrap_or(ours);
         let mut line = format!(
             "{field}: Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
              algorithm={algorithm}"
         );
-        let response = match value(&known, "qop") {
+        let response = match value(&known, "qop").filter(|_| !self.without_qop) {
             None => hex(algorithm, &format!("{a1}:{nonce}:{a2}")),
             Some(_) => {
                 let count = format!("{:08x}", self.count);
