@@ -877,8 +877,7 @@ _sipvouch() {
             return 0
             ;;
         sipvouch__subcmd__explain)
-            opts="-h --config --cert --message --from --method --to --to-tag --source --transport --help"
-            opts="-h --config --cert --from --method --to --to-tag --digest-user --help"
+            opts="-h --config --cert --message --from --method --to --to-tag --source --transport --digest-user --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -946,6 +945,9 @@ _sipvouch() {
                     return 0
                     ;;
                 --transport)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --digest-user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
