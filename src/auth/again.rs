@@ -40,12 +40,13 @@ pub fn may_still_register(aor: &str, peer: &Peer<'_>, rules: &Rules, answers: An
     let Ok(request) = Request::read(&message, rules.identity.from_rule()) else {
         return Right::Gone(None);
     };
+    let proved = || DigestUser {
+        user: user.to_owned(),
+        domain: host.to_owned(),
+        realm: host.to_owned(),
+    };
     let hearing = Hearing {
-        stated: Some(DigestUser {
-            user: user.to_owned(),
-            domain: host.to_owned(),
-            realm: host.to_owned(),
-        }),
+        stated: rules.wants_digest.then(proved),
         ..Hearing::new(peer, IdentityPath::Registrar.into(), rules)
     };
     match decide(request, &hearing, answers, &mut Silent) {
