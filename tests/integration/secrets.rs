@@ -99,6 +99,7 @@ fn secrets(sessions: &[Vec<u8>]) -> Vec<(String, String)> {
 fn a_whole_dialogue_at_the_most_talkative_level_leaves_no_secret_in_any_log() {
     let setup = Setup::usual()
         .set("DisableAuth", "false")
+        .set("CertificateInsteadOfDigest", "true")
         .set("LogLevel", "STACK")
         .set("AuditLog", "audit.jsonl")
         .set("ForceRecordRouting", "true")

@@ -336,10 +336,16 @@ impl Server {
             .expect("VmRSS of the server")
     }
 
-    /// Open descriptors.
+    /// Open descriptors but those of the store: each lookup thread opens it the first time that it is asked something.
     pub(crate) fn descriptors(&self) -> usize {
+        let is_of_store = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(sipvouch::store::STORE_FILE)
+        };
         fs::read_dir(format!("/proc/{}/fd", self.running.pid()))
             .expect("descriptors of the server")
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter(|path| !is_of_store(path))
             .count()
     }
 

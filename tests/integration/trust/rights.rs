@@ -245,8 +245,7 @@ fn a_server_whose_ca_may_not_vouch_for_it_gets_no_request() {
             "{}",
             server.log()
         );
-        let log = server.log();
-        let line = log.lines().find(|line| line.contains("tls.server_refused"));
+        let line = server.wait_after(&mut 0, &["tls.server_refused"], PATIENCE);
         let line = line.expect("a line about the server");
         for wanted in [
             "fault=ca-rights",
