@@ -185,3 +185,45 @@ fn example_of_a_public_ca_without_client_auth() {
         }
     }
 }
+
+/// A softphone behind a proxy whose word counts.
+#[test]
+fn example_of_a_softphone_behind_a_trusted_proxy() {
+    let rules = "file=root-example.crt domains=gw.example.net roles=domain\n";
+    let server = with_rules(rules)
+        .set("TrustedPeers", "gw.example.net")
+        .start();
+    for (situation, certificate, claim, wanted) in [
+        ("its softphone", "trusted-gw", "sip:bob@example.org", "480"),
+        (
+            "a third party's",
+            "trusted-gw",
+            "sip:carol@other.example.net",
+            "480",
+        ),
+        ("by itself", "none", "sip:bob@example.org", "403"),
+        (
+            "with a certificate that its CA may not give",
+            "bob-uri",
+            "sip:bob@example.org",
+            "403",
+        ),
+        (
+            "a user of the proxy's domain",
+            "user-at-gw",
+            "sip:bob@example.org",
+            "403",
+        ),
+    ] {
+        for (program, version) in [(PROGRAMS[0], "1.3"), (PROGRAMS[1], "1.2")] {
+            let meeting = Meeting::new(program, certificate).version(version);
+            let met = meeting.message(server.tls(), claim);
+            assert_eq!(
+                met.outcome,
+                wanted,
+                "{situation} {program:?}\n{}",
+                server.log()
+            );
+        }
+    }
+}
