@@ -225,11 +225,24 @@ fn two_thousand_registrations_of_sipp_are_let_in_with_their_passwords() {
             "digest: {USERS} users of sipp logged in over {transport:?} and again, {disable_auth_int}, in {:.1} s\n",
             begun.elapsed().as_secs_f64()
         ));
-        assert_eq!(contacts(&server, "user0").len(), 1);
     }
 }
 
-/// A connection from an address of this machine.
+/// How long passwords are guessed, and how many a second it is to be in all.
+const LASTS: Duration = Duration::from_secs(5);
+const GUESSES: u32 = 10_000;
+/// Guesses that are sent at once, by each of [`GUESSERS`].
+const BATCH: u32 = 25;
+/// What a guesser sends over, and whether the nonce was given to somebody else in place of to him.
+const GUESSERS: [(bool, bool); 4] = [(true, false), (true, true), (false, false), (false, true)];
+/// How often others ask.
+const EVERY: Duration = Duration::from_millis(20);
+
+fn message() -> Request {
+    Request::new("MESSAGE", "sip:bob@example.org", "sip:alice@example.org")
+}
+
+/// A connection from an address of this machine, over TLS or TCP.
 fn connection(server: &Server, certificate: &str, source: &str, tls: bool) -> Connection {
     let source = source.parse().expect("an address");
     if !tls {
@@ -237,4 +250,149 @@ fn connection(server: &Server, certificate: &str, source: &str, tls: bool) -> Co
     }
     let mut peer = TlsPeer::named(certificate).from(source);
     peer.connect(server.tls()).expect("a connection")
+}
+
+/// Guesses the password of alice, or of one user after the other that there is not, until it is over; how many answers came.
+fn guesser(server: &Server, of_alice: bool, tls: bool, stale: bool) -> u32 {
+    let mut peer = connection(server, "none", "127.0.0.9", tls);
+    let mut elsewhere = connection(server, "none", "127.0.0.8", tls);
+    let wanted = if stale { 407 } else { 403 };
+    let of_others = elsewhere.ask(&message()).response();
+    let shares = u32::try_from(GUESSERS.len()).unwrap();
+    let every = Duration::from_secs(1) * BATCH * shares / GUESSES;
+    let begun = Instant::now();
+    let (mut due, mut answered) = (Duration::ZERO, 0);
+    while begun.elapsed() < LASTS {
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        due += every;
+        let challenge = if stale {
+            of_others.clone()
+        } else {
+            peer.ask(&message()).response()
+        };
+        let mut octets = Vec::new();
+        for count in 1..=BATCH {
+            let user = if of_alice {
+                "alice".to_owned()
+            } else {
+                format!("nobody{tls}x{answered}x{count}")
+            };
+            let login = Login {
+                count,
+                ..Login::new(&user, "guess")
+            };
+            let mut request = message();
+            request.headers.push(login.answer(&challenge, &request));
+            octets.extend(request.octets(peer.transport(), peer.local()));
+        }
+        peer.send(&octets).expect("a connection that stands");
+        for _ in 0..BATCH {
+            let answer = peer.next(PATIENCE).response();
+            assert_eq!(
+                answer.status, wanted,
+                "tls {tls}, stale {stale}: {answer:?}"
+            );
+            answered += 1;
+        }
+    }
+    answered
+}
+
+/// Asks once every 20 ms, over a new connection now and then, until it is over; how long each answer took.
+fn asker(connect: impl Fn() -> Connection, login: Option<&Login>) -> Vec<Duration> {
+    let mut peer = connect();
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    let mut due = Duration::ZERO;
+    while due < LASTS {
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        due += EVERY;
+        let asked = Instant::now();
+        if took.len() % 25 == 24 {
+            peer = connect();
+        }
+        let answer = match login {
+            Some(login) => peer.ask_as(&message(), login),
+            None => peer.ask(&message()),
+        };
+        // bob is not there: whoever hears that was let in.
+        assert_eq!(answer.response().status, 480);
+        took.push(asked.elapsed());
+    }
+    took.sort_unstable();
+    took
+}
+
+/// 10,000 wrong passwords a second, as far as this machine makes so many, beside two who have the right to ask.
+fn flood(limits: &str, of_alice: bool, right_from_there: u16) {
+    let _alone = heavy();
+    let mut setup = setup("MD5").set("CertificateInsteadOfDigest", "true");
+    if !limits.is_empty() {
+        setup = setup
+            .set("DigestMaximumFailuresPerSource", limits)
+            .set("DigestMaximumFailuresPerUser", limits);
+    }
+    let server = setup.start();
+    let alice = Login::new("alice", "pw");
+    let by_password = || connection(&server, "none", "127.0.0.5", true);
+    let by_certificate = || connection(&server, "alice-uri", "127.0.0.3", true);
+    assert_eq!(
+        by_password().ask_as(&message(), &alice).response().status,
+        480
+    );
+    assert_eq!(by_certificate().ask(&message()).response().status, 480);
+
+    let before = server.rss();
+    let begun = Instant::now();
+    let (guessed, passwords, certificates) = std::thread::scope(|scope| {
+        let server = &server;
+        let guessers =
+            GUESSERS.map(|(tls, stale)| scope.spawn(move || guesser(server, of_alice, tls, stale)));
+        let passwords = scope.spawn(|| asker(by_password, Some(&alice)));
+        let certificates = scope.spawn(|| asker(by_certificate, None));
+        let guessed: u32 = guessers.into_iter().map(|one| one.join().unwrap()).sum();
+        (
+            guessed,
+            passwords.join().unwrap(),
+            certificates.join().unwrap(),
+        )
+    });
+    let rate = f64::from(guessed) / begun.elapsed().as_secs_f64();
+    let grown = server.rss().saturating_sub(before);
+    report(&format!(
+        "digest: limits {limits:?}: {guessed} wrong passwords, {rate:.0} a second; by password {} right, half after {:?}, \
+         the slowest {:?}; by certificate {} right, half after {:?}, the slowest {:?}; {before} KiB, {grown} more\n",
+        passwords.len(),
+        passwords[passwords.len() / 2],
+        passwords[passwords.len() - 1],
+        certificates.len(),
+        certificates[certificates.len() / 2],
+        certificates[certificates.len() - 1],
+    ));
+    // So few would be no flood at all.
+    assert!(guessed > 1000, "{guessed}");
+    let wanted = usize::try_from(LASTS.as_millis() / EVERY.as_millis()).unwrap();
+    for took in [&passwords, &certificates] {
+        assert_eq!(took.len(), wanted);
+        assert!(took[wanted - 1] < Duration::from_secs(1), "{took:?}");
+    }
+    assert!(grown < 30 * 1024, "{before} KiB, {grown} more");
+
+    // Where she never was before, and where the guesser is.
+    for (source, status) in [("127.0.0.6", 480), ("127.0.0.9", right_from_there)] {
+        let mut peer = connection(&server, "none", source, true);
+        let answer = peer.ask_as(&message(), &alice).response();
+        assert_eq!(answer.status, status, "{source}");
+    }
+}
+
+#[test]
+fn a_flood_of_wrong_passwords_slows_nobody_and_locks_nobody_out_elsewhere() {
+    flood("", true, 403);
+}
+
+#[test]
+fn a_flood_of_wrong_passwords_slows_nobody_though_each_is_looked_at() {
+    flood("0", true, 480);
+    flood("0", false, 480);
 }
