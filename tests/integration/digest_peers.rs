@@ -68,7 +68,7 @@ fn baresips_call_and_write_with_passwords_over_every_transport() {
 }
 
 /// baresip 1.0 has MD5 alone, and gives up at a challenge for another algorithm even where one for MD5 stands beside it,
-/// whichever is first (RFC 8760 §2.4 has a client take the first that it can). So it gives up, and asks no more.
+/// whichever is first (RFC 8760 §2.4 has a client take the topmost that it supports).
 #[test]
 fn baresip_gives_up_where_more_than_md5_is_offered() {
     for (algorithms, transport) in [
@@ -110,7 +110,7 @@ fn contacts(server: &Server, user: &str) -> Vec<String> {
     answer.values("contact").map(str::to_owned).collect()
 }
 
-/// Kamailio 5.6 has MD5 alone as a client, and looks at the first challenge alone: whoever wants to serve it puts MD5 first.
+/// Kamailio 5.6 has MD5 alone as a client, and looks at the first challenge alone.
 #[test]
 fn kamailio_logs_in_where_md5_is_offered_first() {
     for (transport, algorithms, disable_auth_int, can) in [
@@ -194,16 +194,18 @@ fn fill(setup: &Setup, users: &[String]) {
     store.put(&records).expect("users");
 }
 
+/// The line of sipp's for a user.
+fn log_in(user: &str) -> String {
+    format!("{user};[authentication username={user} password=pw]")
+}
+
 /// sipp 3.6 has MD5 alone, protects bodies where it may, and refreshes with the nonce that it has and the next count.
 #[test]
 fn two_thousand_registrations_of_sipp_are_let_in_with_their_passwords() {
     const USERS: usize = 2000;
     let _alone = heavy();
     let users: Vec<String> = (0..USERS).map(|n| format!("user{n}")).collect();
-    let lines = users
-        .iter()
-        .map(|user| format!("{user};[authentication username={user} password=pw]"))
-        .collect::<Vec<_>>();
+    let lines: Vec<String> = users.iter().map(|user| log_in(user)).collect();
     for (transport, disable_auth_int) in [
         (Transport::Tcp, "false"),
         (Transport::Tcp, "true"),
@@ -225,6 +227,28 @@ fn two_thousand_registrations_of_sipp_are_let_in_with_their_passwords() {
             "digest: {USERS} users of sipp logged in over {transport:?} and again, {disable_auth_int}, in {:.1} s\n",
             begun.elapsed().as_secs_f64()
         ));
+    }
+}
+
+/// sipp ends at a challenge whose first algorithm it does not have.
+#[test]
+fn sipp_logs_in_where_md5_is_offered_first() {
+    for (algorithms, can) in [
+        ("MD5, SHA-256, SHA-512-256", true),
+        ("SHA-256, MD5", false),
+        ("SHA-512-256", false),
+    ] {
+        let server = setup(algorithms).start();
+        let counted = Sipp::new("log_in")
+            .over(Transport::Tcp)
+            .to(server.tcp())
+            .lines(vec![log_in("alice")])
+            .calls(1, 10)
+            .start()
+            .finish(PATIENCE);
+        assert_eq!(counted.is_flawless(1), can, "{algorithms}: {counted:?}");
+        let why = format!("{counted:?}").contains("authentication must use MD5");
+        assert_eq!(why, !can, "{algorithms}: {counted:?}");
     }
 }
 
