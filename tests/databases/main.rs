@@ -9,8 +9,18 @@
 )]
 
 mod cases;
+#[path = "../integration/harness/digest.rs"]
+#[allow(
+    dead_code,
+    reason = "what a client can do wrong is for the other tests"
+)]
+mod digest;
 mod legacy;
+#[path = "../integration/harness/message.rs"]
+#[allow(dead_code, reason = "the other tests look at more of a message")]
+mod message;
 mod outages;
+mod passwords;
 #[path = "../integration/harness/ports.rs"]
 mod ports;
 mod servers;
@@ -53,6 +63,7 @@ against_both! {
     outages::a_slow_query_is_given_up,
     outages::connections_are_no_more_than_the_pool,
     outages::a_server_that_hangs_holds_nobody,
+    passwords::whoever_logs_in_is_told_of_an_outage_and_let_in_after_it,
     outages::lookups_recover_from_a_crash_and_are_never_wrong,
     serving::a_server_lives_with_its_data_base_without_it_and_with_it_again,
     serving::filters_that_decide_otherwise_than_meant_are_told,

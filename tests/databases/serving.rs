@@ -16,12 +16,12 @@ use crate::cases::{all, one_of_each, user};
 use crate::ports::free_port;
 use crate::servers::{Database, PASSWORD, Server};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A sipvouch on plain TCP that believes every From: what comes after admission is seen.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     directory: TempDir,
     log: Receiver<String>,
     /// What it said until it served.
@@ -42,9 +42,14 @@ fn configured_with(database: &Database<'_>, more: &str) -> (TempDir, u16) {
         SqlKind::MySql => "MySQL",
     };
     let options = database.options();
+    // Passwords are asked for where that is what is tested.
+    let passwords = match more.contains("DisableAuth") {
+        true => "",
+        false => "DisableAuth = true\n",
+    };
     let text = format!(
         "LoggingType = cerr\nIPAddress = 127.0.0.1\nUDPPort = 0\nTLSPort = 0\nWSPort = 0\nWSSPort = 0\n\
-         TCPPort = {port}\nDisableAuth = true\nEnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
+         TCPPort = {port}\n{passwords}EnableCertificateAuthenticator = false\nUserCacheTime = 0\n\
          UserCacheNegativeTime = 0\nDatabaseQueryTimeout = 1\nDatabaseRefreshInterval = 1\nDefaultDatabase = 7\n\
          Database7Type = {kind}\nDatabase7Host = 127.0.0.1\nDatabase7Port = {}\nDatabase7DatabaseName = {}\n\
          Database7User = {}\nDatabase7Password = {PASSWORD}\n{more}",
@@ -78,7 +83,7 @@ impl Served {
     }
 
     /// With these lines more in the configuration.
-    fn start_with(database: &Database<'_>, more: &str) -> Self {
+    pub(crate) fn start_with(database: &Database<'_>, more: &str) -> Self {
         let (directory, port) = configured_with(database, more);
         let mut child = Command::new(env!("CARGO_BIN_EXE_sipvouch"))
             .current_dir(directory.path())

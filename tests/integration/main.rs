@@ -17,6 +17,7 @@ mod audit;
 mod calls;
 mod control;
 mod digest;
+mod digest_peers;
 mod faults;
 mod federation;
 mod from_repro;

@@ -171,6 +171,7 @@ mod tests {
 
     use std::net::Ipv4Addr;
 
+    use super::super::DigestOptions;
     use super::*;
 
     const LIMITS: Limits = Limits {
@@ -222,6 +223,25 @@ mod tests {
             per_user: 0,
         };
         assert!(!attempts.are_too_many(bob, here, none, 1020));
+    }
+
+    #[test]
+    fn one_address_alone_locks_nobody_out_elsewhere_unless_set_so() {
+        let options = DigestOptions::default();
+        let limits = Limits {
+            per_source: options.max_failures_per_source,
+            per_user: options.max_failures_per_user,
+        };
+        let attempts = Attempts::default();
+        let alice = UserKey::of("alice", "h");
+        let (guesser, new) = (from("192.0.2.1"), from("192.0.2.2"));
+        // An hour of guesses, as fast as they are let through.
+        for now in 0..3600 {
+            while !attempts.are_too_many(alice, guesser, limits, now) {
+                attempts.failed(alice, guesser, limits, now);
+            }
+            assert!(!attempts.are_too_many(alice, new, limits, now), "{now}");
+        }
     }
 
     #[test]

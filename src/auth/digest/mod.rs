@@ -81,7 +81,7 @@ impl Default for DigestOptions {
             reject_bad_nonces: false,
             impersonation_in_dialog: false,
             max_failures_per_source: 60,
-            max_failures_per_user: 60,
+            max_failures_per_user: 300,
         }
     }
 }

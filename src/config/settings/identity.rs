@@ -184,9 +184,10 @@ const DIGEST_ROWS: &[Setting] = &[
     honoured(
         "DigestMaximumFailuresPerUser",
         FAILURES,
-        "60",
-        "Wrong passwords a minute for one user; beyond it only addresses that have proved the password lately are heard. 0 \
-         for any number.",
+        "300",
+        "Wrong passwords a minute for one user; beyond it only addresses that have proved the password lately are heard. \
+         More than DigestMaximumFailuresPerSource, or whoever guesses from one address locks the user out of new ones. 0 for \
+         any number.",
     ),
     honoured(
         "RegisterChallengeStatus",

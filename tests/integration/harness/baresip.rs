@@ -330,6 +330,21 @@ impl Phone {
         status_line(answers.first())
     }
 
+    /// Waits until it cannot register for a reason of its own, as against one that the server gives; the reason in its words.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub(crate) fn cannot_register(&mut self) -> String {
+        let mark = format!("reg: sip:{}: Register: ", self.name);
+        let reason = |text: &str| {
+            let (_, rest) = text.split_once(&mark)?;
+            rest.split_once('\n').map(|(reason, _)| reason.to_owned())
+        };
+        self.process
+            .wait_until(PATIENCE, |text| reason(text).is_some());
+        reason(&self.process.text()).unwrap_or_else(|| panic!("{}", self.story()))
+    }
+
     /// Waits until it is registered.
     ///
     /// # Panics

@@ -116,7 +116,8 @@ pub(crate) fn value<'k>(known: &'k [(String, String)], name: &str) -> Option<&'k
         .map(|(_, value)| value.as_str())
 }
 
-fn hex(algorithm: &str, text: &str) -> String {
+/// The hash of a text, in hexadecimal digits.
+pub(crate) fn hex(algorithm: &str, text: &str) -> String {
     let digest = match algorithm {
         "MD5" => MessageDigest::md5(),
         "SHA-256" => MessageDigest::sha256(),

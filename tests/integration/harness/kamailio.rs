@@ -1,15 +1,19 @@
-//! Kamailio 5.6 as the proxy and registrar of another domain: `tests/kamailio` says what it does.
+//! Kamailio 5.6 as the proxy and registrar of another domain, or as a client that logs in: `tests/kamailio` says what it does.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::baresip::Transport;
 use super::pki::Pki;
 use super::ports::free_port;
 use super::process::Watched;
 
 const CONFIG: &str = include_str!("../../kamailio/kamailio.cfg");
+const CLIENT: &str = include_str!("../../kamailio/client.cfg");
+const REGISTRATIONS: &str = include_str!("../../kamailio/tables/uacreg");
+const TABLES: &str = include_str!("../../kamailio/tables/version");
 const TLS: &str = include_str!("../../kamailio/tls.cfg");
 
 /// From the start to the first connection, and from the order to end to the end.
@@ -34,6 +38,7 @@ pub(crate) struct KamailioSetup {
     calls: (String, u16),
     as_server: String,
     as_client: Option<String>,
+    logs_in: Option<(SocketAddr, Transport)>,
 }
 
 impl KamailioSetup {
@@ -46,6 +51,17 @@ impl KamailioSetup {
             calls: (String::new(), 0),
             as_server: certificate.to_owned(),
             as_client: Some(certificate.to_owned()),
+            logs_in: None,
+        }
+    }
+
+    /// A client of that server, to which it passes on whatever it gets, by UDP and TCP too. It logs in as alice, and for
+    /// itself as carol; both have the password `pw`. It shows no certificate.
+    pub(crate) fn client_of(server: SocketAddr, transport: Transport) -> Self {
+        Self {
+            as_client: None,
+            logs_in: Some((server, transport)),
+            ..Self::new("example.org", "server-rsa")
         }
     }
 
@@ -81,7 +97,18 @@ impl KamailioSetup {
             .tempdir()
             .expect("a directory");
         let path = |name: &str| dir.path().join(name);
-        for (name, text) in [("kamailio.cfg", CONFIG), ("tls.cfg", TLS)] {
+        fs::create_dir(path("tables")).expect("a directory");
+        let config = if self.logs_in.is_some() {
+            CLIENT
+        } else {
+            CONFIG
+        };
+        for (name, text) in [
+            ("kamailio.cfg", config),
+            ("tls.cfg", TLS),
+            ("tables/version", TABLES),
+            ("tables/uacreg", REGISTRATIONS),
+        ] {
             let filled = self.fill(text, &dir.path().display().to_string());
             fs::write(path(name), filled).expect("configuration of Kamailio");
         }
@@ -122,6 +149,9 @@ impl KamailioSetup {
             format!("private_key = {pem}\ncertificate = {pem}")
         });
         let (peer, peer_port) = &self.calls;
+        let (server_port, transport) = self.logs_in.map_or((0, ""), |(server, transport)| {
+            (server.port(), transport.name())
+        });
         let filled = [
             ("@DIR@", dir.to_owned()),
             ("@DOMAIN@", self.domain.clone()),
@@ -131,6 +161,8 @@ impl KamailioSetup {
             ("@PEER_PORT@", peer_port.to_string()),
             ("@SERVER_PEM@", pem(&self.as_server)),
             ("@CLIENT_LINES@", client),
+            ("@SERVER_PORT@", server_port.to_string()),
+            ("@TRANSPORT@", transport.to_owned()),
         ]
         .iter()
         .fold(text.to_owned(), |text, (word, value)| {

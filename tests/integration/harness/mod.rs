@@ -25,7 +25,7 @@ pub(crate) use baresip::{Baresip, Phone, Transport};
 pub(crate) use client::{
     Answer, Connection, Outcome, TlsPeer, client_hello, connect_tcp, tcp_from, udp_at, udp_from,
 };
-pub(crate) use digest::{Login, parameters, value};
+pub(crate) use digest::{Login, hex, parameters, value};
 pub(crate) use echo::echo;
 pub(crate) use kamailio::{Kamailio, KamailioSetup};
 pub(crate) use message::{Incoming, Request, Response};

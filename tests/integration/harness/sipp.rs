@@ -27,6 +27,7 @@ pub(crate) struct Sipp {
     calls: usize,
     rate: usize,
     callee: String,
+    lines: Vec<String>,
 }
 
 impl Sipp {
@@ -42,6 +43,7 @@ impl Sipp {
             calls: 1,
             rate: 100,
             callee: "bob".to_owned(),
+            lines: Vec::new(),
         }
     }
 
@@ -82,6 +84,12 @@ impl Sipp {
         self
     }
 
+    /// What each call has in place of `[field0]`, `[field1]` and so on: a line with semicolons between them.
+    pub(crate) fn lines(mut self, lines: Vec<String>) -> Self {
+        self.lines = lines;
+        self
+    }
+
     /// Its own address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.at
@@ -115,6 +123,13 @@ impl Sipp {
         command.args(["-l", "300", "-nostdin", "-recv_timeout", "20000"]);
         command.args(["-trace_stat", "-stf", "statistics.csv", "-fd", "1"]);
         command.args(["-trace_err", "-error_file", "errors.log"]);
+        if !self.lines.is_empty() {
+            let table = format!("SEQUENTIAL\n{}\n", self.lines.join("\n"));
+            fs::write(dir.path().join("lines.csv"), table).expect("lines of sipp");
+            command.args(["-inf", "lines.csv"]);
+        }
+        // A digest is for the Request-URI of a REGISTER; without this, sipp makes it for the address that it sends to.
+        command.args(["-auth_uri", "example.org"]);
         let via = self.transport.name().to_ascii_uppercase();
         command.args(["-key", "via", &via]);
         let words = [
