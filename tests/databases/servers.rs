@@ -261,8 +261,14 @@ impl Server {
         };
         let mut all = vec![server];
         all.extend(children(server));
-        for process in all {
-            let _ = kill(process, signal);
+        for process in &all {
+            let _ = kill(*process, signal);
+        }
+        // A thread that has a processor of its own answers until the signal has come to it.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while frozen && !all.iter().all(|process| has_stopped(*process)) {
+            assert!(Instant::now() < deadline, "it does not stop");
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -465,4 +471,15 @@ fn children(process: Pid) -> Vec<Pid> {
         .split_whitespace()
         .filter_map(|id| id.parse().ok().map(Pid::from_raw))
         .collect()
+}
+
+/// Whether every thread of a process has stopped, or the process is gone.
+fn has_stopped(process: Pid) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status"));
+        status.map_or(true, |status| status.contains("State:\tT"))
+    })
 }
