@@ -325,6 +325,50 @@ fn a_list_that_is_exchanged_counts_without_a_restart_and_half_of_one_does_not() 
 }
 
 #[test]
+fn a_connection_ends_when_its_certificate_comes_on_the_list_and_no_other_does() {
+    let server = with_lists(&[root().crl()])
+        .set("CRLReloadInterval", "1")
+        .set("LogLevel", "DEBUG")
+        .start();
+    let mut from = server.lines();
+    let mut clients: Vec<Watched> = ["1.2", "1.3"]
+        .iter()
+        .flat_map(|version| {
+            [
+                s_client(server.tls(), "alice-uri", version, &["-quiet"]),
+                gnutls_cli(server.tls(), "alice-uri", version),
+            ]
+        })
+        .map(|mut command| {
+            let client = Watched::spawn(&mut command);
+            let let_in = server.wait_after(&mut from, &["tls.accepted"], PATIENCE);
+            assert!(let_in.is_some(), "{} {}", client.text(), server.log());
+            client
+        })
+        .collect();
+    let connect = |name| TlsPeer::named(name).connect(server.tls());
+    let mut alice = connect("alice-uri").expect("a handshake");
+    let mut bob = connect("bob-uri").expect("a handshake");
+    let own = "sip:alice@example.org";
+    let register = Request::new("REGISTER", "sip:example.org", own);
+    assert_eq!(alice.ask(&register).response().status, 200);
+
+    exchange(
+        &server.dir().join("0.crl"),
+        &root().revokes("clients/alice-uri.crt").crl(),
+    );
+    for client in &mut clients {
+        let ended = client.ended(PATIENCE);
+        assert!(ended.is_some(), "{} {}", client.text(), server.log());
+    }
+    assert!(alice.closed_within(PATIENCE), "{}", server.log());
+    let message = Request::new("MESSAGE", own, "sip:bob@example.org");
+    let answer = bob.ask(&message).response();
+    assert_eq!(answer.status, 480, "her binding is gone: {}", server.log());
+    tells(&server, &mut from, "tls.identity_lost", "revoked");
+}
+
+#[test]
 fn a_reload_reads_lists_too() {
     let server = with_lists(&[root().crl()]).start();
     everywhere("at first", &server, "alice-uri", &Fate::Answered);
