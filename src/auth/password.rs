@@ -197,6 +197,7 @@ impl Case<'_> {
             method: self.request.method.as_str(),
             uri: self.request.uri_text,
             body: self.request.message.body(),
+            is_datagram: !self.peer.transport.is_stream(),
         };
         let (source, now) = (self.peer.source.ip(), self.occasion.now);
         let checked = match digest.check(credentials, &request, source, now) {
