@@ -27,11 +27,9 @@ pub struct PasswordsFailed;
 
 /// Who knows the passwords.
 pub trait Passwords: Send + Sync {
-    /// The hashes of a user, if they are known at once; `Some(None)` for one who has none. Called on a worker thread: it
-    /// must not block.
-    fn recall(&self, user: &str, domain: &str) -> Option<Option<Arc<HashText>>>;
-
-    /// Finds them. May block; runs on the lookup pool.
+    /// The hashes of a user; `None` for one who has none. May block; runs on the lookup pool.
+    ///
+    /// Nothing is answered at once: how long an answer takes must not tell who has been there lately from who does not exist.
     ///
     /// # Errors
     /// Whoever would know does not answer.
@@ -43,10 +41,6 @@ pub trait Passwords: Send + Sync {
 pub struct NoPasswords;
 
 impl Passwords for NoPasswords {
-    fn recall(&self, _user: &str, _domain: &str) -> Option<Option<Arc<HashText>>> {
-        Some(None)
-    }
-
     fn answer(&self, _user: &str, _domain: &str) -> Result<Option<Arc<HashText>>, PasswordsFailed> {
         Ok(None)
     }
@@ -205,9 +199,7 @@ impl Case<'_> {
             Err(fault) => return Standing::Fault(fault),
         };
         let (user, domain) = Digest::lookup_key(credentials);
-        let known = self.answers.password(&user, &domain);
-        let known = known.or_else(|| self.rules.passwords.recall(&user, &domain).map(Ok));
-        let stored = match known {
+        let stored = match self.answers.password(&user, &domain) {
             Some(Ok(stored)) => stored,
             Some(Err(PasswordsFailed)) => return Standing::Failed,
             None => {
