@@ -112,6 +112,7 @@ fn digest(algorithm: Algorithm, message_digest: MessageDigest) {
         method: "INVITE",
         uri: b"sip:bob@example.org",
         body: b"",
+        is_datagram: false,
     };
     let start = Instant::now();
     for answer in &answers {

@@ -38,6 +38,7 @@ fuzz_target!(|value: &[u8]| {
         method: "INVITE",
         uri: credentials.uri().as_bytes(),
         body: b"",
+        is_datagram: false,
     };
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert!(DIGEST.check(&credentials, &request, source, 1_000).is_err());

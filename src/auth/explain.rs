@@ -13,7 +13,7 @@ use super::credentials;
 use super::digest::DigestUser;
 use super::peer_certificate::PeerCertificate;
 use super::verdict::{Ground, Reason, Refusal};
-use crate::sip::{Fault, Message, Request, SipUri};
+use crate::sip::{Fault, Message, Request, SipUri, canonical_domain};
 
 /// Rounds of questions that are answered before the explanation gives up. Each check can ask once per claim.
 const MAX_ROUNDS: usize = 64;
@@ -37,7 +37,7 @@ pub struct Statement<'a> {
     pub source: SocketAddr,
     /// When it comes, through which listener, and who handles it.
     pub occasion: Occasion,
-    /// Who is taken to have proved a password by digest: `user@domain`.
+    /// Who is taken to have proved a password by digest: `user@domain`, or a user of the realm that would be asked in.
     pub digest_user: Option<&'a str>,
 }
 
@@ -50,7 +50,7 @@ pub struct Scene<'a> {
     pub source: SocketAddr,
     /// When, through which listener, and who handles it.
     pub occasion: Occasion,
-    /// Who is taken to have proved a password by digest: `user@domain`.
+    /// Who is taken to have proved a password by digest: `user@domain`, or a user of the realm that would be asked in.
     pub digest_user: Option<&'a str>,
 }
 
@@ -67,6 +67,13 @@ pub enum Verdict {
     Malformed(Fault),
     /// A check goes on asking.
     Undecided,
+    /// It has a digest answer, and only the running server knows whether its nonce is good.
+    ByNonce {
+        /// How it ends if that is, and the password is right.
+        good: Box<Verdict>,
+        /// How it ends if not.
+        bad: Box<Verdict>,
+    },
 }
 
 /// The trace of one decision. Its `Display` is for people; the last line is the verdict.
@@ -83,7 +90,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Whether the request goes on: what the exit status says.
+    /// Whether the request goes on, for certain: what the exit status says.
     pub fn is_admitted(&self) -> bool {
         matches!(self.verdict, Verdict::Admitted(_))
     }
@@ -107,32 +114,37 @@ impl fmt::Display for Explanation {
                 writeln!(f, "  - {remedy}")?;
             }
         }
-        match &self.verdict {
-            Verdict::Admitted(ground) => write!(f, "verdict: admitted, ground={ground}"),
-            Verdict::Refused(Refusal {
+        write!(f, "verdict: {}", self.verdict)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admitted(ground) => write!(f, "admitted, ground={ground}"),
+            Self::Refused(Refusal {
                 status,
                 phrase,
                 wanted: Some(wanted),
                 ..
-            }) => write!(
+            }) => write!(f, "challenged, {status} {phrase}, realm {:?}", wanted.realm),
+            Self::Refused(refusal) => write!(
                 f,
-                "verdict: challenged, {status} {phrase}, realm {:?}",
-                wanted.realm
-            ),
-            Verdict::Refused(refusal) => write!(
-                f,
-                "verdict: refused, {} {}, reason={refusal}: {}",
+                "refused, {} {}, reason={refusal}: {}",
                 refusal.status,
                 refusal.phrase,
                 refusal.hint()
             ),
-            Verdict::Dropped(refusal) => {
-                write!(f, "verdict: dropped (ACK has no answer), reason={refusal}")
+            Self::Dropped(refusal) => {
+                write!(f, "dropped (ACK has no answer), reason={refusal}")
             }
-            Verdict::Malformed(fault) => {
-                write!(f, "verdict: refused, {} {}", fault.status, fault.phrase)
-            }
-            Verdict::Undecided => f.write_str("verdict: refused, the checks do not come to an end"),
+            Self::Malformed(fault) => write!(f, "refused, {} {}", fault.status, fault.phrase),
+            Self::Undecided => f.write_str("refused, the checks do not come to an end"),
+            Self::ByNonce { good, bad } => write!(
+                f,
+                "depends on the running server, which alone knows whether the nonce is good.\n  \
+                 if it is, and the password is right: {good}\n  if it is not: {bad}"
+            ),
         }
     }
 }
@@ -216,67 +228,47 @@ pub fn explain_message(
         source: scene.source,
         identities: identities.as_ref(),
     };
-    let stated = scene.digest_user.map(|text| {
-        let (user, domain) = text.rsplit_once('@').unwrap_or((text, ""));
-        // A bare name is one of the domain of From.
-        let of_from = || {
-            request
-                .from
-                .uri
-                .sip()
-                .map(|sip| sip.host.canonical().into_owned())
-        };
-        let domain = match domain {
-            "" => of_from().unwrap_or_default(),
-            domain => domain.to_ascii_lowercase(),
-        };
-        DigestUser {
-            user: user.to_owned(),
-            realm: domain.clone(),
-            domain,
-        }
-    });
-    match &stated {
-        Some(user) => steps.push(format!(
+    let stated = scene
+        .digest_user
+        .and_then(|text| stated(text, &request, rules));
+    steps.push(match (&stated, scene.digest_user) {
+        (Some(user), _) => format!(
             "digest: taken as proved, {:?}",
             format!("{}@{}", user.user, user.domain)
-        )),
-        None => steps.push("digest: no password is proved".to_owned()),
-    }
-    let hearing = Hearing {
+        ),
+        (None, Some(text)) => format!(
+            "digest: {text:?} is a user of no realm, since nothing here is of a domain of ours: USER@DOMAIN is one"
+        ),
+        (None, None) => "digest: no password is proved".to_owned(),
+    });
+    let mut hearing = Hearing {
         stated,
         ..Hearing::new(&peer, scene.occasion, rules)
     };
-    let mut answers = Answers::default();
-    let mut verdict = Verdict::Undecided;
-    let mut would_refuse = None;
-    for _ in 0..MAX_ROUNDS {
-        match decide(request, &hearing, answers, &mut steps) {
-            Decision::Admit(admitted) => {
-                would_refuse = admitted.would_refuse().cloned();
-                verdict = Verdict::Admitted(admitted.ground().clone());
-                break;
-            }
-            Decision::Refuse(refusal) => {
-                verdict = Verdict::Refused(refusal);
-                break;
-            }
-            Decision::Challenge(challenge) => {
-                verdict = Verdict::Refused(challenge.refusal);
-                break;
-            }
-            Decision::Drop(refusal) => {
-                verdict = Verdict::Dropped(refusal);
-                break;
-            }
-            Decision::Pending(pending) => {
-                let names: Vec<_> = pending.names().map(|n| format!("{n:?}")).collect();
-                steps.push(format!("asking for check {}", names.join(", ")));
-                answers = pending.answer();
-            }
-        }
+    let (mut verdict, mut would_refuse) = hear(request, &hearing, &mut steps);
+    let depends = [Reason::DigestBadNonce, Reason::DigestStale];
+    if let Verdict::Refused(refusal) | Verdict::Dropped(refusal) = &verdict
+        && depends.contains(&refusal.reason)
+        && let Some(user) = rules.named_user(message, scene.occasion.path)
+    {
+        steps.push(format!(
+            "if the nonce is good, and the password is that of {:?}:",
+            format!("{}@{}", user.user, user.domain)
+        ));
+        hearing.stated = Some(user);
+        let (good, would_refuse_then) = hear(request, &hearing, &mut steps);
+        would_refuse = would_refuse_then;
+        verdict = Verdict::ByNonce {
+            good: Box::new(good),
+            bad: Box::new(verdict),
+        };
     }
-    let refusal = match &verdict {
+    // What a new nonce does not mend is what there is to mend.
+    let last = match &verdict {
+        Verdict::ByNonce { good, .. } => good,
+        verdict => verdict,
+    };
+    let refusal = match last {
         Verdict::Refused(refusal) | Verdict::Dropped(refusal) => Some(refusal),
         _ => would_refuse.as_ref(),
     };
@@ -289,6 +281,51 @@ pub fn explain_message(
         steps,
         remedies,
     }
+}
+
+/// Who is meant by `--digest-user`: a bare user is one of the realm that would be asked in. `None` if there is no such realm.
+fn stated(text: &str, request: &Request<'_>, rules: &Rules) -> Option<DigestUser> {
+    let (user, realm) = match text.rsplit_once('@') {
+        Some((user, domain)) => (user, domain.into()),
+        None => {
+            // What is only stated has no Request-URI of its own; To says for whom it is.
+            let realm = rules.realm_for(request);
+            (text, realm.or_else(|| rules.realm_of_uri(&request.to.uri))?)
+        }
+    };
+    Some(DigestUser {
+        user: user.to_owned(),
+        domain: canonical_domain(&realm).into_owned(),
+        realm: realm.into(),
+    })
+}
+
+/// Judges a request to the end, answering what is asked. Also says what the secure rules would have said.
+fn hear(
+    request: Request<'_>,
+    hearing: &Hearing<'_>,
+    steps: &mut Vec<String>,
+) -> (Verdict, Option<Refusal>) {
+    let mut answers = Answers::default();
+    for _ in 0..MAX_ROUNDS {
+        let verdict = match decide(request, hearing, answers, steps) {
+            Decision::Admit(admitted) => {
+                let would_refuse = admitted.would_refuse().cloned();
+                return (Verdict::Admitted(admitted.ground().clone()), would_refuse);
+            }
+            Decision::Refuse(refusal) => Verdict::Refused(refusal),
+            Decision::Challenge(challenge) => Verdict::Refused(challenge.refusal),
+            Decision::Drop(refusal) => Verdict::Dropped(refusal),
+            Decision::Pending(pending) => {
+                let names: Vec<_> = pending.names().map(|n| format!("{n:?}")).collect();
+                steps.push(format!("asking for check {}", names.join(", ")));
+                answers = pending.answer();
+                continue;
+            }
+        };
+        return (verdict, None);
+    }
+    (Verdict::Undecided, None)
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -492,7 +529,7 @@ fn mapping(
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::test_support::{cert, options, rules, with_passwords};
+    use super::super::test_support::{cert, options, request, rules, with_passwords};
     use super::super::{IdentityPath, IdentityRules, Mappings};
     use super::*;
 
@@ -603,6 +640,110 @@ mod tests {
             };
             let text = explain(None, &statement, &rules).to_string();
             assert!(text.contains(wanted), "{user:?}: {wanted:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_user_belongs_to_the_realm_that_would_be_asked_in() {
+        const NOBODY: &str = "sip:anonymous@anonymous.invalid";
+        for (situation, from, to, realm, user, wanted) in [
+            (
+                "From of ours",
+                "sip:alice@EXAMPLE.org",
+                "sip:bob@pocock.com.au",
+                None,
+                "alice",
+                "\"alice@example.org\"",
+            ),
+            (
+                "nobody",
+                NOBODY,
+                "sip:bob@example.org",
+                None,
+                "alice",
+                "\"alice@example.org\"",
+            ),
+            (
+                "nobody, to nobody",
+                NOBODY,
+                NOBODY,
+                None,
+                "alice",
+                "\"alice\" is a user of no realm",
+            ),
+            (
+                "with a domain",
+                NOBODY,
+                NOBODY,
+                None,
+                "alice@Example.org",
+                "\"alice@example.org\"",
+            ),
+            (
+                "a realm that is set",
+                NOBODY,
+                NOBODY,
+                Some("sip.example.net"),
+                "alice",
+                "\"alice@sip.example.net\"",
+            ),
+        ] {
+            let mut options = options(IdentityRules::Secure);
+            options.digest.enabled = true;
+            options.digest.static_realm = realm.map(str::to_owned);
+            let rules = with_passwords(&options, Mappings::default());
+            let statement = Statement {
+                digest_user: Some(user),
+                to: Some(to),
+                ..statement(from)
+            };
+            let text = explain(None, &statement, &rules).to_string();
+            assert!(text.contains(wanted), "{situation}: {wanted:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_captured_answer_both_is_told_what_a_good_nonce_and_what_a_bad_one_leads_to() {
+        let scene = Scene {
+            transport: Transport::Tcp,
+            source: "127.0.0.3:5060".parse().unwrap(),
+            occasion: IdentityPath::Proxy.into(),
+            digest_user: None,
+        };
+        let admitted = "right: admitted, ground=digest(\"alice@example.org\")";
+        for (from, reject, good, bad) in [
+            (
+                "sip:alice@example.org",
+                false,
+                admitted,
+                "not: challenged, 407",
+            ),
+            ("sip:alice@example.org", true, admitted, "not: refused, 403"),
+            (
+                "sip:bob@example.org",
+                false,
+                "right: refused, 403 Forbidden",
+                "not: challenged, 407",
+            ),
+        ] {
+            let mut options = options(IdentityRules::Secure);
+            options.digest.enabled = true;
+            options.digest.reject_bad_nonces = reject;
+            let rules = with_passwords(&options, Mappings::default());
+            let text = request(
+                "MESSAGE",
+                &super::super::test_support::from(from),
+                "<sip:eve@example.org>",
+                "Proxy-Authorization: Digest username=\"alice\", realm=\"example.org\", nonce=\"77\", \
+                 uri=\"sip:eve@example.org\", response=\"0123456789abcdef0123456789abcdef\"\r\n",
+            );
+            let message = Message::parse(text.as_bytes(), text.len(), 64);
+            let explanation = explain_message(None, &message, &scene, &rules);
+            assert!(!explanation.is_admitted(), "it is not certain");
+            let told = explanation.to_string();
+            for wanted in [good, bad, "depends on the running server"] {
+                assert!(told.contains(wanted), "{from}: {wanted:?} in\n{told}");
+            }
         }
     }
 

@@ -14,7 +14,8 @@ use super::options::IdentityRules;
 use super::secure::Judgement;
 use super::verdict::{Ground, IdentityPath, Reason, Refusal, Role, Wanted};
 use crate::sip::{
-    HeaderName, Host, Method, SipUri, StatusCode, Uri, canonical_user, list_elements,
+    HeaderName, Host, Message, Method, Request, SipUri, StatusCode, Uri, canonical_user,
+    list_elements,
 };
 
 /// The user part that hides a name (RFC 3323 §4.1.1.3), and the host that goes with it.
@@ -27,11 +28,9 @@ pub struct PasswordsFailed;
 
 /// Who knows the passwords.
 pub trait Passwords: Send + Sync {
-    /// The hashes of a user, if they are known at once; `Some(None)` for one who has none. Called on a worker thread: it
-    /// must not block.
-    fn recall(&self, user: &str, domain: &str) -> Option<Option<Arc<HashText>>>;
-
-    /// Finds them. May block; runs on the lookup pool.
+    /// The hashes of a user; `None` for one who has none. May block; runs on the lookup pool.
+    ///
+    /// Nothing is answered at once: how long an answer takes must not tell who has been there lately from who does not exist.
     ///
     /// # Errors
     /// Whoever would know does not answer.
@@ -43,10 +42,6 @@ pub trait Passwords: Send + Sync {
 pub struct NoPasswords;
 
 impl Passwords for NoPasswords {
-    fn recall(&self, _user: &str, _domain: &str) -> Option<Option<Arc<HashText>>> {
-        Some(None)
-    }
-
     fn answer(&self, _user: &str, _domain: &str) -> Result<Option<Arc<HashText>>, PasswordsFailed> {
         Ok(None)
     }
@@ -114,6 +109,39 @@ impl Rules {
         }
     }
 
+    /// The realm in which the sender of a request is asked: the one that is set, else the domain of From, else that of the
+    /// Request-URI if it is ours.
+    pub(super) fn realm_for(&self, request: &Request<'_>) -> Option<Box<str>> {
+        if let Some(realm) = self.static_realm() {
+            return Some(realm.into());
+        }
+        self.realm_of_uri(&request.from.uri)
+            .or_else(|| self.realm_of_uri(&request.uri))
+    }
+
+    /// The domain of a URI as a realm, if it is ours. repro writes it as the client did, and hashes it so.
+    pub(super) fn realm_of_uri(&self, uri: &Uri<'_>) -> Option<Box<str>> {
+        let uri = uri.sip()?;
+        let spelt: Box<str> = match (self.identity, &uri.host) {
+            (IdentityRules::Repro | IdentityRules::Report, Host::Name(name)) => (*name).into(),
+            _ => uri.host.canonical().into(),
+        };
+        self.is_ours(&spelt).then_some(spelt)
+    }
+
+    /// Who sent the first answer for a realm of ours, by what it says itself.
+    pub(super) fn named_user(
+        &self,
+        message: &Message<'_>,
+        path: IdentityPath,
+    ) -> Option<DigestUser> {
+        let values = fields(path).iter().flat_map(|name| message.all(*name));
+        values
+            .filter_map(|value| Credentials::parse(value).ok().flatten())
+            .find(|credentials| self.is_our_realm(credentials.realm()))
+            .map(|credentials| DigestUser::named_by(&credentials))
+    }
+
     fn is_ours(&self, name: &str) -> bool {
         match self.identity {
             IdentityRules::Secure => {
@@ -151,11 +179,7 @@ impl Case<'_> {
                 Standing::Absent
             });
         };
-        let fields: &[HeaderName] = match self.occasion.path {
-            IdentityPath::Proxy => &[HeaderName::ProxyAuthorization],
-            // repro asks with 407 here too, and its clients have learnt to answer so.
-            IdentityPath::Registrar => &[HeaderName::Authorization, HeaderName::ProxyAuthorization],
-        };
+        let fields = fields(self.occasion.path);
         let mut unreadable = None;
         let message = self.request.message;
         for value in fields.iter().flat_map(|name| message.all(*name)) {
@@ -197,6 +221,7 @@ impl Case<'_> {
             method: self.request.method.as_str(),
             uri: self.request.uri_text,
             body: self.request.message.body(),
+            is_datagram: !self.peer.transport.is_stream(),
         };
         let (source, now) = (self.peer.source.ip(), self.occasion.now);
         let checked = match digest.check(credentials, &request, source, now) {
@@ -204,9 +229,7 @@ impl Case<'_> {
             Err(fault) => return Standing::Fault(fault),
         };
         let (user, domain) = Digest::lookup_key(credentials);
-        let known = self.answers.password(&user, &domain);
-        let known = known.or_else(|| self.rules.passwords.recall(&user, &domain).map(Ok));
-        let stored = match known {
+        let stored = match self.answers.password(&user, &domain) {
             Some(Ok(stored)) => stored,
             Some(Err(PasswordsFailed)) => return Standing::Failed,
             None => {
@@ -230,28 +253,9 @@ impl Case<'_> {
         })
     }
 
-    /// The realm of a challenge: the one that is set, else the domain of From, else that of the Request-URI if it is ours.
-    fn realm(&self) -> Option<Box<str>> {
-        if let Some(realm) = self.rules.static_realm() {
-            return Some(realm.into());
-        }
-        let host = |uri: &Uri<'_>| uri.sip().map(|sip| self.spelt(sip));
-        let from = host(&self.request.from.uri).filter(|host| self.rules.is_ours(host));
-        let to_us = || host(&self.request.uri).filter(|host| self.rules.is_ours(host));
-        from.or_else(to_us)
-    }
-
-    /// A host as a realm has it. repro writes it as the client did, and hashes it so.
-    fn spelt(&self, uri: &SipUri<'_>) -> Box<str> {
-        match (self.rules.identity, &uri.host) {
-            (IdentityRules::Repro | IdentityRules::Report, Host::Name(name)) => (*name).into(),
-            _ => uri.host.canonical().into(),
-        }
-    }
-
     /// The refusal that asks for a password, or one that does not where there is no realm to ask in.
     pub(super) fn challenge(&self, reason: Reason, stale: bool, role: Role) -> Refusal {
-        let Some(realm) = self.realm() else {
+        let Some(realm) = self.rules.realm_for(self.request) else {
             return Refusal::forbidden(self.password_phrase(), reason, role);
         };
         Refusal::challenge(self.field(), realm, reason, stale, role)
@@ -364,6 +368,15 @@ impl Case<'_> {
         // repro knows nobody of no domain.
         let nobody = self.rules.identity == IdentityRules::Secure && is_nobody(sip);
         (of_domain && (within || is_anonymous(sip))) || nobody
+    }
+}
+
+/// Where answers are looked for.
+fn fields(path: IdentityPath) -> &'static [HeaderName] {
+    match path {
+        IdentityPath::Proxy => &[HeaderName::ProxyAuthorization],
+        // repro asks with 407 here too, and its clients have learnt to answer so.
+        IdentityPath::Registrar => &[HeaderName::Authorization, HeaderName::ProxyAuthorization],
     }
 }
 

@@ -35,7 +35,7 @@ fn set(identity: IdentityRules, digest: bool, certificates: bool) -> AuthOptions
     options
 }
 
-/// Judges a text and looks at what becomes of it.
+/// Judges a text, answers what is asked for, and looks at what becomes of it.
 fn hear<R>(
     text: &str,
     peer: &Peer<'_>,
@@ -45,7 +45,11 @@ fn hear<R>(
     let message = Message::parse(text.as_bytes(), text.len(), 64);
     let request = Request::read(&message, rules.identity.from_rule()).unwrap();
     let occasion = occasion(request.method.as_str());
-    look(request, admit(request, peer, occasion, rules))
+    let mut decision = admit(request, peer, occasion, rules);
+    while let Decision::Pending(pending) = decision {
+        decision = resume(request, peer, occasion, rules, pending.answer());
+    }
+    look(request, decision)
 }
 
 fn told(text: &str, peer: &Peer<'_>, rules: &Rules) -> String {
@@ -328,48 +332,83 @@ fn what_is_proved_once_is_proved_for_its_request_and_for_no_other() {
     });
 }
 
-/// Knows nothing at once.
-struct Slow(Result<(), PasswordsFailed>);
+/// Answers with alice's password, or fails.
+struct Store(Result<(), PasswordsFailed>);
 
-impl Passwords for Slow {
-    fn recall(&self, _user: &str, _domain: &str) -> Option<Option<Arc<HashText>>> {
-        None
-    }
-
+impl Passwords for Store {
     fn answer(&self, user: &str, domain: &str) -> Result<Option<Arc<HashText>>, PasswordsFailed> {
         self.0.map(|()| {
             let hashes = HashText::of_password(&[Algorithm::Md5], user, domain, b"alice-pw");
-            Some(Arc::new(hashes.unwrap()))
+            (user == "alice").then(|| Arc::new(hashes.unwrap()))
         })
     }
 }
 
 #[test]
-fn a_password_that_has_to_be_asked_for_is_waited_for_and_a_failure_lets_nobody_in() {
-    for (store, wanted) in [
-        (Ok(()), "digest(\"alice@example.org\")"),
-        (Err(PasswordsFailed), "500 Server Internal Error"),
+fn a_password_is_waited_for_whoever_it_is_of_and_a_failure_lets_nobody_in() {
+    let fails = Err(PasswordsFailed);
+    for (user, store, wanted) in [
+        ("alice", Ok(()), "digest(\"alice@example.org\")"),
+        ("nobody", Ok(()), "403 Authentication Failed"),
+        ("alice", fails, "500 Server Internal Error"),
+        ("nobody", fails, "500 Server Internal Error"),
     ] {
         let options = set(IdentityRules::Secure, true, true);
         let mut rules = with_passwords(&options, Mappings::default());
-        rules.passwords = Arc::new(Slow(store));
+        rules.passwords = Arc::new(Store(store));
         let peer = peer(Transport::Tcp, ANY, None);
-        let line = answered(&rules, &peer, "alice", "alice-pw", 1);
+        let line = answered(&rules, &peer, user, "alice-pw", 1);
         let text = request(
             "MESSAGE",
             &from("sip:alice@example.org"),
             "<sip:eve@example.org>",
             &line,
         );
-        hear(&text, &peer, &rules, |request, decision| {
-            let Decision::Pending(pending) = decision else {
-                panic!("{decision:?}");
-            };
-            assert_eq!(pending.names().collect::<Vec<_>>(), ["password"]);
-            let answers = pending.answer();
-            let done = resume(request, &peer, occasion("MESSAGE"), &rules, answers);
-            assert_eq!(answer(&done), wanted);
-        });
+        let message = Message::parse(text.as_bytes(), text.len(), 64);
+        let request = Request::read(&message, rules.identity.from_rule()).unwrap();
+        let Decision::Pending(pending) = admit(request, &peer, occasion("MESSAGE"), &rules) else {
+            panic!("{user} is answered at once");
+        };
+        assert_eq!(pending.names().collect::<Vec<_>>(), ["password"]);
+        let answers = pending.answer();
+        let done = resume(request, &peer, occasion("MESSAGE"), &rules, answers);
+        assert_eq!(answer(&done), wanted, "{user}");
+    }
+}
+
+#[test]
+fn a_datagram_that_anybody_may_have_sent_is_not_laid_to_its_address() {
+    let guess = |user: &str, rules: &Rules, peer: &Peer<'_>| {
+        let line = answered(rules, peer, user, "a guess", 1);
+        let claimed = from("sip:alice@example.org");
+        let text = request("MESSAGE", &claimed, "<sip:eve@example.org>", &line);
+        hear(&text, peer, rules, |_, decision| match decision {
+            Decision::Refuse(refusal) => refusal.reason.id(),
+            other => panic!("{other:?}"),
+        })
+    };
+    for (situation, transport, bind_source, second) in [
+        (
+            "a nonce for any address",
+            Transport::Udp,
+            false,
+            "digest-wrong",
+        ),
+        (
+            "sent to that address",
+            Transport::Udp,
+            true,
+            "digest-limited",
+        ),
+        ("a connection", Transport::Tcp, false, "digest-limited"),
+    ] {
+        let mut options = set(IdentityRules::Secure, true, true);
+        options.digest.bind_source = bind_source;
+        options.digest.max_failures_per_source = 1;
+        let rules = with_passwords(&options, Mappings::default());
+        let peer = peer(transport, ANY, None);
+        assert_eq!(guess("alice", &rules, &peer), "digest-wrong", "{situation}");
+        assert_eq!(guess("bob", &rules, &peer), second, "{situation}");
     }
 }
 

@@ -21,12 +21,6 @@ impl YesOrNo for bool {
     }
 }
 
-impl<T: Clone> YesOrNo for Option<T> {
-    fn is_yes(&self) -> bool {
-        self.is_some()
-    }
-}
-
 /// Answers of a kind by their questions, each with the time until which it counts.
 type Shard<Q, A> = LruCache<Q, (A, Instant)>;
 

@@ -222,7 +222,6 @@ impl Data {
     pub fn forget(&self) {
         self.asking.directory.forget();
         self.asking.remembered.forget();
-        self.asking.passwords.forget();
     }
 
     /// The settings that they were opened by.

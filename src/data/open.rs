@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::passwords::{Passwords, REMEMBER};
+use super::passwords::Passwords;
 use super::take_over::{self, Waiting, waiting};
 use super::{Asking, Data, Directory, Identities, Memory};
 use crate::store::embedded::{Access, Embedded, Serving, is_there, refuse_gone};
@@ -194,14 +194,7 @@ fn compose(options: &StoreOptions, default: &Any) -> Result<Data, Error> {
         )),
         identities: Arc::new(Identities::new(runtime.store(), Arc::clone(&remembered))),
         remembered,
-        passwords: Arc::new(Passwords::new(
-            runtime.store(),
-            Memory::new(
-                options.remembered,
-                options.remember.min(REMEMBER),
-                options.remember_negative.min(REMEMBER),
-            ),
-        )),
+        passwords: Arc::new(Passwords::new(runtime.store())),
     };
     let place = match options.runtime {
         Some(_) => format!(

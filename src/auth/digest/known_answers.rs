@@ -29,6 +29,7 @@ fn expected(
         method,
         uri: credentials.uri().as_bytes(),
         body: body.as_bytes(),
+        is_datagram: false,
     };
     response(algorithm, cover, &credentials, &request, &a1.unwrap()).unwrap()
 }

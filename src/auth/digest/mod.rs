@@ -63,7 +63,8 @@ pub struct DigestOptions {
     /// Ours: `DigestMaximumFailuresPerSource`: wrong passwords a minute from one address, or one /64 of IPv6; 0 for any
     /// number.
     pub max_failures_per_source: u32,
-    /// Ours: `DigestMaximumFailuresPerUser`: wrong passwords a minute for one user; 0 for any number.
+    /// Ours: `DigestMaximumFailuresPerUser`: wrong passwords a minute for one user, a quarter of them from one source; 0 for
+    /// any number.
     pub max_failures_per_user: u32,
 }
 
@@ -81,7 +82,7 @@ impl Default for DigestOptions {
             reject_bad_nonces: false,
             impersonation_in_dialog: false,
             max_failures_per_source: 60,
-            max_failures_per_user: 300,
+            max_failures_per_user: 60,
         }
     }
 }

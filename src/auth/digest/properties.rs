@@ -79,7 +79,7 @@ proptest! {
         let Ok(Some(own)) = Credentials::parse(&octets) else {
             return Ok(());
         };
-        let request = DigestRequest { method: "INVITE", uri: b"sip:h", body: b"" };
+        let request = DigestRequest { method: "INVITE", uri: b"sip:h", body: b"", is_datagram: false };
         prop_assert!(digest(options()).check(&own, &request, ip("::1"), NOW).is_err());
         let text = write(&own);
         prop_assert_eq!(Credentials::parse(text.as_bytes()), Ok(Some(own)));

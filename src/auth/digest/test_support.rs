@@ -166,6 +166,7 @@ impl Client {
             method: self.sent_method,
             uri: self.sent_uri.as_bytes(),
             body: self.sent_body,
+            is_datagram: false,
         };
         let checked = digest.check(&credentials, &request, ip(self.source), self.at)?;
         digest.verify(checked, &credentials, &request, stored, self.at)

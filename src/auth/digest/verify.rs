@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::attempts::{Limits, Source, UserKey};
+use super::attempts::{Limits, Origin, Source, UserKey};
 use super::credentials::{Credentials, CredentialsFault};
 use super::hash::{
     Algorithm, HashText, Unavailable, hash_of_parts, is_same, keyed_stand_in, short_sha256,
@@ -27,6 +27,8 @@ pub struct DigestRequest<'a> {
     pub uri: &'a [u8],
     /// The body.
     pub body: &'a [u8],
+    /// Whether it came as a datagram, whose source address anybody may write.
+    pub is_datagram: bool,
 }
 
 /// Who has proved a password.
@@ -38,6 +40,18 @@ pub struct DigestUser {
     pub domain: String,
     /// The realm as the client wrote it.
     pub realm: String,
+}
+
+impl DigestUser {
+    /// Whoever an answer says that it is from, proved or not.
+    pub(in crate::auth) fn named_by(credentials: &Credentials<'_>) -> Self {
+        let (user, domain) = Digest::lookup_key(credentials);
+        Self {
+            user,
+            domain,
+            realm: credentials.realm().to_owned(),
+        }
+    }
 }
 
 /// Why an answer proves nothing.
@@ -89,7 +103,7 @@ pub struct Checked {
     cover: Cover,
     nonce: NonceKey,
     used: Use,
-    source: Source,
+    from: Origin,
     user: UserKey,
 }
 
@@ -152,7 +166,11 @@ impl Digest {
             cover,
             nonce,
             used,
-            source: Source::of(source),
+            from: Origin {
+                source: Source::of(source),
+                // Who answers a nonce that is good for one address alone has been sent it there.
+                is_certain: self.options.bind_source || !request.is_datagram,
+            },
             user: UserKey::of(&user, &domain),
         };
         self.may_try(&checked, now)?;
@@ -184,7 +202,7 @@ impl Digest {
             if !self.memory.spent.repeats(checked.nonce, checked.used, body) {
                 return Err(DigestFault::Replayed);
             }
-            return Ok(proved(credentials));
+            return Ok(DigestUser::named_by(credentials));
         }
         let stand_in = self.memory.stand_in(checked.algorithm, credentials);
         let known = stored.and_then(|stored| stored.get(checked.algorithm));
@@ -194,10 +212,10 @@ impl Digest {
             let given = credentials.response.to_ascii_lowercase();
             is_same(expected.as_bytes(), given.as_bytes())
         });
-        let (user, source) = (checked.user, checked.source);
+        let (user, from) = (checked.user, checked.from);
         let attempts = &self.memory.attempts;
         if !is_right || known.is_none() {
-            attempts.failed(user, source, self.limits(), now);
+            attempts.failed(user, from, self.limits(), now);
             return Err(DigestFault::Wrong);
         }
         if !self.options.legacy {
@@ -214,8 +232,8 @@ impl Digest {
                     .map_err(DigestFault::from)?;
             }
         }
-        attempts.proved(user, source, now);
-        Ok(proved(credentials))
+        attempts.proved(user, from, now);
+        Ok(DigestUser::named_by(credentials))
     }
 
     pub(super) fn cover(&self, credentials: &Credentials<'_>) -> Result<Cover, DigestFault> {
@@ -243,11 +261,11 @@ impl Digest {
     }
 
     fn may_try(&self, checked: &Checked, now: u64) -> Result<(), DigestFault> {
-        let Checked { user, source, .. } = *checked;
+        let Checked { user, from, .. } = *checked;
         if self
             .memory
             .attempts
-            .are_too_many(user, source, self.limits(), now)
+            .are_too_many(user, from, self.limits(), now)
         {
             return Err(DigestFault::TooManyFailures);
         }
@@ -289,15 +307,6 @@ fn fingerprint(credentials: &Credentials<'_>) -> [u8; 16] {
         realm.len()
     );
     short_sha256(b"digest answer", text.as_bytes())
-}
-
-fn proved(credentials: &Credentials<'_>) -> DigestUser {
-    let (user, domain) = Digest::lookup_key(credentials);
-    DigestUser {
-        user,
-        domain,
-        realm: credentials.realm().to_owned(),
-    }
 }
 
 /// Whether a digest-uri is that of the request: octet for octet, or by RFC 3261 §19.1.4. That of an ACK is its INVITE's, which

@@ -84,6 +84,7 @@ pub(super) fn resolve(
         notes: Vec::new(),
     };
     weaknesses(&mut v, &configuration);
+    without_effect(&mut v, &configuration);
     configuration.notes = v.into_notes();
     configuration
 }
@@ -193,6 +194,18 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
             "0: passwords may be guessed as fast as the network allows",
         ),
         (
+            auth.digest.enabled && auth.digest.max_failures_per_user == 0,
+            "DigestMaximumFailuresPerUser",
+            "0: the password of one user may be guessed from as many addresses as somebody has",
+        ),
+        (
+            auth.digest.enabled
+                && !auth.certificate_authenticator
+                && !c.tables.routing.challenge_third_parties,
+            "ChallengeThirdPartiesCallingLocalDomains",
+            "false, with EnableCertificateAuthenticator off: a From of another domain is believed without proof",
+        ),
+        (
             c.proxy.keep_credentials && auth.digest.enabled,
             "NeverStripProxyAuthorizationHeaders",
             "whoever is called gets the caller's digest answer, and may guess the password from it",
@@ -265,6 +278,30 @@ fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
                 name,
                 "0: a peer may hold its connection for ever",
             );
+        }
+    }
+}
+
+/// Says what does nothing beside other settings.
+fn without_effect(v: &mut Values<'_>, c: &Configuration) {
+    let text = if !c.auth.digest.enabled {
+        "it does nothing: with DisableAuth = true nobody is asked for a password"
+    } else if !c.auth.certificate_authenticator {
+        "it does nothing: with EnableCertificateAuthenticator off no certificate proves a From"
+    } else {
+        return;
+    };
+    let instead = &c.auth.certificate_instead;
+    if instead.everywhere {
+        v.note(NoteClass::Info, "CertificateInsteadOfDigest", text);
+    }
+    if !instead.domains.is_empty() {
+        v.note(NoteClass::Info, "CertificateInsteadOfDigestDomains", text);
+    }
+    for (listener, decided) in c.listeners.iter().zip(&instead.listeners) {
+        if let (Some(true), Some(number)) = (decided, listener.setting.strip_suffix("Interface")) {
+            let name = format!("{number}CertificateInsteadOfDigest");
+            v.note(NoteClass::Info, &name, text);
         }
     }
 }
@@ -719,6 +756,18 @@ mod tests {
             ("ConnectTimeout = 0", "ConnectTimeout"),
             ("HandshakeTimeout = 0", "HandshakeTimeout"),
             ("WriteTimeout =", "WriteTimeout"),
+            (
+                "DigestMaximumFailuresPerSource = 0",
+                "DigestMaximumFailuresPerSource",
+            ),
+            (
+                "DigestMaximumFailuresPerUser = 0",
+                "DigestMaximumFailuresPerUser",
+            ),
+            (
+                "ChallengeThirdPartiesCallingLocalDomains = false",
+                "ChallengeThirdPartiesCallingLocalDomains",
+            ),
         ] {
             let c = good(&format!("{DOMAIN}{text}"));
             assert!(
@@ -771,6 +820,56 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_instead_of_a_password_needs_both_or_does_nothing() {
+        let by_all = [
+            ("CertificateInsteadOfDigest", "true"),
+            ("CertificateInsteadOfDigestDomains", "example.org"),
+            ("Transport1CertificateInsteadOfDigest", "true"),
+        ];
+        let listener = "Transport1Interface = 127.0.0.1:5071\nTransport1Type = TLS\nTransport1TlsDomain = example.org\n\
+                        TLSClientVerification = Optional\n";
+        for (situation, settings, told) in [
+            ("both", "EnableCertificateAuthenticator = true\n", false),
+            (
+                "passwords",
+                "EnableCertificateAuthenticator = false\n",
+                true,
+            ),
+            (
+                "certificates",
+                "EnableCertificateAuthenticator = true\nDisableAuth = true\n",
+                true,
+            ),
+            ("neither", "DisableAuth = true\n", true),
+        ] {
+            for (name, value) in by_all {
+                let c = good(&format!("{DOMAIN}{listener}{settings}{name} = {value}\n"));
+                let found = has_note(&c, NoteClass::Info, name);
+                assert_eq!(found, told, "{name} with {situation}: {:#?}", c.notes);
+            }
+            let c = good(&format!(
+                "{DOMAIN}{listener}{settings}CertificateInsteadOfDigest = false\n"
+            ));
+            let found = has_note(&c, NoteClass::Info, "CertificateInsteadOfDigest");
+            assert!(!found, "off, with {situation}");
+        }
+    }
+
+    #[test]
+    fn third_parties_are_believed_without_proof_only_where_nobody_asks() {
+        for (settings, told) in [
+            ("", true),
+            ("EnableCertificateAuthenticator = true\n", false),
+            ("DisableAuth = true\n", false),
+        ] {
+            let name = "ChallengeThirdPartiesCallingLocalDomains";
+            let c = good(&format!("{DOMAIN}{settings}{name} = false\n"));
+            let found = has_note(&c, NoteClass::Unsafe, name);
+            assert_eq!(found, told, "{settings}: {:#?}", c.notes);
+        }
     }
 
     #[test]

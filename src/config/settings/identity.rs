@@ -179,15 +179,15 @@ const DIGEST_ROWS: &[Setting] = &[
         "DigestMaximumFailuresPerSource",
         FAILURES,
         "60",
-        "Wrong passwords a minute from one address, or one /64 of IPv6; beyond it all from there fail. 0 for any number.",
+        "Wrong passwords a minute from one address, or one /64 of IPv6; beyond it all from there fail, but those of users who \
+         have proved theirs there lately, which are limited each by itself. 0 for any number.",
     ),
     honoured(
         "DigestMaximumFailuresPerUser",
         FAILURES,
-        "300",
-        "Wrong passwords a minute for one user; beyond it only addresses that have proved the password lately are heard. \
-         More than DigestMaximumFailuresPerSource, or whoever guesses from one address locks the user out of new ones. 0 for \
-         any number.",
+        "60",
+        "Wrong passwords a minute for one user, a quarter of them from one address; beyond it only addresses that have proved \
+         the password lately are heard. 0 for any number.",
     ),
     honoured(
         "RegisterChallengeStatus",
