@@ -45,6 +45,16 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The mappings file has changed, and no mapping is left in it.
+    #[error(
+        "CommonNameMappings = {}: no mapping left; SIGHUP puts it in force, and certificates then have what the table of TLS \
+         peer identities gives them",
+        path.display()
+    )]
+    MappingsEmptied {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file of rules for CAs cannot be read.
     #[error("CARights = {}: cannot read this file: {source}", path.display())]
     RightsUnreadable {
@@ -642,8 +652,8 @@ impl Server {
         Ok(reloaded)
     }
 
-    /// Looks whether the mappings file is another than the one in force, and puts it in force whole or not at all. `None` if
-    /// there is nothing new. Costs some microseconds then, and is to be called several times a second.
+    /// Looks whether the mappings file is another than the one in force, and puts it in force whole or not at all; one without
+    /// any mapping waits for a reload, if there are some in force. `None` if there is nothing new. Costs some microseconds then, and is to be called several times a second.
     ///
     /// # Errors
     /// Each fault of a file that cannot be used, once; the old one stays in force.
@@ -668,6 +678,12 @@ impl Server {
                 return Some(Err(faults));
             }
         };
+        // Without mappings another authority decides: not because somebody has emptied the file to write it anew.
+        if read.mappings.is_empty() && !current.mappings.is_empty() {
+            let path = path.clone();
+            follower.refused(mark);
+            return Some(Err(vec![Fault::MappingsEmptied { path }]));
+        }
         let old = std::mem::replace(&mut current.mappings, Arc::new(read.mappings));
         match self.put_in_force(&current, Vec::new()) {
             Ok(reloaded) => {
