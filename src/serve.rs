@@ -393,6 +393,9 @@ fn reload(server: &Server, log: &LogHandle) -> Result<Reloaded, Vec<Fault>> {
             for note in &reloaded.notes {
                 warn!("config.note {note}");
             }
+            for fault in &reloaded.kept {
+                warn!("tls.file_kept {fault}");
+            }
             info!(
                 "server.reloaded generation={} connections={} after_ms={}",
                 reloaded.generation,
