@@ -235,6 +235,11 @@ fn explain(setup: &Setup, certificate: &str, from: &str) -> (Option<i32>, String
 
 #[test]
 fn a_place_where_no_log_can_be_is_a_fault_of_check_and_of_the_start() {
+    let logging = |text: &str| {
+        Setup::new(&format!(
+            "TLSDomainName = example.org\nCertificatePath = certs\nLoggingType = file\n{text}"
+        ))
+    };
     let pipe = |setup: &Setup| {
         let path = setup.dir().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
@@ -273,10 +278,11 @@ fn a_place_where_no_log_can_be_is_a_fault_of_check_and_of_the_start() {
             "is the file of the log already",
         ),
     ] {
-        let mut setup = Setup::usual().set("LoggingType", "file").set(name, value);
-        if !name.starts_with("Log") {
-            setup = setup.set("LogFilename", "./repro.log");
-        }
+        let other = match name.starts_with("Log") {
+            true => "",
+            false => "LogFilename = ./repro.log\n",
+        };
+        let setup = logging(&format!("{other}{name} = {value}\n")).set("LoggingType", "file");
         pipe(&setup);
         let (status, text) = setup.run(&["check", "repro.config"]);
         let (started, said) = run_to_end(&setup, Duration::from_secs(20));
@@ -296,10 +302,7 @@ fn a_place_where_no_log_can_be_is_a_fault_of_check_and_of_the_start() {
         }
         assert!(!setup.dir().join("repro.log").exists(), "{situation}");
     }
-    let setup = Setup::usual()
-        .set("AuditLog", "./audit.jsonl")
-        .set("LoggingType", "file")
-        .set("LogFilename", "/dev/null");
+    let setup = logging("AuditLog = ./audit.jsonl\nLogFilename = /dev/null\n");
     let (status, text) = setup.run(&["check", "repro.config"]);
     assert_ne!(status, Some(2), "{text}");
     assert!(!setup.dir().join("audit.jsonl").exists());
