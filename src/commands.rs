@@ -88,9 +88,12 @@ fn fail(faults: impl IntoIterator<Item: std::fmt::Display>) -> ExitCode {
 
 /// Exit status 0: all is honoured and safe; 1: it would serve, with notes; 2: it would not start.
 fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> ExitCode {
+    let of_logs = config::faults_of_logs(path, overrides);
     let loaded = match server::load(path, overrides, checks) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
+        Ok(loaded) if of_logs.is_empty() => loaded,
+        loaded => {
+            let mut faults = loaded.err().unwrap_or_default();
+            faults.extend(of_logs.into_iter().map(Fault::from));
             fail(&faults);
             for note in config::notes(path, overrides) {
                 say(&format!("sipvouch: {note}\n"));

@@ -276,9 +276,10 @@ pub(crate) fn answer_to_reload(reloaded: Result<&Reloaded, &[Fault]>) -> Result<
         .iter()
         .map(|change| json!({"name": change.name, "before": change.before, "now": change.now}))
         .collect();
+    let notes: Vec<&String> = reloaded.notes.iter().chain(&reloaded.kept).collect();
     Ok(json!({
         "generation": reloaded.generation,
-        "notes": reloaded.notes,
+        "notes": notes,
         "settings": settings,
         "domains_added": domains_added,
         "domains_removed": domains_removed,

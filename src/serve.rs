@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 
 use crate::admin::{self, ControlServer, ControlSocket, MOST_CLIENTS, Refused};
 use crate::auth::Check;
-use crate::config::{Configuration, Override};
+use crate::config::{self, Configuration, Override};
 use crate::control::{Desk, Order, answer_to_reload};
 use crate::data::{self, Watch};
 use crate::logging::{self, Destination, LogHandle};
@@ -95,7 +95,15 @@ fn run(
     // First of all: a signal that comes while the server starts waits for it.
     let signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failed::Process(e.to_string()))?;
-    let loaded = Files::load(path, &overrides, &checks).map_err(Failed::Faults)?;
+    let of_logs = config::faults_of_logs(path, &overrides);
+    let loaded = match Files::load(path, &overrides, &checks) {
+        Ok(loaded) if of_logs.is_empty() => loaded,
+        loaded => {
+            let mut faults = loaded.err().unwrap_or_default();
+            faults.extend(of_logs.into_iter().map(Fault::from));
+            return Err(Failed::Faults(faults));
+        }
+    };
     let mut notes = loaded.notes();
     let process = loaded.configuration.process.clone();
     notes.extend(descriptors(&loaded.configuration));
@@ -384,6 +392,9 @@ fn reload(server: &Server, log: &LogHandle) -> Result<Reloaded, Vec<Fault>> {
         Ok(reloaded) => {
             for note in &reloaded.notes {
                 warn!("config.note {note}");
+            }
+            for fault in &reloaded.kept {
+                warn!("tls.file_kept {fault}");
             }
             info!(
                 "server.reloaded generation={} connections={} after_ms={}",

@@ -14,7 +14,7 @@ use crate::auth::{
     AuthOptions, CaRights, Check, Digest, DigestMemory, ListenerPlace, MappingFault, Mappings,
     RightsFault, Rules, SealFault, Sealer, TokenSecret, Unavailable,
 };
-use crate::config::{self, ConfigError, Configuration, NoteClass, Override};
+use crate::config::{self, ConfigError, Configuration, NoteClass, Origin, Override};
 use crate::data::{self, Callout, CalloutFault, Data, Delivery, Tables};
 use crate::in_force::{Difference, InForce};
 use crate::logging::LoggingOptions;
@@ -37,6 +37,14 @@ pub enum Fault {
     /// A certificate, a key, a trust anchor or a TLS setting.
     #[error("{0}")]
     Tls(Box<LoadFault>),
+    /// A fault of the file that a setting names, with the place where it was set.
+    #[error("{at}: {fault}")]
+    Placed {
+        /// Where.
+        at: Origin,
+        /// The fault.
+        fault: Box<Fault>,
+    },
     /// The mappings file cannot be read.
     #[error("CommonNameMappings = {}: cannot read this file: {source}", path.display())]
     MappingsUnreadable {
@@ -44,6 +52,16 @@ pub enum Fault {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The mappings file has changed, and no mapping is left in it.
+    #[error(
+        "CommonNameMappings = {}: no mapping left; SIGHUP puts it in force, and certificates then have what the table of TLS \
+         peer identities gives them",
+        path.display()
+    )]
+    MappingsEmptied {
+        /// The file.
+        path: PathBuf,
     },
     /// The file of rules for CAs cannot be read.
     #[error("CARights = {}: cannot read this file: {source}", path.display())]
@@ -82,12 +100,40 @@ pub enum Fault {
     ListenersChanged,
 }
 
+impl Fault {
+    /// The setting that names the file which it is about.
+    fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::MappingsUnreadable { .. } => Some("CommonNameMappings"),
+            Self::RightsUnreadable { .. } => Some("CARights"),
+            Self::Callout(fault) => Some(fault.setting()),
+            Self::Tls(fault) => fault.setting.filter(|_| fault.file.is_some()),
+            _ => None,
+        }
+    }
+
+    fn placed(self, path: &Path, overrides: &[Override]) -> Self {
+        let at = self
+            .setting()
+            .map(|name| config::place(path, overrides, name));
+        match at {
+            None | Some(Origin::Default) => self,
+            Some(at) => Self::Placed {
+                at,
+                fault: Box::new(self),
+            },
+        }
+    }
+}
+
 /// A reload that was done.
 pub struct Reloaded {
     /// Number of what is in force now, from 1.
     pub generation: u64,
     /// What an operator has to know about it.
     pub notes: Vec<String>,
+    /// Faults of files of which what was read before stays in force.
+    pub(crate) kept: Vec<String>,
     /// What is in force now and was not before, and the other way round.
     pub(crate) difference: Difference,
 }
@@ -213,7 +259,8 @@ impl Files {
         let (Ok(loaded), Ok(read), Some(rights), Ok(callout), true) =
             (loaded, read, rights, callout, faults.is_empty())
         else {
-            return Err(faults);
+            let placed = |fault: Fault| fault.placed(path, overrides);
+            return Err(faults.into_iter().map(placed).collect());
         };
         let LoadedTls {
             listeners: contexts,
@@ -275,7 +322,8 @@ impl Files {
             .iter()
             .filter(|n| n.class != NoteClass::Info)
             .map(ToString::to_string);
-        let of_tls = self.report.warnings.iter().map(ToString::to_string);
+        let of_tls = self.report.warnings.iter().filter(|own| !own.is_kept);
+        let of_tls = of_tls.map(ToString::to_string);
         let of_mappings = self
             .mapping_faults
             .iter()
@@ -285,6 +333,12 @@ impl Files {
             .chain(of_mappings)
             .chain(self.notes_of_rights())
             .collect()
+    }
+
+    /// Faults of files of which what was read before stays in force, a sentence each.
+    fn kept(&self) -> Vec<String> {
+        let kept = self.report.warnings.iter().filter(|own| own.is_kept);
+        kept.map(ToString::to_string).collect()
     }
 
     /// Sentences about rules for CAs that are not among our trust anchors.
@@ -628,9 +682,10 @@ impl Server {
             );
         }
         files.keep_callout(&current);
-        let reloaded = self
+        let mut reloaded = self
             .put_in_force(&files, notes)
             .map_err(|fault| vec![fault])?;
+        reloaded.kept = files.kept();
         if let Some(delivery) = &self.delivery {
             delivery.follow(files.configuration.tables.silo.clone());
         }
@@ -642,8 +697,8 @@ impl Server {
         Ok(reloaded)
     }
 
-    /// Looks whether the mappings file is another than the one in force, and puts it in force whole or not at all. `None` if
-    /// there is nothing new. Costs some microseconds then, and is to be called several times a second.
+    /// Looks whether the mappings file is another than the one in force, and puts it in force whole or not at all; one without
+    /// any mapping waits for a reload, if there are some in force. `None` if there is nothing new. Costs some microseconds then, and is to be called several times a second.
     ///
     /// # Errors
     /// Each fault of a file that cannot be used, once; the old one stays in force.
@@ -668,6 +723,12 @@ impl Server {
                 return Some(Err(faults));
             }
         };
+        // Without mappings another authority decides: not because somebody has emptied the file to write it anew.
+        if read.mappings.is_empty() && !current.mappings.is_empty() {
+            let path = path.clone();
+            follower.refused(mark);
+            return Some(Err(vec![Fault::MappingsEmptied { path }]));
+        }
         let old = std::mem::replace(&mut current.mappings, Arc::new(read.mappings));
         match self.put_in_force(&current, Vec::new()) {
             Ok(reloaded) => {
@@ -739,6 +800,7 @@ impl Server {
         Ok(Reloaded {
             generation,
             notes,
+            kept: Vec::new(),
             difference,
         })
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::admin::ControlOptions;
 use crate::auth::{Algorithm, AuthOptions};
-use crate::logging::LoggingOptions;
+use crate::logging::{self, LogPlace, LoggingOptions};
 use crate::process::ProcessOptions;
 use crate::proxy::relay::RelayOptions;
 use crate::proxy::{ProxyOptions, TableOptions};
@@ -91,6 +91,41 @@ pub fn notes(path: &Path, overrides: &[Override]) -> Vec<Note> {
     judge(path, &settings.with_overrides(overrides), errors)
         .0
         .notes
+}
+
+/// What keeps the log and the audit log from being where the settings say. Apart from [`load`]: a reload opens neither, and most
+/// commands write none.
+pub fn faults_of_logs(path: &Path, overrides: &[Override]) -> Vec<ConfigError> {
+    let (settings, errors) = file::read(path);
+    let settings = settings.with_overrides(overrides);
+    let logging = judge(path, &settings, errors).0.logging;
+    let fault = |(place, fault): (LogPlace, String)| {
+        let name = match place {
+            LogPlace::Log => resolve::log_file(&settings),
+            LogPlace::Audit => "AuditLog",
+        };
+        ConfigError::Rule {
+            at: made_at(&settings, name),
+            name: name.to_owned(),
+            fault,
+        }
+    };
+    let mut faults: Vec<ConfigError> = logging::unfit_places(&logging)
+        .into_iter()
+        .map(fault)
+        .collect();
+    error::sort(&mut faults, path);
+    faults
+}
+
+/// Where a setting was made, for a fault of the file that it names.
+pub fn place(path: &Path, overrides: &[Override], name: &str) -> Origin {
+    made_at(&file::read(path).0.with_overrides(overrides), name)
+}
+
+fn made_at(settings: &file::RawSettings, name: &str) -> Origin {
+    let made = settings.find(name);
+    made.map_or(Origin::Default, |raw| raw.origin.clone())
 }
 
 /// Where the stores of a server with this configuration are. Faults elsewhere in the file do not matter: certificates may

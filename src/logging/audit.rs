@@ -124,7 +124,13 @@ struct Writer {
 impl Writer {
     fn work(&mut self, job: Job) {
         if self.shared.reopen.swap(false, Ordering::Acquire) {
-            self.file.reopen();
+            if let Err(error) = self.file.reopen() {
+                warn!(
+                    "audit.not_reopened path={:?} error={:?} records go on into the file that was open",
+                    self.path,
+                    error.to_string()
+                );
+            }
         }
         match job {
             Job::Line(line) => match self.tell_dropped().and_then(|()| self.file.write(&line)) {
@@ -257,6 +263,26 @@ mod tests {
         }
         audit.flush(PATIENCE);
         assert_eq!(audit.shared.dropped.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn records_go_on_into_the_old_file_while_there_is_no_place_for_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (place, moved) = (directory.path().join("logs"), directory.path().join("old"));
+        fs::create_dir(&place).unwrap();
+        let audit = AuditLog::open(&place.join("audit.jsonl")).unwrap();
+        fs::rename(&place, &moved).unwrap();
+        audit.reopen();
+        audit.write(line(1));
+        audit.flush(PATIENCE);
+        let old = moved.join("audit.jsonl");
+        assert_eq!(fs::read_to_string(&old).unwrap(), "{\"number\":1}\n");
+        fs::create_dir(&place).unwrap();
+        audit.reopen();
+        audit.write(line(2));
+        audit.flush(PATIENCE);
+        let new = fs::read_to_string(place.join("audit.jsonl")).unwrap();
+        assert_eq!(new, "{\"number\":2}\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod audit;
 mod format;
 mod level;
 mod options;
+mod places;
 mod sink;
 mod writer;
 
@@ -21,6 +22,7 @@ use crossbeam_channel::{Sender, bounded};
 pub use audit::{AuditLog, audit};
 pub use level::BadDirective;
 pub use options::{Destination, Facility, LoggingOptions, Structure};
+pub use places::{LogPlace, unfit_places};
 
 use level::Switch;
 use sink::Sink;

@@ -1,7 +1,7 @@
 //! The place that lines end in.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::process;
 
 use jiff::Timestamp;
 
+use super::places::unfit;
 use super::{Destination, Error, Facility, LoggingOptions};
 
 /// Where syslogd listens.
@@ -54,7 +55,8 @@ impl Sink {
 
     pub(super) fn reopen(&mut self) {
         match self {
-            Self::File(file) => file.reopen(),
+            // Then the log goes on where it was.
+            Self::File(file) => drop(file.reopen()),
             Self::Syslog(syslog) => syslog.socket = None,
             Self::Stdout | Self::Stderr => {}
         }
@@ -142,12 +144,13 @@ impl LogFile {
             self.roll();
         }
         if std::mem::take(&mut self.torn) {
-            // A full disk took half a line; the next must not become its other half.
+            // Half a line could not be taken back; the next must not become its other half.
             self.torn = self.file.write_all(b"\n").is_err();
         }
-        self.file
-            .write_all(line)
-            .inspect_err(|_| self.torn = true)?;
+        write_whole(&mut self.file, line, Write::write).map_err(|cut| {
+            self.torn |= cut.torn;
+            cut.error
+        })?;
         self.bytes = self.bytes.saturating_add(length);
         self.lines = self.lines.saturating_add(1);
         Ok(())
@@ -161,7 +164,8 @@ impl LogFile {
             suffixed(&self.path, ".old")
         };
         if fs::rename(&self.path, old).is_ok() {
-            self.reopen();
+            // In the old file is where lines go that have no new one.
+            let _ = self.reopen();
         } else {
             // Not at every line again.
             self.bytes = 0;
@@ -181,12 +185,59 @@ impl LogFile {
         name
     }
 
-    pub(super) fn reopen(&mut self) {
-        // Without a new file the old one stays in use, wherever it is now.
-        if let Ok(file) = append(&self.path) {
-            self.file = file;
-            self.measure();
+    /// Opens the file of this name. When that fails the old one stays in use, wherever it is now.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        // Whatever is there now, the thread that writes must not wait for somebody to read it.
+        if let Some(fault) = unfit(&self.path) {
+            return Err(io::Error::other(fault));
         }
+        self.file = append(&self.path)?;
+        self.torn = false;
+        self.measure();
+        Ok(())
+    }
+}
+
+/// A line that was not written.
+#[derive(Debug)]
+struct Cut {
+    error: io::Error,
+    /// Its beginning is in the file.
+    torn: bool,
+}
+
+/// Writes a line whole or not at all: on a full disk the part that was taken is cut off again, if the file can be cut and
+/// nobody else has written behind it.
+fn write_whole(
+    file: &mut File,
+    line: &[u8],
+    mut write: impl FnMut(&mut File, &[u8]) -> io::Result<usize>,
+) -> Result<(), Cut> {
+    let mut rest = line;
+    while !rest.is_empty() {
+        let error = match write(file, rest) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(taken) => {
+                rest = rest.get(taken..).unwrap_or_default();
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        let taken = line.len() - rest.len();
+        let torn = taken > 0 && take_back(file, taken).is_err();
+        return Err(Cut { error, torn });
+    }
+    Ok(())
+}
+
+/// Cuts the last octets off that were written here.
+fn take_back(file: &mut File, count: usize) -> io::Result<()> {
+    let end = file.stream_position()?;
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    match end.checked_sub(count) {
+        Some(start) if file.metadata()?.len() == end => file.set_len(start),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -242,6 +293,58 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_line_that_a_full_disk_takes_in_part_is_taken_back() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.log");
+        for (situation, room, wanted) in [
+            ("nothing fits", 0, "first\nlast\n"),
+            ("half of it fits", 4, "first\nlast\n"),
+            ("all but LF", 6, "first\nlast\n"),
+            ("all", 7, "first\nsecond\nlast\n"),
+        ] {
+            let _ = fs::remove_file(&path);
+            let mut file = append(&path).unwrap();
+            write_whole(&mut file, b"first\n", Write::write).unwrap();
+            let mut left: usize = room;
+            // As a file system does it: what fits, and then the error.
+            let written = write_whole(&mut file, b"second\n", |file, octets| {
+                let part = octets.get(..left.min(octets.len())).unwrap();
+                left -= part.len();
+                match part.len() {
+                    0 => Err(full()),
+                    _ => file.write(part),
+                }
+            });
+            assert_eq!(written.is_ok(), room == 7, "{situation}");
+            if let Err(cut) = written {
+                assert!(!cut.torn, "{situation}");
+                assert_eq!(cut.error.kind(), io::ErrorKind::StorageFull);
+            }
+            write_whole(&mut file, b"last\n", Write::write).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), wanted, "{situation}");
+        }
+        // What another has written behind it stays.
+        let mut file = append(&path).unwrap();
+        let mut other = append(&path).unwrap();
+        let mut calls = 0;
+        let cut = write_whole(&mut file, b"second\n", |file, octets| {
+            calls += 1;
+            match calls {
+                1 => file.write(octets.get(..3).unwrap()),
+                _ => {
+                    other.write_all(b" of another\n").unwrap();
+                    Err(full())
+                }
+            }
+        })
+        .unwrap_err();
+        assert!(cut.torn);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("last\nsec of another\n"), "{text}");
+    }
 
     #[test]
     fn line_for_the_system_log_has_its_priority_and_survives_a_new_daemon() {

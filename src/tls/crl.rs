@@ -30,8 +30,33 @@ pub(super) struct Crl {
     pub(super) is_delta: bool,
     /// It is about every certificate of its issuer: no issuingDistributionPoint, no delta.
     is_whole: bool,
+    /// Counts up with each list of its issuer (§5.2.3); `None` in one that has none.
+    number: Option<Number>,
     /// Fingerprints of CA certificates that have been found to have signed it.
     signed_by: Mutex<Vec<[u8; 32]>>,
+}
+
+/// A CRL number: an INTEGER that is not negative and has up to 20 octets. No number is less than any.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Number {
+    /// Octets of the value, without zeros at its beginning; first, so that a longer number is larger.
+    length: usize,
+    octets: Vec<u8>,
+}
+
+impl Number {
+    fn of_der(der: &[u8]) -> Option<Self> {
+        let (&[tag, length], octets) = der.split_first_chunk::<2>()?;
+        if tag != 2 || usize::from(length) != octets.len() || octets.is_empty() {
+            return None;
+        }
+        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+        let octets = octets.get(zeros..)?.to_vec();
+        Some(Self {
+            length: octets.len(),
+            octets,
+        })
+    }
 }
 
 /// Since when and why a certificate is revoked.
@@ -64,6 +89,7 @@ impl Crl {
             entries: list.get_revoked().map_or(0, |entries| entries.len()),
             is_delta,
             is_whole: !is_delta && !ffi::crl_has_extension(&list, Nid::ISSUING_DISTRIBUTION_POINT),
+            number: ffi::crl_extension_octets(&list, Nid::CRL_NUMBER).and_then(Number::of_der),
             signed_by: Mutex::default(),
             list,
         };
@@ -73,6 +99,22 @@ impl Crl {
 
     pub(super) fn list(&self) -> &X509CrlRef {
         &self.list
+    }
+
+    /// Whether it is of the same issuer and of the same kind, so that one of them comes in the place of the other.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let kind = |own: &Self| (own.is_delta, own.is_whole);
+        self.issuer == other.issuer && kind(self) == kind(other)
+    }
+
+    /// Whether it was made before another one that is in its time: its date is earlier, or its number smaller on the same date.
+    ///
+    /// A smaller number on a later date is a CA that has begun to count anew: to go on with its last list before would end
+    /// in having none.
+    pub(super) fn is_older(&self, other: &Self, now: i64) -> bool {
+        let age = |own: &Self| (own.this_update, own.number.clone());
+        // Against one from the future every honest list looks old.
+        other.this_update <= now && age(self) < age(other)
     }
 
     /// Whether it can be said without OpenSSL that this list, about whatever its issuer has issued, is good now: it is
@@ -241,6 +283,23 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn a_number_is_larger_by_its_value_and_none_is_the_least() {
+        let number = |der: &[u8]| Number::of_der(der);
+        let rising = [
+            None,
+            number(&[2, 1, 0]),
+            number(&[2, 1, 9]),
+            number(&[2, 2, 0, 0x80]),
+            number(&[2, 2, 1, 0]),
+            number(&[2, 3, 0, 0xff, 0xff]),
+        ];
+        assert!(rising.is_sorted_by(|one, next| one < next), "{rising:?}");
+        for cut_off in [&[][..], &[2], &[2, 0], &[2, 2, 1], &[4, 1, 1]] {
+            assert_eq!(number(cut_off), None, "{cut_off:?}");
+        }
+    }
 
     #[test]
     fn a_length_is_read_as_far_as_there_are_octets() {

@@ -7,12 +7,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use openssl::x509::X509;
 
 use super::CrlFiles;
 use super::crl::{self, Crl, Signature};
 use super::fault::{Faults, LoadFault};
 use super::store;
+use super::verify::now;
 
 /// Largest file read. The longest list of the web is a tenth of it.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
@@ -67,7 +69,7 @@ pub(super) enum Look {
 
 /// Reads what has changed since `before`.
 ///
-/// A file that was good and is not any more keeps its lists in force, and a fault says so each time that the file changes:
+/// A file that was good and is not any more, or has an older list than the one in force, keeps its lists in force, and a fault says so each time that the file changes:
 /// it may be half of what somebody is copying there. Only a list that nobody has read before can be missing. A file that
 /// is gone from a directory has been taken back.
 pub(super) fn read(
@@ -94,7 +96,7 @@ pub(super) fn read(
         if let Some(fault) = unreadable.found.into_iter().next() {
             let was_read = reader.keep_all_of(directory);
             reader.faults.push(match was_read {
-                true => fault.warning(),
+                true => fault.kept(),
                 false => fault,
             });
         }
@@ -202,12 +204,42 @@ impl Reader<'_> {
             self.faults
                 .push(LoadFault::file(path, reason, mend).warning());
         }
+        if let Some(before) = before
+            && let Some(reason) = self.older(&before.lists, &lists)
+        {
+            self.fail(path, Some(stamp), asked, false, reason, None);
+            return;
+        }
         self.read.push(Source {
             path: path.to_owned(),
             stamp: Some(stamp),
             digest,
             lists: lists.into_iter().map(Arc::new).collect(),
         });
+    }
+
+    /// Says so if the newest list of an issuer is older than the one in force: what was revoked since would be good again.
+    fn older(&self, before: &[Arc<Crl>], lists: &[Crl]) -> Option<String> {
+        let now = now();
+        let date = |list: &Crl| {
+            Timestamp::from_second(list.this_update)
+                .map_or_else(|_| "another time".to_owned(), |time| time.to_string())
+        };
+        for old in before {
+            let mut like = lists.iter().filter(|list| list.is_like(old)).peekable();
+            let is_replaced = like.peek().is_some();
+            if is_replaced
+                && like.all(|list| list.is_older(old, now))
+                && old.signature(self.known.iter()) != Signature::Bad
+            {
+                return Some(format!(
+                    "its CRL of {:?} is older than the one of {} that is in force",
+                    old.issuer,
+                    date(old)
+                ));
+            }
+        }
+        None
     }
 
     /// Keeps what a file gave before.
@@ -228,7 +260,7 @@ impl Reader<'_> {
                 format!("{reason}; the CRL that was read from it before stays in force"),
                 "get this CRL again, as PEM or DER",
             )
-            .warning(),
+            .kept(),
             None => LoadFault::file(path, reason, "get this CRL again, as PEM or DER"),
         };
         if asked == Asked::InDirectory {

@@ -29,6 +29,8 @@ pub struct LoadFault {
     pub reason: String,
     /// How to mend it.
     pub mend: String,
+    /// What was read from the file before stays in force.
+    pub is_kept: bool,
 }
 
 impl LoadFault {
@@ -40,6 +42,7 @@ impl LoadFault {
             setting: None,
             reason: reason.into(),
             mend: mend.into(),
+            is_kept: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl LoadFault {
             setting: Some(setting),
             reason: reason.into(),
             mend: mend.into(),
+            is_kept: false,
         }
     }
 
@@ -68,6 +72,12 @@ impl LoadFault {
         self
     }
 
+    /// A warning, since what was read before stays in force.
+    pub(super) fn kept(mut self) -> Self {
+        self.is_kept = true;
+        self.warning()
+    }
+
     /// Whether it keeps us from serving.
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -77,12 +87,14 @@ impl LoadFault {
 
 impl fmt::Display for LoadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            // A file name may hold anything; escape_debug keeps it on one line.
-            write!(f, "{}: ", file.to_string_lossy().escape_debug())?;
-        }
-        if let Some(setting) = self.setting {
-            write!(f, "{setting}: ")?;
+        // A file name may hold anything; escape_debug keeps it on one line.
+        let file = self.file.as_ref().map(|file| file.to_string_lossy());
+        let file = file.as_ref().map(|file| file.escape_debug());
+        match (self.setting, file) {
+            (Some(setting), Some(file)) => write!(f, "{setting} = {file}: ")?,
+            (Some(setting), None) => write!(f, "{setting}: ")?,
+            (None, Some(file)) => write!(f, "{file}: ")?,
+            (None, None) => {}
         }
         if let Some(block) = &self.block {
             write!(f, "{block}: ")?;
@@ -108,6 +120,17 @@ impl Faults {
         // Several listeners may meet the same file.
         if !self.found.contains(&fault) {
             self.found.push(fault);
+        }
+    }
+
+    /// Says of each error about one of these files which setting has named it.
+    pub(super) fn name_setting(&mut self, setting: &'static str, files: &[PathBuf]) {
+        let about =
+            |fault: &LoadFault| fault.file.as_ref().is_some_and(|file| files.contains(file));
+        for fault in &mut self.found {
+            if fault.is_error() && fault.setting.is_none() && about(fault) {
+                fault.setting = Some(setting);
+            }
         }
     }
 

@@ -361,7 +361,31 @@ pub(super) fn extension_octets(certificate: &X509Ref, extension: Nid) -> Option<
         if at < 0 {
             return None;
         }
-        let data = sys::X509_EXTENSION_get_data(sys::X509_get_ext(certificate.as_ptr(), at));
+        value_of(sys::X509_get_ext(certificate.as_ptr(), at))
+    }
+}
+
+/// As [`extension_octets`], of a list.
+pub(super) fn crl_extension_octets(crl: &X509CrlRef, extension: Nid) -> Option<&[u8]> {
+    // SAFETY: get0 calls on a live list; what they give lives as long as it.
+    unsafe {
+        let at = sys::X509_CRL_get_ext_by_NID(crl.as_ptr(), extension.as_raw(), -1);
+        if at < 0 {
+            return None;
+        }
+        value_of(sys::X509_CRL_get_ext(crl.as_ptr(), at))
+    }
+}
+
+/// The octets of an extension.
+///
+/// # Safety
+///
+/// The extension has to live as long as its octets are used.
+unsafe fn value_of<'a>(extension: *mut sys::X509_EXTENSION) -> Option<&'a [u8]> {
+    // SAFETY: get0 calls on what the caller says lives.
+    unsafe {
+        let data = sys::X509_EXTENSION_get_data(extension);
         if data.is_null() {
             return None;
         }

@@ -16,6 +16,11 @@ use super::{ffi, peer, pem};
 /// By how many seconds the clock of a responder may be wrong.
 const CLOCK_SKEW: u32 = 300;
 
+/// For how long after its thisUpdate a response without nextUpdate counts, in seconds. Newer status "is available all the
+/// time" (RFC 6960 §4.2.2.1), so that such a response is made for the moment: without a bound one from before a revocation
+/// would be good for ever.
+const WITHOUT_NEXT_UPDATE: u32 = 86_400;
+
 /// Longest response looked at. Usual ones have 500 to 3000 octets.
 pub(super) const MAX_OCTETS: usize = 64 * 1024;
 
@@ -110,10 +115,12 @@ fn look(response: &[u8], certificate: &X509Ref, issuer: &X509Ref) -> Result<Good
         basic.verify(&signers, &trusted.build(), OcspFlag::empty())
     };
     signed().map_err(|e| Fault::Unsigned(pem::first_reason(&e)))?;
-    if status.check_validity(CLOCK_SKEW, None).is_err() {
+    let next_update = status.next_update();
+    let oldest = next_update.is_none().then_some(WITHOUT_NEXT_UPDATE);
+    if status.check_validity(CLOCK_SKEW, oldest).is_err() {
         return Err(Fault::OutOfTime);
     }
-    let until = match status.next_update() {
+    let until = match next_update {
         None => None,
         Some(time) => {
             let until = peer::unix_time(ffi::as_time(time)).ok_or(Fault::Unreadable)?;

@@ -26,6 +26,9 @@ use super::{CrlCheck, CrlFiles, RevocationOptions, WithoutCrl, peer};
 /// How long before the earliest nextUpdate files are read that do not seem to have changed.
 const BEFORE_NEXT_UPDATE: i64 = 60;
 
+/// Most trust anchors without a list that are named.
+const MOST_ANCHORS: usize = 16;
+
 /// The lists of one moment.
 pub(super) struct CrlSet {
     /// Counts up with each change in the life of the process, from 1.
@@ -234,6 +237,42 @@ impl Revocation {
                     );
                 }
             }
+        }
+    }
+
+    /// Says so of each of these trust anchors that has no list where it has to have one.
+    pub(super) fn check_anchors(
+        &self,
+        setting: &'static str,
+        anchors: &[X509],
+        faults: &mut Faults,
+    ) {
+        if self.policy.check != CrlCheck::Chain || self.policy.missing != WithoutCrl::Refuse {
+            return;
+        }
+        let set = self.current.load();
+        let mut without: Vec<String> = anchors
+            .iter()
+            .map(|anchor| peer::name_line(anchor.subject_name()))
+            .filter(|name| {
+                !set.lists
+                    .iter()
+                    .any(|list| list.issuer == *name && !list.is_delta)
+            })
+            .collect();
+        without.sort_unstable();
+        without.dedup();
+        let more = without.len().saturating_sub(MOST_ANCHORS);
+        let mend = "name its CRL, or take the CA out of the trust anchors";
+        let mut tell = |what: String| {
+            let reason = format!("no CRL of {what}: all certificates of it will be refused");
+            faults.push(LoadFault::setting(setting, reason, mend).warning());
+        };
+        for name in without.iter().take(MOST_ANCHORS) {
+            tell(format!("the trust anchor {name:?}"));
+        }
+        if more > 0 {
+            tell(format!("each of {more} more trust anchors"));
         }
     }
 

@@ -151,6 +151,8 @@ impl<'a> Load<'a> {
         let revocation = &options.revocation;
         let known = trust.certificates();
         trust.revocation = Revocation::load(&revocation.crls, revocation, known, now, &mut faults);
+        faults.name_setting("CRLFile", &revocation.crls.files);
+        faults.name_setting("CRLDirectory", &revocation.crls.directories);
         Self {
             options,
             directory,
@@ -253,6 +255,11 @@ impl<'a> Load<'a> {
                 &mut self.faults,
             ),
         };
+        let crls = &client.crls;
+        self.faults
+            .name_setting("TLSClientRoleCRLFile", &crls.files);
+        self.faults
+            .name_setting("TLSClientRoleCRLDirectory", &crls.directories);
         self.client_revocation.clone_from(&revocation);
         let trust = &TrustStore {
             anchors: trust.anchors.clone(),
@@ -480,6 +487,33 @@ impl<'a> Load<'a> {
         let known = self.authorities();
         for revocation in self.revocations() {
             revocation.check_signatures(&known, &mut self.faults);
+        }
+        if self.faults.any_error() {
+            // A list that could not be read is not missing for anybody who mends that.
+            return;
+        }
+        let of_clients = self.trust.revocation.as_ref();
+        if let Some(revocation) = of_clients {
+            let stores = self.own_roots.all().flat_map(TrustStore::certificates);
+            let anchors: Vec<X509> = self
+                .trust
+                .certificates()
+                .into_iter()
+                .chain(stores)
+                .collect();
+            revocation.check_anchors("CRLFile", &anchors, &mut self.faults);
+        }
+        if let Some(revocation) = &self.client_revocation {
+            let anchors = self
+                .client_trust
+                .as_ref()
+                .unwrap_or(&self.trust)
+                .certificates();
+            let setting = match of_clients.is_some_and(|own| Arc::ptr_eq(own, revocation)) {
+                true => "CRLFile",
+                false => "TLSClientRoleCRLFile",
+            };
+            revocation.check_anchors(setting, &anchors, &mut self.faults);
         }
     }
 

@@ -165,3 +165,40 @@ fn a_mappings_file_waits_for_a_reload_if_it_is_to() {
     assert_eq!(status(&mut peer, "bob"), 480);
     assert!(!server.log().contains("mappings.reload"));
 }
+
+#[test]
+fn a_file_without_any_mapping_waits_for_a_reload_and_is_told_once() {
+    let server = start(BOB);
+    let mut peer = alice(&server);
+    let mut line = server.lines();
+    assert_eq!(status(&mut peer, "bob"), 480);
+    for (situation, text) in [("empty", ""), ("comments alone", "# nobody\n\n")] {
+        replace(server.dir(), text);
+        let told = wait_for(&server, &mut line, "mappings.reload_failed");
+        let named = "mappings.txt: no mapping left; SIGHUP puts it in force";
+        assert!(
+            told.contains(named) && told.contains("WARN"),
+            "{situation}: {told}"
+        );
+        let until = Instant::now() + Duration::from_millis(1200);
+        while Instant::now() < until {
+            assert_eq!(status(&mut peer, "bob"), 480, "{situation}");
+        }
+    }
+    assert_eq!(
+        server.log().matches("mappings.reload_failed").count(),
+        2,
+        "{}",
+        server.log()
+    );
+    server.sighup();
+    wait_for(&server, &mut line, "server.reloaded");
+    assert_eq!(status(&mut peer, "bob"), 403);
+    // From nothing to nothing, and to something, nobody has to be asked.
+    replace(server.dir(), "# still nobody\n");
+    let told = wait_for(&server, &mut line, "mappings.reloaded");
+    assert!(told.contains("entries=0"), "{told}");
+    replace(server.dir(), BOB);
+    wait_for(&server, &mut line, "mappings.reloaded");
+    assert_eq!(status(&mut peer, "bob"), 480);
+}

@@ -1,6 +1,8 @@
 //! The commands of an operator: `explain`, `certs`, `check`, `settings`. What they say must be what the server does.
 
-use crate::harness::{Answer, Pki, Request, Setup, TlsPeer};
+use std::time::Duration;
+
+use crate::harness::{Answer, Pki, Request, Setup, TlsPeer, run_to_end};
 
 #[test]
 fn explain_says_what_the_server_does() {
@@ -229,4 +231,79 @@ fn explain(setup: &Setup, certificate: &str, from: &str) -> (Option<i32>, String
         arguments.extend(["--cert", &*file]);
     }
     setup.run(&arguments)
+}
+
+#[test]
+fn a_place_where_no_log_can_be_is_a_fault_of_check_and_of_the_start() {
+    let logging = |text: &str| {
+        Setup::new(&format!(
+            "TLSDomainName = example.org\nCertificatePath = certs\nLoggingType = file\n{text}"
+        ))
+    };
+    let pipe = |setup: &Setup| {
+        let path = setup.dir().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    };
+    for (situation, name, value, wanted) in [
+        (
+            "no directory",
+            "AuditLog",
+            "./none/a.jsonl",
+            "none cannot be used",
+        ),
+        (
+            "no directory",
+            "LogFilename",
+            "./none/x.log",
+            "none cannot be used",
+        ),
+        (
+            "a directory",
+            "AuditLog",
+            "./certs",
+            "certs is a directory, not a file",
+        ),
+        (
+            "a directory",
+            "LoggingFilename",
+            "./certs",
+            "certs is a directory",
+        ),
+        ("a pipe", "AuditLog", "./pipe", "pipe is a named pipe"),
+        ("a pipe", "LogFilename", "./pipe", "pipe is a named pipe"),
+        (
+            "the log",
+            "AuditLog",
+            "./repro.log",
+            "is the file of the log already",
+        ),
+    ] {
+        let other = match name.starts_with("Log") {
+            true => "",
+            false => "LogFilename = ./repro.log\n",
+        };
+        let setup = logging(&format!("{other}{name} = {value}\n")).set("LoggingType", "file");
+        pipe(&setup);
+        let (status, text) = setup.run(&["check", "repro.config"]);
+        let (started, said) = run_to_end(&setup, Duration::from_secs(20));
+        assert_eq!(status, Some(2), "{situation}: {text}");
+        assert_eq!(
+            started.and_then(|status| status.code()),
+            Some(1),
+            "{situation}: {said}"
+        );
+        for text in [text, said] {
+            let told = text.lines().find(|line| line.contains(wanted));
+            let told = told.unwrap_or_else(|| panic!("{situation}: no {wanted:?}: {text}"));
+            assert!(
+                told.contains("repro.config:") && told.contains(&format!(": {name}: ")),
+                "{situation}: {told}"
+            );
+        }
+        assert!(!setup.dir().join("repro.log").exists(), "{situation}");
+    }
+    let setup = logging("AuditLog = ./audit.jsonl\nLogFilename = /dev/null\n");
+    let (status, text) = setup.run(&["check", "repro.config"]);
+    assert_ne!(status, Some(2), "{text}");
+    assert!(!setup.dir().join("audit.jsonl").exists());
 }

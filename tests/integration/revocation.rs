@@ -369,6 +369,89 @@ fn a_connection_ends_when_its_certificate_comes_on_the_list_and_no_other_does() 
 }
 
 #[test]
+fn an_older_list_does_not_take_the_place_of_the_one_in_force() {
+    let list = |date, number| root().of(date, number).crl();
+    let revoking = root().revokes("clients/alice-uri.crt");
+    let server = with_lists(&[revoking.clone().of("20260301000000Z", "0a").crl()])
+        .set("CRLReloadInterval", "1")
+        .start();
+    let file = server.dir().join("0.crl");
+    everywhere("at first", &server, "alice-uri", &REVOKED);
+    let mut from = server.lines();
+    let why = "is older than the one of 2026-03-01T00:00:00Z that is in force";
+    for (situation, older) in [
+        ("an earlier date", list("20260201000000Z", "0b")),
+        ("a smaller number", list("20260301000000Z", "09")),
+    ] {
+        exchange(&file, &older);
+        tells(&server, &mut from, "tls.file_kept", why);
+        everywhere(situation, &server, "alice-uri", &REVOKED);
+    }
+    server.sighup();
+    // Before the end of the reload, and as the same event.
+    tells(&server, &mut from, "tls.file_kept", why);
+    tells(&server, &mut from, "server.reloaded", "");
+    everywhere("after a reload", &server, "alice-uri", &REVOKED);
+    let log = server.log();
+    let is_noted = |line: &str| line.contains("config.note") && line.contains(why);
+    assert!(!log.lines().any(is_noted), "{log}");
+    exchange(&file, &list("20260302000000Z", "01"));
+    tells(&server, &mut from, "tls.crls_changed", "");
+    everywhere("a later date", &server, "alice-uri", &Fate::Answered);
+    // Whoever wants the old one starts again.
+    let server = with_lists(&[list("20260201000000Z", "01")]).start();
+    everywhere("at a start", &server, "alice-uri", &Fate::Answered);
+}
+
+#[test]
+fn check_names_trust_anchors_without_a_list_and_files_by_setting_and_line() {
+    let configured = |text: &str| {
+        Setup::new(&format!(
+            "TLSDomainName = example.org\nCertificatePath = certs\n{text}"
+        ))
+    };
+    let note = "no CRL of the trust anchor";
+    for (situation, check, missing, is_told) in [
+        ("as it is", "chain", "refuse", true),
+        ("leaves alone", "leaf", "refuse", false),
+        ("let pass", "chain", "warn", false),
+    ] {
+        let setup = configured(&format!(
+            "CRLFile = ./root.crl\nCRLCheck = {check}\nCRLMissing = {missing}\n"
+        ));
+        fs::write(setup.dir().join("root.crl"), root().crl()).expect("a list");
+        let (status, text) = setup.run(&["check", "repro.config"]);
+        assert_eq!(text.contains(note), is_told, "{situation}: {text}");
+        if is_told {
+            assert_eq!(status, Some(1), "{situation}: {text}");
+            assert!(text.contains("will be refused; name its CRL"), "{text}");
+            assert!(!text.contains("anchor \"CN=Example Root"), "{text}");
+        }
+    }
+    let names = [
+        "CommonNameMappings",
+        "CARights",
+        "CRLFile",
+        "IdentityCalloutCAFile",
+    ];
+    let mut text = String::from("IdentityCalloutURL = https://127.0.0.1:9/\n");
+    for name in names {
+        text.push_str(&format!("{name} = ./no-{name}\n"));
+    }
+    let setup = configured(&text);
+    let (status, text) = setup.run(&["check", "repro.config"]);
+    assert_eq!(status, Some(2), "{text}");
+    for (at, name) in names.iter().enumerate() {
+        let told = text
+            .lines()
+            .find(|line| line.contains(&format!("no-{name}")));
+        let told = told.unwrap_or_else(|| panic!("{name}: {text}"));
+        let place = format!("repro.config:{}: {name} = ", at + 4);
+        assert!(told.contains(&place), "{place}: {told}");
+    }
+}
+
+#[test]
 fn a_reload_reads_lists_too() {
     let server = with_lists(&[root().crl()]).start();
     everywhere("at first", &server, "alice-uri", &Fate::Answered);
@@ -544,6 +627,18 @@ fn the_staple_of_a_server_has_to_be_good_and_there_where_a_setting_asks_for_it()
         (
             "over",
             Some(knows.old_staple(THEIRS)),
+            "does not count: its time is over",
+            "does not count: its time is over",
+        ),
+        (
+            "without an end, of now",
+            Some(knows.staple_without_end(THEIRS)),
+            "",
+            "",
+        ),
+        (
+            "without an end, of years ago",
+            Some(knows.made_old(knows.staple_without_end(THEIRS), 2)),
             "does not count: its time is over",
             "does not count: its time is over",
         ),

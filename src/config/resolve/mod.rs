@@ -104,6 +104,11 @@ pub(super) fn algorithms(settings: &RawSettings) -> Vec<Algorithm> {
     }
 }
 
+/// The setting that names the log file.
+pub(super) fn log_file(settings: &RawSettings) -> &'static str {
+    rooms::log_file(|name| settings.find(name))
+}
+
 /// Says what weakens the server.
 fn weaknesses(v: &mut Values<'_>, c: &Configuration) {
     let auth = &c.auth;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::super::file::RawSetting;
 use super::super::{NoteClass, value};
 use super::callout::callout;
 use super::revocation::revocation;
@@ -515,18 +516,25 @@ pub(super) fn positive(v: &Values<'_>, name: &str) -> NonZeroUsize {
     NonZeroUsize::new(v.number(name)).unwrap_or(NonZeroUsize::MIN)
 }
 
+/// The setting that names the log file: the one with a value, under its new or its old name.
+pub(super) fn log_file<'a>(find: impl Fn(&str) -> Option<&'a RawSetting>) -> &'static str {
+    ["LogFilename", "LoggingFilename"]
+        .into_iter()
+        .find(|name| find(name).is_some_and(|raw| !raw.value.is_empty()))
+        .unwrap_or("LogFilename")
+}
+
 pub(super) fn logging(v: &mut Values<'_>, paths: &Paths) -> LoggingOptions {
     let destination = match v.choice("LoggingType") {
         "cerr" => Destination::Stderr,
         "file" => {
-            let name = ["LogFilename", "LoggingFilename"]
-                .into_iter()
-                .find_map(|name| {
-                    v.find(name)
-                        .map(|raw| raw.value.as_str())
-                        .filter(|value| !value.is_empty())
-                });
-            Destination::File(paths.log(name.unwrap_or_else(|| v.default("LogFilename"))))
+            let name = log_file(|name| v.find(name));
+            Destination::File(
+                paths.log(
+                    v.some_text(name)
+                        .unwrap_or_else(|| v.default("LogFilename")),
+                ),
+            )
         }
         "syslog" => Destination::Syslog(
             Facility::from_name(v.choice("SyslogFacility")).unwrap_or(Facility::DAEMON),

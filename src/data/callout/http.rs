@@ -40,6 +40,16 @@ pub enum CalloutFault {
     },
 }
 
+impl CalloutFault {
+    /// The setting that it is about.
+    pub(crate) fn setting(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "IdentityCalloutURL",
+            Self::Unreadable { .. } | Self::NoAnchors { .. } => "IdentityCalloutCAFile",
+        }
+    }
+}
+
 /// What the file of trust anchors holds; nothing without one.
 pub(super) fn anchors(options: &CalloutOptions) -> Result<Vec<u8>, CalloutFault> {
     let Some(path) = &options.ca_file else {

@@ -84,12 +84,26 @@ struct Said {
     ttl: Option<u64>,
 }
 
+/// A string and nothing else: as an enum, serde would take `{"allow":null}` for it too.
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 enum Word {
     Allow,
     Deny,
     Abstain,
+}
+
+impl TryFrom<String> for Word {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        match word.as_str() {
+            "allow" => Ok(Self::Allow),
+            "deny" => Ok(Self::Deny),
+            "abstain" => Ok(Self::Abstain),
+            _ => Err("expected allow, deny or abstain as verdict"),
+        }
+    }
 }
 
 /// What was answered, and how long it holds if that was said.
@@ -101,6 +115,10 @@ pub(super) struct Verdict {
 
 /// Reads an answer.
 pub(super) fn verdict(body: &[u8]) -> Result<Verdict, serde_json::Error> {
+    // serde would take an array too, for the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(serde::de::Error::custom("expected an object"));
+    }
     let said: Said = serde_json::from_slice(body)?;
     let answer = match said.verdict {
         Word::Allow => Answer::Allow,
@@ -191,6 +209,11 @@ mod tests {
             (r#"{"verdict":"allow","tll":30}"#, None),
             (r#"{"verdict":"allow"} x"#, None),
             (r#"["allow"]"#, None),
+            (r#"["allow",null,null]"#, None),
+            (r#" ["allow","",30]"#, None),
+            (r#"{"verdict":{"allow":null}}"#, None),
+            (r#"{"verdict":["allow"]}"#, None),
+            (r#"{"verdict":null}"#, None),
             (r#"{}"#, None),
             ("allow", None),
             ("", None),

@@ -24,6 +24,7 @@ pub(crate) struct Authority {
     good: Vec<PathBuf>,
     last: &'static str,
     next: &'static str,
+    number: Option<&'static str>,
     extensions: &'static str,
 }
 
@@ -36,6 +37,7 @@ impl Authority {
             good: Vec::new(),
             last: "20260101000000Z",
             next: FAR,
+            number: None,
             extensions: "",
         }
     }
@@ -56,6 +58,13 @@ impl Authority {
     pub(crate) fn over(mut self) -> Self {
         self.last = LONG_AGO;
         self.next = "20210101000000Z";
+        self
+    }
+
+    /// Its list is of this date, `20260101000000Z`, and has this number, two hexadecimal digits.
+    pub(crate) fn of(mut self, date: &'static str, number: &'static str) -> Self {
+        self.last = date;
+        self.number = Some(number);
         self
     }
 
@@ -99,11 +108,8 @@ impl Authority {
         }
         fs::write(dir.path().join("index.txt"), index).expect("an index");
         fs::write(dir.path().join("index.txt.attr"), "unique_subject = no\n").expect("a file");
-        let number = if self.extensions.contains("INTEGER") {
-            "02"
-        } else {
-            "01"
-        };
+        let is_delta = self.extensions.contains("INTEGER");
+        let number = self.number.unwrap_or(if is_delta { "02" } else { "01" });
         fs::write(dir.path().join("crlnumber"), format!("{number}\n")).expect("a file");
         let config = format!(
             "[ca]\ndefault_ca = d\n[d]\ndatabase = {0}/index.txt\ncrlnumber = {0}/crlnumber\ndefault_md = sha256\n\
@@ -137,20 +143,28 @@ impl Authority {
         list.to_der().expect("DER")
     }
 
+    /// What its responder said of a certificate years ago, for a week.
+    pub(crate) fn old_staple(&self, certificate: &str) -> Vec<u8> {
+        self.made_old(self.staple(certificate), 3)
+    }
+
     /// What its responder says of a certificate, for a week.
     pub(crate) fn staple(&self, certificate: &str) -> Vec<u8> {
+        self.response(certificate, &["-ndays", "7"])
+    }
+
+    /// The same without a nextUpdate.
+    pub(crate) fn staple_without_end(&self, certificate: &str) -> Vec<u8> {
+        self.response(certificate, &[])
+    }
+
+    fn response(&self, certificate: &str, more: &[&str]) -> Vec<u8> {
         let dir = self.data_base();
         let response = dir.path().join("response.der");
         run(Command::new("openssl")
-            .args([
-                "ocsp",
-                "-noverify",
-                "-no_nonce",
-                "-resp_no_certs",
-                "-ndays",
-                "7",
-                "-index",
-            ])
+            .args(["ocsp", "-noverify", "-no_nonce", "-resp_no_certs"])
+            .args(more)
+            .arg("-index")
             .arg(dir.path().join("index.txt"))
             .arg("-CA")
             .arg(self.certificate())
@@ -167,13 +181,12 @@ impl Authority {
         fs::read(response).expect("a response")
     }
 
-    /// The same, of years ago: its dates are changed and it is signed anew.
-    pub(crate) fn old_staple(&self, certificate: &str) -> Vec<u8> {
-        let mut response = self.staple(certificate);
+    /// A response of years ago: its dates, so many, are changed and it is signed anew.
+    pub(crate) fn made_old(&self, mut response: Vec<u8>, dates: usize) -> Vec<u8> {
         let times: Vec<usize> = (0..response.len() - 17)
             .filter(|at| response[*at..].starts_with(&[0x18, 15]) && response[at + 16] == b'Z')
             .collect();
-        assert_eq!(times.len(), 3, "producedAt, thisUpdate, nextUpdate");
+        assert_eq!(times.len(), dates, "producedAt, thisUpdate, nextUpdate");
         for at in times {
             response[at + 2..at + 6].copy_from_slice(b"2020");
         }
