@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use crate::admin::ControlOptions;
 use crate::auth::{
     AuthOptions, CaRights, Check, Digest, DigestMemory, ListenerPlace, MappingFault, Mappings,
-    RightsFault, Rules, SealFault, Sealer, TokenSecret, Unavailable,
+    RightsFault, Rules, SealFault, Sealer, Stranger, TokenSecret, Unavailable,
 };
 use crate::config::{self, ConfigError, Configuration, NoteClass, Origin, Override};
 use crate::data::{self, Callout, CalloutFault, Data, Delivery, Tables};
@@ -344,12 +344,16 @@ impl Files {
     /// Sentences about rules for CAs that are not among our trust anchors.
     pub fn notes_of_rights(&self) -> impl Iterator<Item = String> {
         let lines = self.rights.strangers(&self.report.anchors);
-        lines.take(MOST_STRANGERS).map(|line| {
-            format!(
-                "{}:{line}: no trust anchor is that CA; if it is an intermediate, name it by file=, and if it is a slip, \
-                 the CA that was meant may vouch for everything",
-                self.rights.file()
-            )
+        let file = self.rights.file();
+        lines.take(MOST_STRANGERS).map(move |stranger| match stranger {
+            Stranger::Described(line) => format!(
+                "{file}:{line}: no trust anchor is that CA; if it is an intermediate, name it by file=, and if it is a \
+                 slip, the CA that was meant may vouch for everything"
+            ),
+            Stranger::Shown(line) => format!(
+                "{file}:{line}: no trust anchor is that root; if it has been renewed, the new one may vouch for everything, \
+                 unless a rule names it too"
+            ),
         })
     }
 
@@ -525,9 +529,8 @@ fn load_rights(configuration: &Configuration, faults: &mut Vec<Fault>) -> Option
         })
         .collect();
     let directory = path.parent().unwrap_or(Path::new(""));
-    let certificates = |file: &str| {
-        tls::fingerprints_of_file(&directory.join(file)).map_err(|fault| fault.to_string())
-    };
+    let certificates =
+        |file: &str| tls::cas_of_file(&directory.join(file)).map_err(|fault| fault.to_string());
     match CaRights::parse(&text, &path.display().to_string(), &places, certificates) {
         Ok(rights) => Some(rights),
         Err(found) => {

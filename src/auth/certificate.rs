@@ -154,7 +154,7 @@ impl Identity {
 
     /// Whether this name is a domain identity and `host` is that domain (RFC 5922 §7.2): the one question behind a From
     /// of an incoming peer and behind the name that we asked a server for.
-    fn speaks_for(&self, host: &Host<'_>) -> bool {
+    pub(super) fn speaks_for(&self, host: &Host<'_>) -> bool {
         match self.kind {
             IdentityKind::Domain => host_is(&self.text, host),
             IdentityKind::Wildcard => match host {
@@ -277,7 +277,11 @@ impl Identities {
             return self;
         }
         // Nobody is told apart from others by a name that his CA may not give him.
-        if !self.names.iter().any(|name| self.vouches_for(name)) {
+        if !self
+            .names
+            .iter()
+            .any(|name| self.limits.for_being(name).allows())
+        {
             self.digest = None;
         }
         let legacy = std::mem::take(&mut self.legacy);
@@ -286,10 +290,6 @@ impl Identities {
             .filter(|name| self.may_use_legacy(name, None))
             .collect();
         self
-    }
-
-    fn vouches_for(&self, name: &Identity) -> bool {
-        self.limits.for_some_claim(name).allows()
     }
 
     /// Whether one of its CAs has rules.
@@ -320,7 +320,20 @@ impl Identities {
         }
     }
 
-    /// Who that is, for a later comparison; `None` for a certificate without usable names.
+    /// Whether repro's rules may take this name of the list for that of a trusted peer.
+    pub(super) fn may_trust_legacy(&self, name: &[u8]) -> bool {
+        let name = || std::str::from_utf8(name).ok();
+        self.limits.is_free()
+            || name().is_some_and(|name| self.limits.for_plain_name_itself(name).allows())
+    }
+
+    /// Whether the CA may vouch for none of the names, so that the certificate is nobody's.
+    pub(super) fn are_barred(&self) -> bool {
+        self.are_limited() && !self.names.is_empty() && self.digest.is_none()
+    }
+
+    /// Who that is, for a later comparison; `None` for a certificate without usable names, and for one of which the CA may
+    /// vouch for none.
     pub fn digest(&self) -> Option<IdentityDigest> {
         self.digest
     }
@@ -347,10 +360,9 @@ impl Identities {
 
     /// Whether the certificate speaks for any whole domain: the peer is a server.
     pub fn has_domain(&self) -> bool {
-        let is_domain = |name: &Identity| name.kind == IdentityKind::Domain;
-        self.names
-            .iter()
-            .any(|name| is_domain(name) && self.vouches_for(name))
+        self.names.iter().any(|name| {
+            name.kind == IdentityKind::Domain && self.limits.for_domain(name, name.text()).allows()
+        })
     }
 
     /// Whether the certificate speaks for this whole domain.
@@ -407,7 +419,8 @@ impl Identities {
     /// The texts under which a mapping, or the table of TLS peer identities, may name this peer: of the names that its CA
     /// may vouch for at all.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let names = self.names.iter().filter(|name| self.vouches_for(name));
+        let vouched = |name: &&Identity| self.limits.for_some_claim(name).allows();
+        let names = self.names.iter().filter(vouched);
         names.flat_map(Identity::keys)
     }
 

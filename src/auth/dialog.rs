@@ -297,8 +297,12 @@ impl<'m> DialogRequest<'m> {
     /// a caller may well have written somebody else's and called a friend. So the callee is proved toward the caller alone,
     /// and not at all if the token does not say where the caller is.
     pub fn prove<'p>(self, peer: Peer<'p>, flow: &FlowMark) -> Option<ProvenLeg<'m, 'p>> {
-        let identity = peer.proved().and_then(Identities::digest);
         let Self { request, token } = self;
+        let identity = match peer.proved() {
+            // Whoever lost his name to new rules for CAs has lost what he began with it, even where he began it.
+            Some(identities) if is_barred(identities, &request) => return None,
+            proved => proved.and_then(Identities::digest),
+        };
         let is_sender = |side: Sender, callers_tag: Option<&[u8]>| {
             let (leg, other) = (token.leg(side), token.other(side));
             leg.is_peer(flow, identity)
@@ -321,6 +325,14 @@ impl<'m> DialogRequest<'m> {
             other,
         })
     }
+}
+
+/// Whether the CAs of a peer may vouch for none of its names, or not for the one that would entitle it to From.
+fn is_barred(identities: &Identities, request: &Request<'_>) -> bool {
+    identities.are_barred()
+        || request.from.uri.sip().is_some_and(|from| {
+            identities.barred(from, true).is_some() && identities.entitling(from, true).is_none()
+        })
 }
 
 /// A request whose sender is known to be one side of its dialog. Made only by [`DialogRequest::prove`].

@@ -5,8 +5,9 @@ use super::dialog::*;
 use super::seal::{Purpose, Sealer, TokenSecret};
 use super::test_support::{alice, answer, cert, peer, rules};
 use super::{
-    Answer, Answers, Check, Claim, Decision, Ground, Identities, IdentityPath, IdentityRules,
-    NamePolicy, Opinion, Question, Transport, admit, admit_in_dialog,
+    Answer, Answers, CaRights, Check, Claim, Decision, Ground, Identities, IdentityPath,
+    IdentityRules, Issuer, Issuers, NamePolicy, Opinion, Question, Transport, admit,
+    admit_in_dialog,
 };
 use crate::sip::{FromRule, Message, Request, SipUri, Uri};
 
@@ -730,5 +731,125 @@ fn a_flow_has_one_octet_at_least_and_31_at_most() {
             is_good,
             "{octets}"
         );
+    }
+}
+
+/// The same certificate as before, under new rules for its CA.
+#[test]
+fn a_peer_whose_ca_may_no_longer_vouch_for_its_name_is_nobody_even_on_its_flow() {
+    let sealer = sealer();
+    let token = forwarded_call()
+        .seal(CALL_ID.as_bytes(), Epoch::new(EPOCH), &sealer)
+        .unwrap();
+    let under = |sans: &[&str], rule: &str| {
+        let mut certificate = cert("", sans);
+        certificate.issuers = Issuers::new(vec![Issuer {
+            subject: "CN=Root".into(),
+            key_id: Box::new([1]),
+            fingerprint: [1; 32],
+        }]);
+        let text = format!("keyid=01 {rule}");
+        let rights = CaRights::parse(text.as_bytes(), "f", &[], |_| Ok(Vec::new())).unwrap();
+        Identities::of_client(&certificate, &NamePolicy::default(), &rights, Some(0))
+    };
+    let alice = &["URI:sip:alice@example.org"][..];
+    let both = &["URI:sip:alice@example.org", "URI:sip:bob@example.org"][..];
+    let bob = &["URI:sip:bob@example.org"][..];
+    for (situation, sans, rule, is_caller, on_its_flow, proved) in [
+        (
+            "its name",
+            alice,
+            "users=alice@example.org",
+            true,
+            true,
+            true,
+        ),
+        (
+            "its name, elsewhere",
+            alice,
+            "users=alice@example.org",
+            true,
+            false,
+            true,
+        ),
+        (
+            "another name",
+            alice,
+            "users=zed@example.org",
+            true,
+            true,
+            false,
+        ),
+        (
+            "another name, elsewhere",
+            alice,
+            "users=zed@example.org",
+            true,
+            false,
+            false,
+        ),
+        (
+            "another domain",
+            alice,
+            "domains=example.net",
+            true,
+            true,
+            false,
+        ),
+        ("another role", alice, "roles=domain", true, true, false),
+        ("labels alone", alice, "names=alice*", true, true, false),
+        (
+            "the other of two names",
+            both,
+            "users=bob@example.org",
+            true,
+            true,
+            false,
+        ),
+        (
+            "no name at all",
+            &[],
+            "users=zed@example.org",
+            true,
+            true,
+            true,
+        ),
+        (
+            "the callee, called by another name",
+            bob,
+            "users=bob@example.org",
+            false,
+            true,
+            true,
+        ),
+        (
+            "the callee, elsewhere",
+            bob,
+            "users=bob@example.org",
+            false,
+            false,
+            true,
+        ),
+        (
+            "the callee without a name",
+            bob,
+            "users=zed@example.org",
+            false,
+            true,
+            false,
+        ),
+    ] {
+        let identities = under(sans, rule);
+        let (from, to, own) = match is_caller {
+            true => (ALICE, CAROL, 1),
+            false => (CAROL, ALICE, 2),
+        };
+        let text = text("INFO", from, to, CALL_ID);
+        let message = Message::parse(text.as_bytes(), text.len(), 64);
+        let request = Request::read(&message, FromRule::Single).unwrap();
+        let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+        let opened = DialogRequest::open(&token, request, Epoch::new(EPOCH), &sealer).unwrap();
+        let on = flow(if on_its_flow { own } else { 9 });
+        assert_eq!(opened.prove(peer, &on).is_some(), proved, "{situation}");
     }
 }

@@ -33,6 +33,11 @@ impl Issuers {
     pub fn iter(&self) -> impl Iterator<Item = &Issuer> {
         self.0.iter().flat_map(|issuers| issuers.iter())
     }
+
+    /// The trust anchor: the one certificate of the chain that the operator has chosen, and no CA could have made up.
+    pub fn anchor(&self) -> Option<&Issuer> {
+        self.0.as_ref()?.last()
+    }
 }
 
 /// How an operator names a CA.
@@ -74,6 +79,17 @@ impl CaName {
             Self::Fingerprint(fingerprint) => *fingerprint == issuer.fingerprint,
             Self::KeyId(key_id) => *key_id == issuer.key_id,
             Self::Subject(subject) => *subject == issuer.subject,
+        }
+    }
+
+    /// Whether certificates of this chain are that CA's. Any CA may give one below itself whatever name and key identifier
+    /// it likes, so these say something of the trust anchor alone; a fingerprint is nobody else's.
+    pub(super) fn vouches_in(&self, issuers: &Issuers) -> bool {
+        match self {
+            Self::Fingerprint(_) => issuers.iter().any(|issuer| self.is(issuer)),
+            Self::KeyId(_) | Self::Subject(_) => {
+                issuers.anchor().is_some_and(|anchor| self.is(anchor))
+            }
         }
     }
 }
@@ -119,6 +135,33 @@ mod tests {
         ] {
             let named = CaName::parse(field, text).map(|name| name.is(&issuer));
             assert_eq!(named.ok(), wanted, "{field}={text}");
+        }
+    }
+
+    #[test]
+    fn a_name_or_a_key_identifier_that_a_ca_could_make_up_is_believed_of_the_trust_anchor_alone() {
+        let ca = |number: u8| Issuer {
+            subject: format!("CN=CA {number}").into(),
+            key_id: Box::new([number]),
+            fingerprint: [number; 32],
+        };
+        let chain = Issuers::new(vec![ca(1), ca(2), ca(3)]);
+        for (field, text, wanted) in [
+            ("sha256", "01".repeat(32), true),
+            ("sha256", "03".repeat(32), true),
+            ("sha256", "04".repeat(32), false),
+            ("keyid", "01".to_owned(), false),
+            ("keyid", "02".to_owned(), false),
+            ("keyid", "03".to_owned(), true),
+            ("subject", "CN=CA 1".to_owned(), false),
+            ("subject", "CN=CA 2".to_owned(), false),
+            ("subject", "CN=CA 3".to_owned(), true),
+        ] {
+            let found = CaName::parse(field, &text).map(|name| name.vouches_in(&chain));
+            assert_eq!(found, Ok(wanted), "{field}={text}");
+            let found =
+                CaName::parse(field, &text).map(|name| name.vouches_in(&Issuers::default()));
+            assert_eq!(found, Ok(false), "{field}={text} without a chain");
         }
     }
 }

@@ -3,7 +3,8 @@
 //! One entry a line, `key<TAB>user@domain,domain …`, in repro's grammar. Leading white space, empty lines and lines that
 //! begin with `#` do not count; values stand apart by commas, blanks or CR.
 //!
-//! Ours: `key@@sha256=…`, `key@@keyid=…` or `key@@subject=…` holds for certificates only that have this CA in their chain.
+//! Ours: `key@@sha256=…` holds for certificates only that have this CA in their chain, `key@@keyid=…` and `key@@subject=…`
+//! for those only whose chain ends in this trust anchor.
 //! No name of a certificate that repro could have mapped has `@@` in it and `=` behind.
 
 use std::collections::HashMap;
@@ -157,7 +158,7 @@ struct Entry {
     name: u32,
     line: u32,
     values: SmallVec<[Value; 1]>,
-    /// The CA that has to be in the chain, and the next entry for the same name and another CA.
+    /// The CA that has to stand behind the certificate, and the next entry for the same name and another CA.
     pin: Option<Box<Pin>>,
 }
 
@@ -174,7 +175,7 @@ impl Entry {
 
     fn holds_for(&self, issuers: &Issuers) -> bool {
         let pin = self.pin.as_ref();
-        pin.is_none_or(|pin| issuers.iter().any(|issuer| pin.ca.is(issuer)))
+        pin.is_none_or(|pin| pin.ca.vouches_in(issuers))
     }
 }
 

@@ -69,7 +69,7 @@ pub use peer_certificate::{
 };
 pub use phone::{PhoneProfile, PhoneProfiles};
 pub use record::{AdmissionRecord, Said};
-pub use rights::{CaRights, ListenerPlace, RightsFault, RightsFaultKind};
+pub use rights::{CaRights, ListenerPlace, RightsFault, RightsFaultKind, ShownCa, Stranger};
 pub use seal::{Purpose, SealFault, Sealer, TokenSecret};
 pub use trust::{DomainSet, TrustedPeers};
 pub use verdict::{Exemption, Ground, IdentityPath, Reason, Refusal, Role, Wanted};

@@ -127,20 +127,16 @@ impl Device {
 
     /// A CN that is an address.
     fn whole(name: &str) -> Option<Self> {
-        Mac::of_name(name).map(|_| Self::of_common_name(name, name))
+        // Of two nobody can say which is the phone's.
+        let is_one = Mac::of_name(name).is_some() && !name.contains('@') && addresses(name) < 2;
+        is_one.then(|| Self::of_common_name(name, name))
     }
 
     /// A CN with one address in it.
     fn within(name: &str) -> Option<Self> {
         Self::whole(name).or_else(|| {
-            let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
-            let mut addresses = parts.filter(|part| is_bare(part));
-            let address = addresses.next()?;
-            // Of two nobody can say which is the phone's.
-            addresses
-                .next()
-                .is_none()
-                .then(|| Self::of_common_name(address, name))
+            let address = words(name).find(|word| is_bare(word))?;
+            is_of_one_device(name).then(|| Self::of_common_name(address, name))
         })
     }
 
@@ -148,21 +144,59 @@ impl Device {
     fn at_end(name: &str) -> Option<Self> {
         Self::whole(name).or_else(|| {
             let (_, last) = name.rsplit_once('-')?;
-            is_bare(last).then(|| Self::of_common_name(last, name))
+            (is_bare(last) && is_of_one_device(name)).then(|| Self::of_common_name(last, name))
         })
     }
 
-    /// `PID:model SN:serial`.
+    /// `PID:model SN:serial`. A serial number that is an address would be the key of some other maker's phone.
     fn serial_number(value: &str) -> Option<Self> {
-        let serial = value.rsplit_once("SN:").map(|(_, serial)| serial.trim())?;
-        let is_one =
-            (8..=20).contains(&serial.len()) && serial.bytes().all(|o| o.is_ascii_alphanumeric());
+        let (model, serial) = value.strip_prefix("PID:")?.split_once("SN:")?;
+        let serial = serial.trim();
+        let is_one = model.ends_with(' ')
+            && (8..=20).contains(&serial.len())
+            && serial.bytes().all(|o| o.is_ascii_alphanumeric())
+            && Mac::of_name(serial).is_none();
         is_one.then(|| Self {
             source: NameSource::SerialNumber,
             text: serial.to_owned(),
             written: Some(value.to_owned()),
         })
     }
+}
+
+/// Whether a CN with more in it than an address is that of one device: no user, no domain, and one address.
+fn is_of_one_device(name: &str) -> bool {
+    !name.contains(['@', '.']) && addresses(name) == 1
+}
+
+/// Number of addresses in a CN, in any spelling.
+fn addresses(name: &str) -> usize {
+    let words: Vec<&str> = words(name).collect();
+    let mut rest = words.as_slice();
+    let mut found = 0;
+    while let [first, behind @ ..] = rest {
+        // In two, three, four or six pieces of one length.
+        let pieces = match first.len() {
+            2 | 3 | 4 | 6 => 12 / first.len(),
+            _ => 1,
+        };
+        let address = rest.get(..pieces).filter(|address| {
+            let of_one_length = address.iter().all(|piece| piece.len() == first.len());
+            of_one_length && Mac::of_key(&address.concat()).is_some()
+        });
+        rest = match address {
+            Some(_) => rest.get(pieces..).unwrap_or_default(),
+            None => behind,
+        };
+        found += usize::from(address.is_some());
+    }
+    found
+}
+
+/// Letters and digits between anything else.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
 }
 
 /// An address without separators.
@@ -275,6 +309,27 @@ mod tests {
             ("snom, more in the CN", Snom, "CN=Snom Phone CA", "snom785-000413A1B2C3",
                 &[], &["snom785-000413A1B2C3", "000413A1B2C3"]),
             ("snom, two addresses", Snom, "CN=Snom Phone CA", "000413A1B2C3 000413A1B2C4", &[], &[]),
+            ("snom, two in two spellings", Snom, "CN=Snom Phone CA", "000413A1B2C3 00:04:13:A1:B2:C4", &[], &[]),
+            ("snom, two, one with dots", Snom, "CN=Snom Phone CA", "0004.13a1.b2c4 000413A1B2C3", &[], &[]),
+            ("snom, two, one in halves", Snom, "CN=Snom Phone CA", "snom 000413-A1B2C4 000413A1B2C3", &[], &[]),
+            ("snom, two, one with SEP", Snom, "CN=Snom Phone CA", "000413A1B2C3 SEP000413A1B2C4", &[], &[]),
+            ("snom, two whole ones", Snom, "CN=Snom Phone CA", "000413A1B2C3-SEP000413A1B2C4", &[], &[]),
+            ("snom, a user", Snom, "CN=Snom Phone CA", "000413A1B2C3@example.org", &[], &[]),
+            ("snom, a user behind it", Snom, "CN=Snom Phone CA", "alice@example.org 000413A1B2C3", &[], &[]),
+            ("snom, a domain", Snom, "CN=Snom Phone CA", "000413A1B2C3.example.org", &[], &[]),
+            ("snom, a word like a piece before it", Snom, "CN=Snom Phone CA", "snom-d7-000413A1B2C3",
+                &[], &["snom-d7-000413A1B2C3", "000413A1B2C3"]),
+            ("cisco, a user before it", Cisco, MANUFACTURING, "alice@example.org-SEP0004F22B3EB5", &[], &[]),
+            ("cisco, a domain before it", Cisco, MANUFACTURING, "gw.example.org-0004F22B3EB5", &[], &[]),
+            ("cisco, two addresses", Cisco, MANUFACTURING, "0004F22B3EB6-0004F22B3EB5", &[], &[]),
+            ("cisco, two serial numbers", Cisco, MANUFACTURING, "CP-8845",
+                &[(SerialNumber, "PID:CP-8845 SN:FCH2048D1ZK SN:FCH2048D1ZL")], &[]),
+            ("cisco, a serial number without a model", Cisco, MANUFACTURING, "CP-8845",
+                &[(SerialNumber, "SN:FCH2048D1ZK")], &[]),
+            ("cisco, an address for a serial number", Cisco, MANUFACTURING, "CP-8845",
+                &[(SerialNumber, "PID:CP-8845 SN:0004F22B3EB5")], &[]),
+            ("cisco, one with SEP", Cisco, MANUFACTURING, "CP-8845",
+                &[(SerialNumber, "PID:CP-8845 SN:SEP0004F22B3EB5")], &[]),
             ("cisco, MIC", Cisco, MANUFACTURING, "CP-8845-SEP0004F22B3EB5", &[], &["CP-8845-SEP0004F22B3EB5"]),
             ("cisco, LSC", Cisco, "CN=CAPF-1a2b3c4d,O=Example", "SEP0004F22B3EB5", &[], &["SEP0004F22B3EB5"]),
             ("cisco, network gear", Cisco, MANUFACTURING, "AP3G2-0004F22B3EB5",

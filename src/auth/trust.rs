@@ -84,14 +84,16 @@ impl TrustedPeers {
         identities.trust_names().find(|name| self.has_name(name))
     }
 
-    /// repro's way: any name of the flat list.
+    /// repro's way: any name of the flat list. It is believed by itself, so that is what the CA has to vouch for.
     pub(super) fn legacy_name_of<'i>(&self, identities: &'i Identities) -> Option<&'i [u8]> {
         if self.names.is_empty() {
             return None;
         }
         let is_trusted =
             |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| self.has_name(name));
-        identities.legacy_names().find(|name| is_trusted(name))
+        identities
+            .legacy_names()
+            .find(|name| is_trusted(name) && identities.may_trust_legacy(name))
     }
 
     pub(super) fn has_name(&self, name: &str) -> bool {

@@ -62,7 +62,7 @@ pub use options::{
 pub use peer::{MAX_ALT_NAMES, UnusableCertificate, names_of_der};
 pub use pem::PemBlock;
 pub use reference::ReferenceName;
-pub use roots::{Roots, fingerprints_of_file};
+pub use roots::{Roots, cas_of_file};
 pub use server::{LoadedTls, Report, ServerTls, load};
 pub use server_refusal::{ServerFault, ServerRefusal};
 pub use ssl_options::is_openssl_option;

@@ -8,6 +8,7 @@ use super::fault::{Faults, LoadFault};
 use super::revocation::Revocation;
 use super::store::TrustStore;
 use super::{peer, pem, store};
+use crate::auth::ShownCa;
 
 /// Where the anchors are that certificates of clients are held against in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,11 +73,11 @@ impl OwnRoots {
     }
 }
 
-/// SHA-256 of each certificate in a PEM file.
+/// The certificates in a PEM file that a rule about CAs names.
 ///
 /// # Errors
 /// A file that cannot be read, or a certificate in it that is none.
-pub fn fingerprints_of_file(path: &Path) -> Result<Vec<[u8; 32]>, Box<LoadFault>> {
+pub fn cas_of_file(path: &Path) -> Result<Vec<ShownCa>, Box<LoadFault>> {
     let text = store::read(path)?;
     let mut found = Vec::new();
     for block in pem::blocks(&text) {
@@ -89,7 +90,11 @@ pub fn fingerprints_of_file(path: &Path) -> Result<Vec<[u8; 32]>, Box<LoadFault>
         };
         let certificate = block.certificate().map_err(wrong)?;
         let fingerprint = peer::fingerprint(&certificate);
-        found.push(fingerprint.map_err(|_| wrong("cannot be encoded".to_owned()))?);
+        let (subject, issuer) = (certificate.subject_name(), certificate.issuer_name());
+        found.push(ShownCa {
+            fingerprint: fingerprint.map_err(|_| wrong("cannot be encoded".to_owned()))?,
+            is_root: subject.try_cmp(issuer).is_ok_and(std::cmp::Ordering::is_eq),
+        });
     }
     Ok(found)
 }

@@ -69,6 +69,12 @@ pub enum RightsFaultKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file that says nothing, as one that is just being written.
+    #[error(
+        "no rule in it, so that every CA might vouch for everything; take CARights out of the configuration if none is \
+         meant"
+    )]
+    NoRule,
     /// More rules than are taken.
     #[error("more than {0} rules")]
     TooMany(usize),

@@ -233,10 +233,11 @@ impl CaRules {
         self.rules.push(rule);
     }
 
-    /// The line of the rule by which the CA may vouch for this name in this role; with a claim, for that by this name.
+    /// The line of the rule by which the CA may vouch for something in this role: a label, which may have to fit `names`, or
+    /// else a user or a domain, which is its own claim. With a claim, for that by this name.
     pub(super) fn allowing(
         &self,
-        name: &str,
+        label: Option<&str>,
         role: CaRole,
         side: Side,
         claim: Option<&Claimed<'_>>,
@@ -245,7 +246,8 @@ impl CaRules {
             let rule = self.rules.get(at as usize)?;
             rule.fits(role, side, claim).then_some(rule.line)
         };
-        self.by_name(name, &fits)
+        label
+            .and_then(|label| self.by_name(label, &fits))
             .or_else(|| match claim {
                 Some(claim) => self.by_claim(claim, &fits),
                 // Some claim or other will do.

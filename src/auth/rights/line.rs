@@ -7,7 +7,7 @@ use super::index::{Pattern, Rule};
 use super::{CaRole, ListenerPlace};
 use crate::auth::certificate::user_at_host;
 use crate::auth::issuer::CaName;
-use crate::auth::mac::is_dns_name;
+use crate::auth::mac::{Mac, is_dns_name};
 use crate::sip::canonical_domain;
 
 /// Every field, in the order of the documentation.
@@ -176,23 +176,33 @@ fn closing(text: &str) -> Option<usize> {
         .map(|(at, _)| at)
 }
 
-/// A name of certificates, with one `*` at its start or end at most.
+/// A name of certificates that is no user and no domain, with one `*` at its start or end at most.
 fn pattern(text: &str) -> Result<Pattern, &'static str> {
+    if is_user_or_domain(text) {
+        return Err(
+            "names= is for devices and other labels; write users= or domains= for what is a user, a domain or an address",
+        );
+    }
     let (start, end) = (text.strip_prefix('*'), text.strip_suffix('*'));
     let is_plain = |rest: &str| !rest.is_empty() && !rest.contains('*');
     match (start, end) {
         (None, None) if text.contains('*') => {
             Err("a * stands at the start or at the end of a name, not inside")
         }
-        (None, None) if text.contains('@') => user_at_host(text)
-            .map(|name| Pattern::Exact(name.into()))
-            .ok_or("expected a name of certificates, as a MAC address, a domain or user@domain"),
         (None, None) if text.is_empty() => Err("a comma too many"),
         (None, None) => Ok(Pattern::Exact(text.into())),
         (Some(rest), None) if is_plain(rest) => Ok(Pattern::EndsWith(rest.into())),
         (None, Some(rest)) if is_plain(rest) => Ok(Pattern::StartsWith(rest.into())),
         _ => Err("expected one * at the start or at the end, and something beside it"),
     }
+}
+
+/// Whether a text, with or without `*`, can be nothing but a user, a domain or an address. A MAC address with dots is none.
+fn is_user_or_domain(text: &str) -> bool {
+    let bare = text.trim_matches(['*', '.']);
+    text.contains('@')
+        || text.parse::<IpAddr>().is_ok()
+        || (text.contains('.') && is_dns_name(bare) && Mac::of_key(text).is_none())
 }
 
 /// A domain, or an address that stands for one, in the form that is compared.

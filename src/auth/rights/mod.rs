@@ -10,10 +10,11 @@ mod line;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub use fault::{RightsFault, RightsFaultKind};
@@ -23,7 +24,7 @@ use line::Ca;
 use super::certificate::{Identity, IdentityKind};
 use super::issuer::{CaName, Issuer, Issuers};
 use super::mac::is_dns_name;
-use crate::sip::SipUri;
+use crate::sip::{SipUri, canonical_domain};
 
 /// Most rules of a file; one that names a file of several CAs counts once for each.
 const MAX_RULES: usize = 65_536;
@@ -81,6 +82,24 @@ pub(super) enum Side {
     Connected,
 }
 
+/// A certificate in a file that a rule names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownCa {
+    /// SHA-256 of its DER encoding.
+    pub fingerprint: [u8; 32],
+    /// Whether it has issued itself, so that it limits nobody unless it is a trust anchor.
+    pub is_root: bool,
+}
+
+/// Why a rule may not limit whom it was meant to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// No trust anchor is as the line of this number describes it.
+    Described(u32),
+    /// A root in the file that the line of this number names is no trust anchor.
+    Shown(u32),
+}
+
 /// The rules of a file.
 #[derive(Default)]
 pub struct CaRights {
@@ -92,20 +111,22 @@ pub struct CaRights {
     by_subject: HashMap<Box<str>, u32>,
     /// CAs that the file describes rather than shows, with the first line of each.
     described: Vec<(u32, CaName)>,
+    /// Self-signed certificates in files that it names, with the first line of each.
+    shown: Vec<(u32, CaName)>,
     mark: u64,
 }
 
 impl CaRights {
-    /// Reads a rules file. `certificates` gives the SHA-256 fingerprints of the certificates in a file that a rule names.
+    /// Reads a rules file. `certificates` gives the certificates in a file that a rule names.
     ///
     /// # Errors
-    /// Every line that cannot be used; then there are no rules at all, since without one of them a CA might be trusted
-    /// with more than was meant.
+    /// Every line that cannot be used, and a file without any rule; then there are no rules at all, since without one of
+    /// them a CA might be trusted with more than was meant.
     pub fn parse(
         text: &[u8],
         file: &str,
         listeners: &[ListenerPlace],
-        mut certificates: impl FnMut(&str) -> Result<Vec<[u8; 32]>, String>,
+        mut certificates: impl FnMut(&str) -> Result<Vec<ShownCa>, String>,
     ) -> Result<Self, Vec<RightsFault>> {
         let mut reading = Reading {
             rights: Self {
@@ -131,6 +152,13 @@ impl CaRights {
                     break;
                 }
             }
+        }
+        if faults.is_empty() && reading.rights.is_empty() {
+            faults.push(RightsFault {
+                file: file.to_owned(),
+                line: 1,
+                kind: RightsFaultKind::NoRule,
+            });
         }
         if !faults.is_empty() {
             return Err(faults);
@@ -174,11 +202,18 @@ impl CaRights {
     }
 
     /// Lines that name none of these CAs by fingerprint, key or subject: an intermediate, or a slip of the pen that leaves
-    /// the CA that was meant without limits.
-    pub fn strangers<'r>(&'r self, anchors: &'r [Issuer]) -> impl Iterator<Item = u32> + 'r {
-        let known = |name: &CaName| anchors.iter().any(|anchor| name.is(anchor));
+    /// the CA that was meant without limits. And lines with the certificate of a root that is none of them, as after a
+    /// renewal; each once.
+    pub fn strangers<'r>(&'r self, anchors: &'r [Issuer]) -> impl Iterator<Item = Stranger> + 'r {
+        let known = move |name: &CaName| anchors.iter().any(|anchor| name.is(anchor));
         let described = self.described.iter();
-        described.filter_map(move |(line, name)| (!known(name)).then_some(*line))
+        let described = described.filter(move |(_, name)| !known(name));
+        let mut last = None;
+        let shown = self.shown.iter().filter(move |(_, name)| !known(name));
+        let shown = shown.filter(move |(line, _)| last.replace(*line) != Some(*line));
+        described
+            .map(|(line, _)| Stranger::Described(*line))
+            .chain(shown.map(|(line, _)| Stranger::Shown(*line)))
     }
 
     /// What limits the certificates of this chain.
@@ -219,7 +254,7 @@ struct Reading {
     rights: CaRights,
     cas: Vec<CaRules>,
     /// What is in the files that rules name, each read once.
-    files: HashMap<String, Vec<[u8; 32]>>,
+    files: HashMap<String, Vec<ShownCa>>,
     /// Number of rules, for each CA.
     placed: usize,
 }
@@ -230,7 +265,7 @@ impl Reading {
         line: &[u8],
         number: usize,
         listeners: &[ListenerPlace],
-        certificates: &mut impl FnMut(&str) -> Result<Vec<[u8; 32]>, String>,
+        certificates: &mut impl FnMut(&str) -> Result<Vec<ShownCa>, String>,
     ) -> Result<(), RightsFaultKind> {
         let line = std::str::from_utf8(line).map_err(|_| RightsFaultKind::NotUtf8)?;
         let line = line.trim();
@@ -265,8 +300,13 @@ impl Reading {
                         "holds more than {MAX_CERTIFICATES} certificates"
                     )));
                 }
-                for fingerprint in &found {
-                    self.add(CaName::Fingerprint(*fingerprint), rule.clone())?;
+                for ca in &found {
+                    let name = CaName::Fingerprint(ca.fingerprint);
+                    let before = self.cas.len();
+                    self.add(name.clone(), rule.clone())?;
+                    if ca.is_root && self.cas.len() > before {
+                        self.rights.shown.push((number, name));
+                    }
                 }
                 self.files.insert(path, found);
             }
@@ -357,15 +397,25 @@ impl Limits {
         if self.is_free() {
             return Word::Free;
         }
-        self.word(&text_of(name), role_of(name), Some(&Claimed::of(claim)))
+        // A label that is a domain to a SIP URI stands for it as a domain.
+        let is_label = is_label(name) && !name.speaks_for(&claim.host);
+        self.word(&named(name, is_label), Some(&Claimed::of(claim)))
     }
 
-    /// Whether this name may be used for something.
+    /// Whether this name may be used for something, be it by a mapping.
     pub(super) fn for_some_claim(&self, name: &Identity) -> Word {
         if self.is_free() {
             return Word::Free;
         }
-        self.word(&text_of(name), role_of(name), None)
+        self.word(&named(name, is_label(name)), None)
+    }
+
+    /// Whether this name tells who its holder is: a user or a domain by itself, a label by what a mapping may make of it.
+    pub(super) fn for_being(&self, name: &Identity) -> Word {
+        match is_label(name) {
+            true => self.for_some_claim(name),
+            false => self.for_itself(name),
+        }
     }
 
     /// Whether this name may be believed by itself, as that of a trusted peer.
@@ -373,8 +423,8 @@ impl Limits {
         if self.is_free() {
             return Word::Free;
         }
-        let text = text_of(name);
-        self.word(&text, role_of(name), Some(&Claimed::name(&text)))
+        let named = named(name, is_label(name));
+        self.word(&named, Some(&Claimed::name(&named.text)))
     }
 
     /// Whether this name may be used for a whole domain or address, in canonical form.
@@ -382,7 +432,7 @@ impl Limits {
         if self.is_free() {
             return Word::Free;
         }
-        self.word(&text_of(name), role_of(name), Some(&Claimed::name(host)))
+        self.word(&named(name, false), Some(&Claimed::name(host)))
     }
 
     /// Whether a name without a type, as repro's rules have it, may be used for this `user@host` or `host`, if any.
@@ -390,19 +440,34 @@ impl Limits {
         if self.is_free() {
             return Word::Free;
         }
+        let is_label = !is_user_or_domain(name)
+            && claim.is_none_or(|claim| {
+                let host = claim.rsplit_once('@').map_or(claim, |(_, host)| host);
+                !host.eq_ignore_ascii_case(name)
+            });
         let claim = claim.map(Claimed::name);
-        self.word(name, role_of_plain(name), claim.as_ref())
+        self.word(&plain(name, is_label), claim.as_ref())
     }
 
-    fn word(&self, name: &str, role: CaRole, claim: Option<&Claimed<'_>>) -> Word {
+    /// Whether such a name may be believed by itself, as that of a trusted peer.
+    pub(super) fn for_plain_name_itself(&self, name: &str) -> Word {
+        if self.is_free() {
+            return Word::Free;
+        }
+        let canonical = canonical_domain(name);
+        let claim = Claimed::name(&canonical);
+        self.word(&plain(name, !is_user_or_domain(name)), Some(&claim))
+    }
+
+    fn word(&self, name: &Named<'_>, claim: Option<&Claimed<'_>>) -> Word {
         let role = match self.side {
-            Side::Accepted(_) => role,
+            Side::Accepted(_) => name.role,
             Side::Connected => CaRole::Server,
         };
         let mut word = Word::Free;
         for of_one_ca in self.cas.chunk_by(|(one, _), (other, _)| one == other) {
             let mut rules = of_one_ca.iter().map(|(_, rules)| rules);
-            match rules.find_map(|rules| rules.allowing(name, role, self.side, claim)) {
+            match rules.find_map(|rules| rules.allowing(name.label(), role, self.side, claim)) {
                 Some(line) if word == Word::Free => word = Word::Rule(line),
                 Some(_) => {}
                 None => return Word::No,
@@ -412,11 +477,56 @@ impl Limits {
     }
 }
 
-fn text_of(name: &Identity) -> std::borrow::Cow<'_, str> {
-    match name.kind {
+/// A name of a certificate as the rules look at it.
+struct Named<'n> {
+    text: Cow<'n, str>,
+    /// Whether `names` decides about it; about users and domains `users` and `domains` do.
+    is_label: bool,
+    role: CaRole,
+}
+
+impl Named<'_> {
+    fn label(&self) -> Option<&str> {
+        self.is_label.then_some(&*self.text)
+    }
+}
+
+fn named(name: &Identity, is_label: bool) -> Named<'_> {
+    let text = match name.kind {
         IdentityKind::Wildcard => format!("*.{}", name.text()).into(),
         _ => name.text().into(),
+    };
+    Named {
+        text,
+        is_label,
+        role: role_of(name),
     }
+}
+
+fn plain(name: &str, is_label: bool) -> Named<'_> {
+    Named {
+        text: name.into(),
+        is_label,
+        role: role_of_plain(name),
+    }
+}
+
+/// Whether a name is that of a device, or a word of the operator's choice, rather than a user or a domain. One label that
+/// could be a host name, as in CN=reception, is mostly such a word.
+fn is_label(name: &Identity) -> bool {
+    match name.kind {
+        IdentityKind::User | IdentityKind::Wildcard | IdentityKind::Ip(_) => false,
+        IdentityKind::Label => true,
+        IdentityKind::Domain | IdentityKind::KeyOnly(_) => !is_user_or_domain(name.text()),
+    }
+}
+
+/// Whether a text has the form of a user, a domain or an address.
+fn is_user_or_domain(text: &str) -> bool {
+    let bare = text.strip_prefix("*.").unwrap_or(text);
+    text.contains('@')
+        || text.parse::<IpAddr>().is_ok()
+        || (text.contains('.') && is_dns_name(bare.strip_suffix('.').unwrap_or(bare)))
 }
 
 fn role_of(name: &Identity) -> CaRole {

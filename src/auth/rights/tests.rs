@@ -34,9 +34,16 @@ fn places() -> Vec<ListenerPlace> {
     ]
 }
 
+fn shown(number: u8, is_root: bool) -> ShownCa {
+    ShownCa {
+        fingerprint: [number; 32],
+        is_root,
+    }
+}
+
 fn rights(text: &str) -> CaRights {
     CaRights::parse(text.as_bytes(), "rights", &places(), |_| {
-        Ok(vec![[PHONES; 32]])
+        Ok(vec![shown(PHONES, true)])
     })
     .unwrap()
 }
@@ -337,13 +344,58 @@ fn a_ca_with_a_rule_may_vouch_for_what_one_of_its_rules_says_and_for_nothing_els
             "trusted-name",
         ),
         (
-            "a glob that ends like a domain is no MAC address",
-            "sha256=P names=*.b5",
-            "0004f22b3eb5",
-            &[],
-            mac[0],
-            "sip:alice@example.org",
+            "a user whose name begins like a phone's",
+            "sha256=P names=0004F2*",
+            "",
+            &["URI:sip:0004f2zzz@example.org"],
+            "",
+            "sip:0004f2zzz@example.org",
             MISMATCH,
+        ),
+        (
+            "a domain that does",
+            "sha256=P names=0004F2*",
+            "",
+            &["DNS:0004f2.example.org"],
+            "",
+            "sip:a@0004f2.example.org",
+            MISMATCH,
+        ),
+        (
+            "one of a single label",
+            "sha256=P names=0004F2*",
+            "0004f2zz",
+            &[],
+            "",
+            "sip:a@0004f2zz",
+            MISMATCH,
+        ),
+        (
+            "the same as the key of a mapping",
+            "sha256=P names=0004F2*",
+            "0004f2zz",
+            &[],
+            "0004f2zz\talice@example.org\n",
+            "sip:alice@example.org",
+            "mapping(\"0004f2zz\") ca-rule(1)",
+        ),
+        (
+            "names beside users, and a user",
+            "sha256=P names=0004F2* users=a@example.org",
+            "",
+            &["URI:sip:a@example.org"],
+            "",
+            "sip:a@example.org",
+            MISMATCH,
+        ),
+        (
+            "a trusted label",
+            "sha256=P names=gateway*",
+            "gateway1",
+            &[],
+            "",
+            "sip:a@elsewhere.example",
+            "trusted-name",
         ),
         (
             "a glob that ends like one",
@@ -423,8 +475,9 @@ fn a_server_needs_a_ca_that_may_vouch_for_servers() {
         ("roles=phone,domain", false),
         ("domains=example.net", true),
         ("domains=example.org", false),
-        ("names=example.*", true),
+        ("names=example*", false),
         ("names=0004F2*", false),
+        ("names=example* domains=example.net", false),
         ("roles=server listeners=5061", false),
     ] {
         let rights = rights(&format!("sha256={} {rule}", print(PHONES)));
@@ -456,23 +509,46 @@ fn what_its_ca_may_not_give_makes_nobody_known() {
 #[test]
 fn a_mapping_bound_to_a_ca_holds_for_its_certificates_only() {
     let mappings = format!(
-        "k@@sha256={}\talice@example.org\nk@@subject=CN=CA 2,O=Example\tbob@example.org\n",
-        print(PHONES)
+        "k@@sha256={}\talice@example.org\nk@@subject=CN=CA 2,O=Example\tbob@example.org\n\
+         k@@keyid={}\tcarol@example.org\n",
+        print(PHONES),
+        "03".repeat(20),
     );
+    let (alice, bob) = ("sip:alice@example.org", "sip:bob@example.org");
+    let carol = "sip:carol@example.org";
     for (by, claim, wanted) in [
-        (PHONES, "sip:alice@example.org", true),
-        (PHONES, "sip:bob@example.org", false),
-        (DOMAINS, "sip:alice@example.org", false),
-        (DOMAINS, "sip:bob@example.org", true),
-        (BELOW_PHONES, "sip:alice@example.org", false),
+        (&[PHONES][..], alice, true),
+        (&[PHONES], bob, false),
+        (&[DOMAINS], alice, false),
+        (&[DOMAINS], bob, true),
+        (&[BELOW_PHONES], alice, false),
+        (&[BELOW_PHONES], carol, true),
+        // A fingerprint is nobody else's.
+        (&[PHONES, 9], alice, true),
+        // Another CA that is trusted has one below itself with this subject and key identifier.
+        (&[DOMAINS, 9], bob, false),
+        (&[BELOW_PHONES, 9], carol, false),
+        (&[9, DOMAINS], bob, true),
+        (&[9, BELOW_PHONES], carol, true),
     ] {
-        let said = say(
-            CaRights::default(),
-            &issued(&[by], "k", &[]),
-            &mappings,
-            claim,
-        );
-        assert_eq!(said.starts_with("mapping("), wanted, "{by} {claim}: {said}");
+        for identity in [IdentityRules::Secure, IdentityRules::Repro] {
+            let rules = rules(identity, &mappings);
+            let identities = rules.identities(&issued(by, "k", &[]), Some(0));
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let said = told(
+                &rules,
+                &peer,
+                "MESSAGE",
+                &from(claim),
+                "<sip:x@example.org>",
+                "",
+            );
+            assert_eq!(
+                !said.starts_with("403"),
+                wanted,
+                "{by:?} {claim} {identity:?}: {said}"
+            );
+        }
     }
 }
 
@@ -518,6 +594,15 @@ fn every_fault_of_a_rules_file_is_told_with_its_line_and_nothing_is_used() {
         ("sha256=P names=a*b", "not inside"),
         ("sha256=P names=*", "something beside it"),
         ("sha256=P names=*a*", "something beside it"),
+        (
+            "sha256=P names=alice@example.org",
+            "write users= or domains=",
+        ),
+        ("sha256=P names=*@example.org", "write users= or domains="),
+        ("sha256=P names=gw.example.org", "write users= or domains="),
+        ("sha256=P names=*.example.org", "write users= or domains="),
+        ("sha256=P names=*.b5", "write users= or domains="),
+        ("sha256=P names=192.0.2.1", "write users= or domains="),
         ("sha256=P users=bob", "expected user@domain"),
         ("sha256=P users=*@example.org", "expected user@domain"),
         ("sha256=P domains=*.example.org", "with a dot in front"),
@@ -561,8 +646,182 @@ fn a_line_that_describes_no_anchor_is_known() {
         print(BELOW_PHONES),
         print(BELOW_PHONES)
     );
-    let found: Vec<u32> = rights(&text).strangers(&[issuer(PHONES)]).collect();
-    assert_eq!(found, [2, 3, 4], "a CA once");
+    let found: Vec<Stranger> = rights(&text).strangers(&[issuer(PHONES)]).collect();
+    let wanted = [2, 3, 4].map(Stranger::Described);
+    assert_eq!(found, wanted, "a CA once");
+}
+
+#[test]
+fn a_file_with_a_root_that_is_no_anchor_is_known_and_one_with_an_intermediate_is_not() {
+    let files = |file: &str| {
+        Ok(match file {
+            "renewed" => vec![shown(PHONES, true), shown(8, true), shown(9, true)],
+            "below" => vec![shown(BELOW_PHONES, false)],
+            _ => vec![shown(PHONES, true)],
+        })
+    };
+    let text =
+        "file=anchor names=x\nfile=below names=x\nfile=renewed names=x\nfile=renewed names=y\n";
+    let rights = CaRights::parse(text.as_bytes(), "f", &[], files).unwrap();
+    let found: Vec<Stranger> = rights.strangers(&[issuer(PHONES)]).collect();
+    assert_eq!(found, [Stranger::Shown(3)]);
+}
+
+#[test]
+fn a_file_without_any_rule_lifts_no_limit() {
+    for text in [
+        "",
+        "\n\n",
+        "# file=x.pem roles=phone\n",
+        "\u{feff}",
+        "  \r\n",
+    ] {
+        let faults = CaRights::parse(text.as_bytes(), "f", &[], |_| Ok(Vec::new())).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1, "{text:?}");
+        assert!(told[0].starts_with("f:1: no rule in it"), "{told:?}");
+    }
+}
+
+/// A user's CA signs him a domain beside his name, or the domain alone.
+#[test]
+fn a_user_or_a_domain_is_asked_for_itself_and_a_device_for_whatever_it_may_be_used_for() {
+    let alice = "URI:sip:alice@example.org";
+    for (rule, cn, sans, has_domain, is_somebody) in [
+        (
+            "users=alice@example.org",
+            "",
+            &[alice, "DNS:evil.test"][..],
+            false,
+            true,
+        ),
+        (
+            "users=alice@example.org",
+            "",
+            &["DNS:evil.test"],
+            false,
+            false,
+        ),
+        (
+            "users=alice@example.org",
+            "",
+            &["DNS:example.org"],
+            false,
+            false,
+        ),
+        ("users=bob@example.org", "", &[alice], false, false),
+        (
+            "users=bob@example.org",
+            "",
+            &[alice, "DNS:evil.test", "IP:192.0.2.1"],
+            false,
+            false,
+        ),
+        (
+            "users=bob@example.org",
+            "",
+            &["DNS:evil.test", "URI:sip:evil.test"],
+            false,
+            false,
+        ),
+        (
+            "domains=example.org",
+            "",
+            &[alice, "DNS:evil.test"],
+            false,
+            true,
+        ),
+        (
+            "domains=example.org",
+            "",
+            &["DNS:evil.test", "DNS:example.org"],
+            true,
+            true,
+        ),
+        (
+            "domains=.example.org",
+            "",
+            &["DNS:example.org"],
+            false,
+            false,
+        ),
+        ("domains=192.0.2.1", "", &["IP:192.0.2.1"], false, true),
+        ("domains=192.0.2.1", "", &["IP:192.0.2.2"], false, false),
+        ("names=evil*", "", &["DNS:evil.test"], false, false),
+        ("names=evil*", "evil", &[], false, true),
+        ("users=alice@example.org", "evil", &[], false, true),
+        ("users=alice@example.org", "0004F22B3EB5", &[], false, true),
+        (
+            "names=0004F2* users=alice@example.org",
+            "0004F22B3EB5",
+            &[],
+            false,
+            true,
+        ),
+        (
+            "names=64167F* users=alice@example.org",
+            "0004F22B3EB5",
+            &[],
+            false,
+            false,
+        ),
+        ("roles=domain", "", &["DNS:evil.test"], true, true),
+    ] {
+        let rights = rights(&format!("sha256={} {rule}", print(PHONES)));
+        let certificate = issued(&[PHONES], cn, sans);
+        let found = Identities::of_client(&certificate, &NamePolicy::default(), &rights, Some(0));
+        assert_eq!(found.has_domain(), has_domain, "{rule}: {cn} {sans:?}");
+        assert_eq!(
+            found.digest().is_some(),
+            is_somebody,
+            "{rule}: {cn} {sans:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trusted_peer_is_one_by_a_name_that_its_ca_may_vouch_for_as_such() {
+    for (rule, cn, sans, trusted) in [
+        (
+            "domains=gw.example.net",
+            "",
+            &["DNS:gw.example.net"][..],
+            true,
+        ),
+        ("domains=.example.net", "gw.example.net", &[], true),
+        ("domains=example.org", "", &["DNS:gw.example.net"], false),
+        (
+            "users=alice@example.org",
+            "",
+            &["DNS:gw.example.net"],
+            false,
+        ),
+        ("users=alice@example.org", "gw.example.net", &[], false),
+        ("names=gw*", "gw.example.net", &[], false),
+        ("names=gateway*", "gateway1", &[], true),
+        ("names=gateway* domains=example.org", "gateway1", &[], false),
+        ("users=alice@example.org", "gateway1", &[], false),
+        ("roles=phone", "", &["DNS:gw.example.net"], false),
+        ("roles=domain", "", &["DNS:gw.example.net"], true),
+    ] {
+        for identity in [
+            IdentityRules::Secure,
+            IdentityRules::Report,
+            IdentityRules::Repro,
+        ] {
+            let mut rules = rules(identity, "");
+            rules.rights = Arc::new(rights(&format!("sha256={} {rule}", print(PHONES))));
+            let identities = rules.identities(&issued(&[PHONES], cn, sans), Some(0));
+            let peer = peer(Transport::Tls, "127.0.0.3", Some(&identities));
+            let claim = from("sip:president@bank.example");
+            let said = told(&rules, &peer, "MESSAGE", &claim, "<sip:x@example.org>", "");
+            assert_eq!(
+                said == "trusted-name",
+                trusted,
+                "{rule} {cn} {sans:?} {identity:?}: {said}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -588,7 +847,7 @@ proptest! {
         ),
     ) {
         let text = lines.join("\n");
-        match CaRights::parse(text.as_bytes(), "f", &places(), |_| Ok(vec![[1; 32]])) {
+        match CaRights::parse(text.as_bytes(), "f", &places(), |_| Ok(vec![shown(1, true)])) {
             Ok(rights) => {
                 let meant = lines.iter().filter(|l| {
                     let l = l.trim();
@@ -597,7 +856,8 @@ proptest! {
                 prop_assert_eq!(rights.len(), meant.count());
             }
             Err(faults) => {
-                prop_assert!(!faults.is_empty() && faults.len() <= lines.len());
+                let none = matches!(&*faults, [RightsFault { kind: RightsFaultKind::NoRule, .. }]);
+                prop_assert!(!faults.is_empty() && (none || faults.len() <= lines.len()));
                 for fault in faults {
                     prop_assert!(!fault.to_string().chars().any(char::is_control));
                 }
@@ -608,7 +868,7 @@ proptest! {
     /// Rules take away and never give.
     #[test]
     fn what_is_allowed_with_rules_is_allowed_without(
-        rule in "(names=(example\\.org|\\*org|0004F2\\*|k)|users=a@example\\.org|domains=\\.?example\\.(org|net)|roles=(phone|domain)|listeners=506[13])( roles=(phone|domain,server))?",
+        rule in "(names=(example\\*|\\*org|0004F2\\*|k)|users=a@example\\.org|domains=\\.?example\\.(org|net)|roles=(phone|domain)|listeners=506[13])( roles=(phone|domain,server))?",
         san in prop_oneof!["DNS:(a\\.)?example\\.(org|net)", "URI:sip:(a@)?example\\.org"],
         cn in prop_oneof![Just("k"), Just("0004F22B3EB5"), Just("gw.example.net")],
         with_san in any::<bool>(),

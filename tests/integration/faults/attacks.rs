@@ -1,5 +1,6 @@
 //! What strangers, partners and our own users may try with the relay.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     setup, user, while_pinging,
 };
 use crate::harness::{
-    Answer, Connection, Incoming, NameServer, Remote, Request, TlsPeer, tcp_from,
+    Answer, Connection, Incoming, NameServer, Pki, Remote, Request, Setup, TlsPeer, tcp_from,
 };
 
 const WHILE: Duration = Duration::from_millis(300);
@@ -273,4 +274,45 @@ fn a_domain_that_leads_back_to_us_is_a_loop_and_sips_does_not_end_at_a_phone_ove
     });
     // One connection to ourselves, with two ends, is kept for the next.
     nothing_left(&mut server, before + 3);
+}
+
+/// New rules for her CA take alice's name from her in the middle of a call.
+#[test]
+fn a_call_ends_for_who_has_lost_the_name_that_it_began_with() {
+    let names = leading_to(&[]);
+    let setup = setup(&names).set("CARights", "ca-rights.txt");
+    let root = Pki::get().path("ca/root-example.crt");
+    let write = |setup: &Setup, users: &str| {
+        let rules = format!("file={} users={users}\n", root.display());
+        fs::write(setup.dir().join("ca-rights.txt"), rules).expect("a rules file");
+    };
+    write(&setup, "alice@example.org,bob@example.org");
+    let server = setup.start();
+    let (mut alice, bob) = (registered(&server, "alice"), registered(&server, "bob"));
+    let invite = Request::new("INVITE", BOB, ALICE);
+    let (mut dialog, _, mut bob) = call(&invite, &mut alice, || bob);
+    let info = dialog.next("INFO", alice.local());
+    alice.send(&info).expect("a connection");
+    let asked = bob.next_request(PATIENCE).expect("an INFO");
+    assert!(asked.start.starts_with("INFO "), "{}", asked.start);
+    bob.send(&asked.answer(200, "OK")).expect("a connection");
+    assert_eq!(alice.next(PATIENCE).response().status, 200);
+
+    write(server.setup(), "bob@example.org");
+    let mut from = server.lines();
+    server.sighup();
+    let reloaded = server.wait_after(&mut from, &["server.reloaded"], PATIENCE);
+    assert!(reloaded.is_some(), "{}", server.log());
+    assert_eq!(
+        dialog.ask("INFO", &mut alice).status,
+        403,
+        "over the same connection"
+    );
+    let mut elsewhere = user(&server, "alice");
+    assert_eq!(
+        dialog.ask("INFO", &mut elsewhere).status,
+        403,
+        "over another"
+    );
+    assert_eq!(bob.ask(&Request::ping()).response().status, 200);
 }

@@ -130,7 +130,13 @@ fn a_reload_gives_and_takes_rights_of_who_is_connected_and_a_faulty_file_changes
             "server.reloaded",
             200,
         ),
-        (Some(""), "server.reloaded", 200),
+        (Some("# being written\n"), "ca-rights.txt:1: no rule", 200),
+        (
+            Some("file=root-example.crt roles=domain\n"),
+            "server.reloaded",
+            403,
+        ),
+        (Some(""), "ca-rights.txt:1: no rule", 403),
     ] {
         if let Some(rules) = rules {
             from = server.lines();
@@ -165,18 +171,28 @@ fn check_names_each_faulty_line_of_the_rules_file() {
             "ca-rights.txt:1: listeners=\"1\": no TLS listener",
         ),
         ("file=root-vendor.crt\n", "ca-rights.txt:1: nothing says"),
+        ("", "ca-rights.txt:1: no rule in it"),
+        (
+            "file=root-vendor.crt names=*.example.org\n",
+            "ca-rights.txt:1: names=\"*.example.org\": names= is for devices",
+        ),
     ] {
         let setup = with_rules(rules);
         let (status, said) = setup.run(&["check", "repro.config", "--CARights=ca-rights.txt"]);
         assert_ne!(status, Some(0), "{rules}: {said}");
         assert!(said.contains(told), "{rules}: {said}");
     }
-    let setup = with_rules("file=root-vendor.crt roles=phone\nkeyid=01:02 roles=phone\n");
+    let setup = with_rules(
+        "file=root-vendor.crt roles=phone\nkeyid=01:02 roles=phone\nfile=root-untrusted.crt roles=phone\n",
+    );
+    let untrusted = crate::harness::Pki::get().path("ca/root-untrusted.crt");
+    fs::copy(untrusted, setup.dir().join("root-untrusted.crt")).expect("a CA certificate");
     let (_, said) = setup.run(&["check", "repro.config", "--CARights=ca-rights.txt"]);
     for wanted in [
         "the server would start",
-        "2 rules for CAs",
-        "ca-rights.txt:2: no trust anchor",
+        "3 rules for CAs",
+        "ca-rights.txt:2: no trust anchor is that CA",
+        "ca-rights.txt:3: no trust anchor is that root",
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
