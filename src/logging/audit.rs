@@ -123,14 +123,14 @@ struct Writer {
 
 impl Writer {
     fn work(&mut self, job: Job) {
-        if self.shared.reopen.swap(false, Ordering::Acquire) {
-            if let Err(error) = self.file.reopen() {
-                warn!(
-                    "audit.not_reopened path={:?} error={:?} records go on into the file that was open",
-                    self.path,
-                    error.to_string()
-                );
-            }
+        if self.shared.reopen.swap(false, Ordering::Acquire)
+            && let Err(error) = self.file.reopen()
+        {
+            warn!(
+                "audit.not_reopened path={:?} error={:?} records go on into the file that was open",
+                self.path,
+                error.to_string()
+            );
         }
         match job {
             Job::Line(line) => match self.tell_dropped().and_then(|()| self.file.write(&line)) {
