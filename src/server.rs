@@ -284,7 +284,20 @@ impl Files {
             .chain(of_tls)
             .chain(of_mappings)
             .chain(self.notes_of_rights())
+            .chain(self.notes_of_pins())
             .collect()
+    }
+
+    /// Sentences about mappings that are bound to a CA that is not among our trust anchors.
+    pub fn notes_of_pins(&self) -> impl Iterator<Item = String> {
+        let file = self.configuration.auth.mappings_file.as_deref();
+        let file = file.unwrap_or(Path::new("")).display();
+        let lines = self.mappings.strangers(&self.report.anchors);
+        lines.take(MOST_STRANGERS).map(move |line| {
+            format!(
+                "{file}:{line}: no trust anchor is that CA, so this holds for nobody; name an intermediate by @@sha256="
+            )
+        })
     }
 
     /// Sentences about rules for CAs that are not among our trust anchors.
