@@ -158,7 +158,11 @@ fn check(path: &Path, overrides: &[Override], checks: &[Arc<dyn Check>]) -> Exit
         to_mend += 1;
         let _ = writeln!(text, "{fault}; this line is not used");
     }
-    for note in loaded.files.notes_of_rights() {
+    for note in loaded
+        .files
+        .notes_of_rights()
+        .chain(loaded.files.notes_of_pins())
+    {
         to_mend += 1;
         let _ = writeln!(text, "{note}");
     }

@@ -332,6 +332,7 @@ impl Files {
             .chain(of_tls)
             .chain(of_mappings)
             .chain(self.notes_of_rights())
+            .chain(self.notes_of_pins())
             .collect()
     }
 
@@ -339,6 +340,18 @@ impl Files {
     fn kept(&self) -> Vec<String> {
         let kept = self.report.warnings.iter().filter(|own| own.is_kept);
         kept.map(ToString::to_string).collect()
+    }
+
+    /// Sentences about mappings that are bound to a CA that is not among our trust anchors.
+    pub fn notes_of_pins(&self) -> impl Iterator<Item = String> {
+        let file = self.configuration.auth.mappings_file.as_deref();
+        let file = file.unwrap_or(Path::new("")).display();
+        let lines = self.mappings.strangers(&self.report.anchors);
+        lines.take(MOST_STRANGERS).map(move |line| {
+            format!(
+                "{file}:{line}: no trust anchor is that CA, so this holds for nobody; name an intermediate by @@sha256="
+            )
+        })
     }
 
     /// Sentences about rules for CAs that are not among our trust anchors.

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use sipvouch::auth::{
     CaRights, Identities, Issuer, Issuers, ListenerPlace, NamePolicy, PeerCertificate,
-    SubjectAltName,
+    ShownCa, SubjectAltName,
 };
 
 fuzz_target!(|text: &[u8]| {
@@ -14,7 +14,12 @@ fuzz_target!(|text: &[u8]| {
         setting: "TLSPort".to_owned(),
         address: "192.0.2.1:5061".parse().expect("an address"),
     };
-    let read = CaRights::parse(text, "file", &[place], |_| Ok(vec![[1; 32]]));
+    let read = CaRights::parse(text, "file", &[place], |_| {
+        Ok(vec![ShownCa {
+            fingerprint: [1; 32],
+            is_root: true,
+        }])
+    });
     let lines = text.split(|octet| *octet == b'\n').count();
     let rights = match read {
         Ok(rights) => rights,
@@ -43,6 +48,7 @@ fuzz_target!(|text: &[u8]| {
         not_before: 0,
         not_after: 0,
         common_names: vec![b"00:04:f2:2b:3e:b5".to_vec()],
+        subject_attributes: Vec::new(),
         alt_names: names
             .iter()
             .map(|name| SubjectAltName::Uri(name.as_bytes().to_vec()))

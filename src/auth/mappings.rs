@@ -7,8 +7,8 @@
 //! for those only whose chain ends in this trust anchor.
 //! No name of a certificate that repro could have mapped has `@@` in it and `=` behind.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::certificate::{host_is, user_and_host_are, user_at_host};
-use super::issuer::{CaName, Issuers};
+use super::issuer::{CaName, Issuer, Issuers};
 use super::legacy_name::LegacyClaim;
 use super::mac::{Mac, is_dns_name};
 use crate::sip::{SipUri, canonical_domain};
@@ -316,6 +316,21 @@ impl Mappings {
         self.entries.is_empty()
     }
 
+    /// Lines that are bound to a subject or key identifier that none of these trust anchors has: they hold for nobody.
+    pub fn strangers<'m>(&'m self, anchors: &'m [Issuer]) -> impl Iterator<Item = u32> + 'm {
+        let subjects: HashSet<&str> = anchors.iter().map(|anchor| &*anchor.subject).collect();
+        let key_ids: HashSet<&[u8]> = anchors.iter().map(|anchor| &*anchor.key_id).collect();
+        let is_stranger = move |ca: &CaName| match ca {
+            CaName::Fingerprint(_) => false,
+            CaName::KeyId(key_id) => !key_ids.contains(&**key_id),
+            CaName::Subject(subject) => !subjects.contains(&**subject),
+        };
+        let entries = self.entries.iter();
+        entries
+            .filter(move |entry| entry.pin.as_ref().is_some_and(|pin| is_stranger(&pin.ca)))
+            .map(|entry| entry.line)
+    }
+
     /// The entry for this name; of several the first that is bound to one of these CAs.
     fn entry(&self, name: &str, issuers: &Issuers) -> Option<&Entry> {
         let first = match self.by_text.get(name) {
@@ -524,6 +539,24 @@ mod tests {
             let found = mappings.permits_legacy(name.as_bytes(), &claim(from), &Issuers::default());
             assert_eq!(found, allowed, "{name} {from}");
         }
+    }
+
+    #[test]
+    fn a_line_that_is_bound_to_no_anchor_is_known() {
+        let file = format!(
+            "a\tx@example.org\nb@@subject=CN=Root\tx@example.org\nc@@subject=CN=Below\tx@example.org\n\
+             d@@keyid=01\tx@example.org\ne@@keyid=02\tx@example.org\nf@@sha256={}\tx@example.org\n",
+            "22".repeat(32)
+        );
+        let (mappings, faults) = Mappings::parse(file.as_bytes(), "m");
+        assert_eq!(faults, []);
+        let root = Issuer {
+            subject: "CN=Root".into(),
+            key_id: Box::new([1]),
+            fingerprint: [1; 32],
+        };
+        let found: Vec<u32> = mappings.strangers(&[root]).collect();
+        assert_eq!(found, [3, 5]);
     }
 
     #[test]

@@ -187,12 +187,19 @@ fn check_names_each_faulty_line_of_the_rules_file() {
     );
     let untrusted = crate::harness::Pki::get().path("ca/root-untrusted.crt");
     fs::copy(untrusted, setup.dir().join("root-untrusted.crt")).expect("a CA certificate");
-    let (_, said) = setup.run(&["check", "repro.config", "--CARights=ca-rights.txt"]);
+    write_mappings(&setup, "phone@@keyid=01:02\talice@example.org\n");
+    let (_, said) = setup.run(&[
+        "check",
+        "repro.config",
+        "--CARights=ca-rights.txt",
+        "--CommonNameMappings=mappings.txt",
+    ]);
     for wanted in [
         "the server would start",
         "3 rules for CAs",
         "ca-rights.txt:2: no trust anchor is that CA",
         "ca-rights.txt:3: no trust anchor is that root",
+        "mappings.txt:1: no trust anchor is that CA",
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
