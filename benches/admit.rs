@@ -75,6 +75,9 @@ fn rules_file() -> String {
     file
 }
 
+/// Seconds since 1970, after the start of the memory of nonces.
+const NOW: u64 = 1_000_000;
+
 /// Time of one right digest answer, from its text to the user, each with the next count of one nonce.
 fn digest(algorithm: Algorithm, message_digest: MessageDigest) {
     let process = TokenSecret::random().unwrap();
@@ -88,7 +91,7 @@ fn digest(algorithm: Algorithm, message_digest: MessageDigest) {
         Arc::new(DigestMemory::new(0).unwrap()),
     );
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let lines = digest.challenge(Field::Proxy, "example.org", false, source, 0);
+    let lines = digest.challenge(Field::Proxy, "example.org", false, source, NOW);
     let lines = String::from_utf8(lines.unwrap()).unwrap();
     let nonce = lines.split("nonce=\"").nth(1).unwrap();
     let nonce = nonce.split('"').next().unwrap();
@@ -118,8 +121,8 @@ fn digest(algorithm: Algorithm, message_digest: MessageDigest) {
     for answer in &answers {
         let credentials = Credentials::parse(black_box(answer.as_bytes()));
         let credentials = credentials.unwrap().unwrap();
-        let checked = digest.check(&credentials, &request, source, 0).unwrap();
-        let user = digest.verify(checked, &credentials, &request, Some(&stored), 0);
+        let checked = digest.check(&credentials, &request, source, NOW).unwrap();
+        let user = digest.verify(checked, &credentials, &request, Some(&stored), NOW);
         black_box(user.unwrap());
     }
     let each = start.elapsed() / ANSWERS;
