@@ -53,7 +53,6 @@ fuzz_target!(|text: &[u8]| {
             .iter()
             .map(|name| SubjectAltName::Uri(name.as_bytes().to_vec()))
             .collect(),
-        subject_attributes: Vec::new(),
         extended_key_usage: None,
         anchor_subject: String::new(),
         anchor_fingerprint: [1; 32],
